@@ -1,0 +1,1 @@
+"""Sphinx extensions of the book: `results` (numbers in prose) and `offline` (no other host)."""

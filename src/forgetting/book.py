@@ -1,0 +1,534 @@
+"""Build the book: prose, executed notebooks and run records become web pages. Nothing trains here.
+
+`build(root)` writes `root/build/html`. It works in `root/build`:
+
+    executed/<key>.ipynb   notebooks, run once per (code, records, library); new prose runs none
+    source/                what Jupyter Book reads: `book/`, executed notebooks, the scoreboard
+    _build/                Jupyter Book's own folder; moved to `html/` when every check has passed
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+EXECUTING_PACKAGES = (
+    "papermill",
+    "nbclient",
+    "ipykernel",
+    "ipython",
+    "matplotlib",
+    "seaborn",
+    "pandas",
+    "numpy",
+    "scipy",
+)
+RENDERING_PACKAGES = (
+    "jupyter-book",
+    "sphinx",
+    "myst-nb",
+    "myst-parser",
+    "sphinx-book-theme",
+    "pydata-sphinx-theme",
+    "sphinx-exercise",
+    "sphinx-proof",
+    "sphinx-mathjax-offline",
+    "sphinxcontrib-bibtex",
+)
+VERDICTS = ("holds", "contradicted", "undecided", "not run")
+
+
+class BookError(RuntimeError):
+    """The book cannot be built; the message says where and why."""
+
+
+def build(root: Path, *, strict: bool = True) -> Path:
+    """Build the book whose top folder is `root` and return the folder of its pages.
+
+    With `strict`, a warning of Jupyter Book (a missing number, reference, citation or term) fails
+    the build. The pages of the last good build stay in place until new ones have passed.
+    """
+    root = root.resolve()
+    for name in ("_config.yml", "_toc.yml", "book"):
+        if not (root / name).exists():
+            raise BookError(f"{root}: has no {name}, so it is not the top folder of the book")
+    source = stage(root)
+    pages = run_jupyter_book(root, source, strict=strict)
+    verify(pages, root / "_toc.yml")
+    if strict:  # warnings are printed only while a page is read, so only a clean read may be reused
+        (root / "build" / "_build" / ".inputs").write_text(rendering_fingerprint(root))
+    html = root / "build" / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    return pages.rename(html)
+
+
+# -- staging -----------------------------------------------------------------------------------
+
+
+def stage(root: Path) -> Path:
+    """Lay out `build/source` and return it; a file whose bytes did not change is left untouched."""
+    source = root / "build" / "source"
+    source.mkdir(parents=True, exist_ok=True)
+    prose = (path for path in (root / "book").rglob("*") if path.is_file())
+    files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
+    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    fingerprint = execution_fingerprint(root)
+    for path in chapters:
+        notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
+        files[Path("notebooks", path.name)] = serialise(notebook)
+    judged = scoreboard_page(claims_of(root), [path.stem for path in chapters])
+    files[Path("scoreboard.md")] = judged.encode()
+    _sync(source, files)
+    return source
+
+
+def _sync(folder: Path, files: Mapping[Path, bytes]) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder) not in files:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+# -- executing ---------------------------------------------------------------------------------
+
+
+def executed_notebook(path: Path, root: Path, *, cwd: Path, fingerprint: str) -> NotebookNode:
+    """The notebook at `path` with its outputs, run by papermill unless the same code ran before."""
+    notebook = nbformat.read(path, as_version=4)
+    cached = root / "build" / "executed" / f"{execution_key(notebook, fingerprint)}.ipynb"
+    if not cached.exists():
+        fresh = normalise(execute(path, root, cwd), path.name, root)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.with_suffix(".partial")
+        partial.write_bytes(serialise(fresh))
+        partial.rename(cached)
+    return with_prose(nbformat.read(cached, as_version=4), notebook)
+
+
+def execution_fingerprint(root: Path) -> str:
+    """Hash of all that a notebook's outputs depend on beside its own code."""
+    library = sorted(Path(__file__).parent.rglob("*.py"))
+    records = sorted(path for name in ("results", "data") for path in (root / name).rglob("*"))
+    digest = hashlib.sha256(_versions(EXECUTING_PACKAGES).encode())
+    for folder, paths in ((Path(__file__).parent, library), (root, records)):
+        for path in paths:
+            if path.is_file():
+                digest.update(f"\0{path.relative_to(folder).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def execution_key(notebook: NotebookNode, fingerprint: str) -> str:
+    """Hash of the code cells, with their tags and display options, and of `fingerprint`."""
+    code = [
+        [cell.source, {k: v for k, v in cell.metadata.items() if k not in VOLATILE}]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    return hashlib.sha256(json.dumps([fingerprint, code], sort_keys=True).encode()).hexdigest()
+
+
+def execute(path: Path, root: Path, cwd: Path) -> NotebookNode:
+    """Run a notebook in a fresh kernel of this environment; the library may only read records."""
+    import papermill  # imported late: it is needed only when a notebook has changed
+
+    settings = {
+        "FORGETTING_RENDER": "1",  # the library refuses to train
+        "FORGETTING_ROOT": str(root),
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel before one in the home folder
+        "PYTHONHASHSEED": "0",
+        "SOURCE_DATE_EPOCH": "0",  # matplotlib writes no date into its files
+    }
+    try:
+        with _environment(settings):
+            return papermill.execute_notebook(
+                str(path),
+                None,
+                kernel_name="python3",
+                cwd=str(cwd),
+                progress_bar=False,
+                extra_arguments=["--log-level=ERROR"],  # no warning that the kernel listens on TCP
+            )
+    except papermill.PapermillExecutionError as error:
+        last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+        code = next((line for line in error.source.splitlines() if line.strip()), "")
+        where = f"{path.name}, cell {error.cell_index + 1} ({code.strip()})"
+        raise BookError(f"{where}: {last}") from error
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def with_prose(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
+    """`executed` code cells between the markdown of `notebook`, where the same code was found."""
+    code = iter([cell for cell in executed.cells if cell.cell_type == "code"])
+    page = executed.copy()
+    page.metadata = _page_metadata(notebook.metadata)
+    page.cells = [
+        next(code) if cell.cell_type == "code" else cell.copy() for cell in notebook.cells
+    ]
+    _give_ids(page.cells)
+    return page
+
+
+# -- normalising -------------------------------------------------------------------------------
+
+VOLATILE = ("papermill", "execution", "widgets", "collapsed", "vscode", "colab")
+MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+STYLER_ID = re.compile(r"\bT_[0-9a-f]{5}(?=[\"_ ]|$)")  # pandas draws a new one for each table
+WIDGET = "application/vnd.jupyter.widget-view+json"
+IMAGES = ("image/png", "image/svg+xml", "image/jpeg")
+
+
+def normalise(notebook: NotebookNode, name: str, root: Path) -> NotebookNode:
+    """Strip what differs between two executions of the same code, so that their bytes are equal.
+
+    Gone are papermill's and the kernel's timings, cell ids, stderr, widgets and the ids of pandas
+    tables. An absolute path or a memory address cannot be repaired here: it is refused.
+    """
+    notebook.metadata = _page_metadata(notebook.metadata)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    _give_ids(notebook.cells)
+    for number, cell in enumerate(notebook.cells, start=1):
+        for key in VOLATILE:
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            where = f"{name}, cell {number}"
+            cell.outputs = _joined_streams(out for out in cell.outputs if not _is_noise(out))
+            for index, output in enumerate(cell.outputs):
+                _fix_table_ids(output, f"T_{number:03d}{index:02d}")
+                _refuse_local(output, where, root)
+            _describe_images(cell, where)
+    return notebook
+
+
+def _page_metadata(metadata: NotebookNode) -> NotebookNode:
+    kept = {key: value for key, value in metadata.items() if key not in VOLATILE}
+    kept["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    kept["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    return nbformat.from_dict(kept)
+
+
+def _give_ids(cells: Iterable[NotebookNode]) -> None:
+    for index, cell in enumerate(cells):
+        cell["id"] = f"cell-{index:03d}"
+
+
+def _is_noise(output: NotebookNode) -> bool:
+    return output.get("name") == "stderr" or WIDGET in output.get("data", {})
+
+
+def _joined_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    # How printed text is cut into messages depends on timing.
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def _texts(output: NotebookNode) -> list[str]:
+    data = output.get("data", {}).items()
+    shown = [value for kind, value in data if kind.startswith("text/") or kind == "image/svg+xml"]
+    return [output.get("text", ""), *shown, *output.get("traceback", [])]
+
+
+def _fix_table_ids(output: NotebookNode, identifier: str) -> None:
+    data = output.get("data", {})
+    if html := data.get("text/html"):
+        data["text/html"] = STYLER_ID.sub(identifier, html)
+        if "text/plain" in data:  # not shown, and a styled table's is its memory address
+            data["text/plain"] = MEMORY_ADDRESS.sub("", data["text/plain"])
+
+
+def _refuse_local(output: NotebookNode, where: str, root: Path) -> None:
+    folders = {str(root), str(Path.home()), sys.prefix} - {"/", "/usr", "/usr/local"}
+    either = "|".join(map(re.escape, folders))
+    local = re.compile(rf"(?<![\w./-])(?:{either})(?=[/\s'\"]|$)")
+    for text in _texts(output):
+        if found := local.search(text):
+            raise BookError(f"{where}: its output shows a path of this machine: {found[0]}")
+        if found := MEMORY_ADDRESS.search(text):
+            raise BookError(f"{where}: its output shows a memory address: {found[0]}")
+
+
+def _describe_images(cell: NotebookNode, where: str) -> None:
+    """Move the alt text that a figure was displayed with to where MyST-NB looks for it."""
+    texts = {
+        about["alt"]
+        for output in cell.outputs
+        for kind, about in output.get("metadata", {}).items()
+        if kind in IMAGES and about.get("alt")
+    }
+    if len(texts) > 1:
+        raise BookError(f"{where}: shows figures with different alt texts; give each its own cell")
+    for alt in texts:
+        cell.metadata.setdefault("mystnb", NotebookNode()).setdefault("image", NotebookNode())
+        cell.metadata.mystnb.image.setdefault("alt", alt)
+
+
+def serialise(notebook: NotebookNode) -> bytes:
+    return (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+
+
+# -- the scoreboard ----------------------------------------------------------------------------
+
+
+def claims_of(root: Path) -> list[dict[str, Any]]:
+    """The book's claims and their verdicts, or none where the library cannot judge yet."""
+    if find_spec("forgetting.claims") is None:
+        return []
+    scoreboard = getattr(importlib.import_module("forgetting.claims"), "scoreboard", None)
+    return [] if scoreboard is None else list(scoreboard(root))
+
+
+def scoreboard_page(claims: list[dict[str, Any]], chapters: list[str]) -> str:
+    """The page that lists every claim: how many hold, then one row each."""
+    page = ["# Scoreboard", "", SCOREBOARD_INTRODUCTION, ""]
+    if not claims:
+        return "\n".join([*page, "No claim has been judged yet.", ""])
+    counts = Counter(str(claim["verdict"]) for claim in claims)
+    page += ["| verdict | claims |", "|:---|---:|"]
+    page += [f"| {_badge(verdict)} | {counts[verdict]} |" for verdict in VERDICTS]
+    page += [
+        "",
+        "## Claim by claim",
+        "",
+        "| claim | paper | verdict | effect | chapter | measured with |",
+        "|:---|:---|:---|:---|:---|:---|",
+    ]
+    for claim in claims:
+        cells = (
+            claim["statement"],
+            f"{{cite:t}}`{claim['citation']}`" if claim.get("citation") else claim.get("paper", ""),
+            _badge(str(claim["verdict"])),
+            _effect(claim),
+            _chapter_link(str(claim["chapter"]), chapters),
+            _provenance(claim),
+        )
+        page.append("| " + " | ".join(_cell(text) for text in cells) + " |")
+    return "\n".join([*page, ""])
+
+
+SCOREBOARD_INTRODUCTION = """\
+Every claim that this book tests, with its verdict. A claim was written down before it was measured:
+what is compared, in which direction, and how large a difference counts. The page
+{doc}`how_to_read` says what the verdicts mean. The effect stands with its interval; both are in the
+unit that the claim's chapter gives."""
+
+
+def _badge(verdict: str) -> str:
+    if verdict not in VERDICTS:
+        raise BookError(f"verdict={verdict!r}: must be one of {', '.join(VERDICTS)}")
+    return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
+
+
+def _effect(claim: Mapping[str, Any]) -> str:
+    if claim.get("effect") is None:
+        return "–"
+    text = _number(claim["effect"])
+    if claim.get("low") is None or claim.get("high") is None:
+        return text
+    # No-break spaces keep an interval on one line.
+    return f"{text} [{_number(claim['low'])},\u00a0{_number(claim['high'])}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _provenance(claim: Mapping[str, Any]) -> str:
+    seeds = claim.get("seeds")
+    if isinstance(seeds, (list, tuple)):
+        seeds = len(seeds)
+    counted = f"{seeds} seed{'' if seeds == 1 else 's'}" if seeds else None
+    return ", ".join(str(part) for part in (claim.get("tier"), counted, claim.get("date")) if part)
+
+
+def _chapter_link(chapter: str, chapters: list[str]) -> str:
+    stem = PurePosixPath(chapter).stem
+    for name in chapters:
+        if stem in (name, name.partition("_")[2]):
+            return f"[{stem.partition('_')[2] or stem}](notebooks/{name}.ipynb)"
+    return chapter
+
+
+def _cell(text: object) -> str:
+    return " ".join(str(text).split("\n")).strip().replace("|", r"\|") or "–"
+
+
+# -- rendering ---------------------------------------------------------------------------------
+
+
+def run_jupyter_book(root: Path, source: Path, *, strict: bool) -> Path:
+    """Turn `source` into pages and return their folder; pages read before are not read again."""
+    output = root / "build" / "_build"
+    inputs = output / ".inputs"
+    if not inputs.is_file() or inputs.read_text() != rendering_fingerprint(root):
+        shutil.rmtree(output, ignore_errors=True)
+    inputs.unlink(missing_ok=True)
+    # Sphinx writes only pages that it read again, and leaves old sidebars on all the others.
+    shutil.rmtree(output / "html", ignore_errors=True)
+    shutil.rmtree(output / "jupyter_execute", ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(source), "--path-output", str(output.parent), "-n", "-q"]
+    command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
+    command += ["-W", "--keep-going"] if strict else []
+    settings = {"FORGETTING_ROOT": str(root), "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    log = done.stdout + done.stderr
+    (root / "build" / "jupyter-book.log").write_text(log)
+    if done.returncode:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", log).replace(f"{source}/", "")
+        lines = [line for line in plain.splitlines() if line.strip()]
+        told = [line for line in lines if re.search(r"WARNING|ERROR|error:|Error", line)]
+        raise BookError("Jupyter Book failed:\n  " + "\n  ".join((told or lines)[:20]))
+    return output / "html"
+
+
+def rendering_fingerprint(root: Path) -> str:
+    """Hash of what changes how every page is read; what Sphinx itself notices is left out."""
+    digest = hashlib.sha256(_versions(RENDERING_PACKAGES).encode())
+    extensions = sorted((Path(__file__).parent / "_sphinx").glob("*.py"))
+    bibliographies = sorted((root / "book").glob("*.bib"))
+    for path in (root / "_config.yml", root / "_toc.yml", *extensions, *bibliographies):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _versions(packages: Iterable[str]) -> str:
+    def installed(package: str) -> str:
+        try:
+            return f"{package}=={version(package)}"
+        except PackageNotFoundError:
+            return f"{package}: none"
+
+    return "\n".join([sys.version.split()[0], *map(installed, packages)])
+
+
+# -- verifying ---------------------------------------------------------------------------------
+
+
+def verify(pages: Path, toc: Path) -> None:
+    """Raise unless each entry of `toc` has its page, images have words, and no page phones out."""
+    from sphinx_external_toc.parsing import parse_toc_yaml
+
+    if not (pages / "index.html").is_file():
+        raise BookError("index.html: was not built")
+    for name in parse_toc_yaml(toc):
+        page = pages / f"{PurePosixPath(name).with_suffix('')}.html"
+        if not page.is_file():
+            raise BookError(f"{toc.name}: {name} has no page {page.relative_to(pages)}")
+    problems = [
+        f"{path.relative_to(pages)}: {problem}"
+        for path in sorted(pages.rglob("*"))
+        if path.suffix in (".html", ".css") and path.parent.name != "_sources"
+        for problem in page_problems(path)
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise BookError(problems[0] + more)
+
+
+OTHER_HOST = re.compile(r"\s*(?:(?:https?|wss?|ftp):)?//", re.IGNORECASE)
+STYLE_URL = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", re.IGNORECASE)
+FILE_NAME = re.compile(r"\S+\.(?:png|svg|jpe?g|gif|webp)", re.IGNORECASE)
+FETCHED_BY_LINK = {
+    "stylesheet",
+    "icon",
+    "apple-touch-icon",
+    "manifest",
+    "modulepreload",
+    "preload",
+    "prefetch",
+    "prerender",
+    "preconnect",
+    "dns-prefetch",
+}
+NOT_FETCHED = {"a", "area", "form", "link", "blockquote", "del", "ins", "q"}
+
+
+def page_problems(path: Path) -> list[str]:
+    """What is wrong with one page or stylesheet: requests to other hosts, images without words."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".css":
+        return _style_problems(text)
+    if "_static" in path.parts:  # templates of the theme, shown to nobody
+        return []
+    parser = _PageParser()
+    parser.feed(text)
+    parser.close()
+    return parser.problems
+
+
+def _style_problems(css: str) -> list[str]:
+    addresses = [first or second for first, second in STYLE_URL.findall(css)]
+    return [f"a style asks for {url}" for url in addresses if OTHER_HOST.match(url)]
+
+
+class _PageParser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+        self._in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self._in_style = tag == "style"
+        relations = set(given.get("rel", "").lower().split())
+        if tag not in NOT_FETCHED or (tag == "link" and relations & FETCHED_BY_LINK):
+            for name in ("src", "href", "xlink:href", "data", "poster"):
+                self._check(tag, given.get(name, ""))
+            for candidate in given.get("srcset", "").split(","):
+                self._check(tag, candidate)
+        if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
+            self._check(tag, given.get("content", "").partition("=")[2])
+        self.problems += _style_problems(given.get("style", ""))
+        if tag == "img":
+            words = given.get("alt", "").strip()
+            if not words or FILE_NAME.fullmatch(words):  # docutils falls back to the file's name
+                self.problems.append(f"the image {given.get('src', '')} has no alt text")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_style:
+            self.problems += _style_problems(data)
+
+    def _check(self, tag: str, address: str) -> None:
+        if OTHER_HOST.match(address):
+            self.problems.append(f"<{tag}> asks another host for {address.strip()}")

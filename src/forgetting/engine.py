@@ -1,0 +1,97 @@
+"""Computes what a lineage names: each step once, in this process, into the store.
+
+Nothing trains while a book is rendered (`FORGETTING_RENDER=1`): a missing step is an error there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetting import merging, models, store, training
+from forgetting.lineage import Checkpoint, Merge, Train
+from forgetting.models import Foundation
+
+Progress = Callable[[float], None]
+
+
+class NotComputed(RuntimeError):
+    """Something is missing that may not be computed now."""
+
+
+def model(
+    checkpoint: Checkpoint, progress: Progress | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The checkpoint's model (evaluation mode, float32) and tokenizer; computed if missing."""
+    folder = checkpoint.foundation.folder
+    if isinstance(checkpoint.step, Foundation):
+        loaded = models.load_model(folder)
+    else:
+        loaded = models.load_model(folder, state=state(checkpoint, progress))
+    return loaded.eval(), models.load_tokenizer(folder)
+
+
+def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
+    """All weights of the checkpoint by parameter name, float32; computed if missing."""
+    step = checkpoint.step
+    if isinstance(step, Foundation):
+        return models.weights(step.folder)
+    if isinstance(step, Merge):
+        return merging.weighted_sum((factor, state(parent)) for factor, parent in step.terms)
+    folder = store.get("weights", checkpoint.key)
+    if folder is None:
+        folder = _train(checkpoint, step, progress)
+    if step.tune.adapter is None:
+        return state(step.parent) | load_file(folder / "changed.safetensors")
+    parent, _ = model(step.parent)
+    wrapped = step.tune.apply(parent)
+    set_peft_model_state_dict(wrapped, load_file(folder / "changed.safetensors"))
+    return _named(wrapped.merge_and_unload())
+
+
+def losses(checkpoint: Checkpoint) -> list[float]:
+    """Training loss of every optimiser step, nats per token; empty for what was not trained."""
+    folder = store.get("weights", checkpoint.key)
+    return json.loads((folder / "losses.json").read_text()) if folder else []
+
+
+def refuse_while_rendering(what: str) -> None:
+    """Raise `NotComputed` if a book is being rendered: only stored results may be shown."""
+    if os.environ.get("FORGETTING_RENDER"):
+        raise NotComputed(f"{what} is not in the results; run the chapter before rendering it")
+
+
+def _train(checkpoint: Checkpoint, step: Train, progress: Progress | None) -> Path:
+    """Train, and store what moved: the adapter, or the tensors that the tuning names."""
+    refuse_while_rendering(f"checkpoint {checkpoint.key}")
+    parent, tokenizer = model(step.parent)
+    torch.manual_seed(step.seed)  # adapters start from random numbers
+    tuned = step.tune.apply(parent)
+    history = training.train(tuned, tokenizer, step.task, step.settings, step.seed, progress)
+
+    def write(folder: Path) -> None:
+        if step.tune.adapter is None:
+            moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
+        else:
+            moved = get_peft_model_state_dict(tuned)
+        save_file({name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors")
+        (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in history]) + "\n")
+        (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
+
+    return store.put("weights", checkpoint.key, write)
+
+
+def _named(loaded: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {name: p.detach() for name, p in loaded.named_parameters()}
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,337 @@
+"""Evaluation: lm-eval in process, on local task files, every item's score kept.
+
+The model is lm-eval's own `HFLM` with one method replaced: answers to the same question share one
+reading of the question, rows are batched by tokens, and logits exist only where they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from lm_eval import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager, get_task_dict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetting import engine, metrics, store, tasks
+from forgetting.lineage import Checkpoint, hash_key
+from forgetting.records import Sample, Scores
+from forgetting.tasks import Task
+
+# Raised when the same model and task would no longer give the same scores.
+EVALUATION_VERSION = 1
+TOKENS_A_BATCH = 2048
+GENERATION_BATCH = 48
+
+log = logging.getLogger(__name__)
+Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
+
+
+class SharedPrefixLM(HFLM):
+    """`HFLM` that reads each context once for all its continuations.
+
+    A row is [context | continuation 1 | continuation 2 …]; an attention mask lets every
+    continuation see the context and itself only, and positions restart after the context. The
+    log-likelihoods are those of separate rows up to rounding.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=GENERATION_BATCH,
+            max_length=min(2048, model.config.max_position_embeddings),
+        )
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        return super().loglikelihood_rolling(requests, disable_tqdm=True)
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        return super().generate_until(requests, disable_tqdm=True)
+
+    @torch.no_grad()
+    def _loglikelihood_tokens(
+        self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        """(log-likelihood in nats, whether greedy decoding gives it) of each request."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, (_, context, _) in enumerate(requests):
+            groups.setdefault(tuple(context), []).append(index)
+        rows = [
+            _Row.packed(context, [(i, requests[i][2]) for i in members], self.max_length)
+            for context, members in groups.items()
+        ]
+        answers: dict[int, tuple[float, bool]] = {}
+        for batch in _by_tokens(rows, TOKENS_A_BATCH):
+            answers |= self._score(batch)
+        return [answers[index] for index in range(len(requests))]
+
+    def _read_logits(
+        self, hidden: torch.Tensor, wanted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability of each wanted token, and whether it is the likeliest."""
+        logits = self.model.get_output_embeddings()(hidden).float().cpu()
+        picked = logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
+        return picked, logits.argmax(dim=1) == wanted
+
+    def _score(self, rows: list[_Row]) -> dict[int, tuple[float, bool]]:
+        longest = max(len(row.ids) for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        positions = torch.zeros_like(ids)
+        mask = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
+        for number, row in enumerate(rows):
+            size = len(row.ids)
+            ids[number, :size] = torch.tensor(row.ids)
+            positions[number, :size] = torch.tensor(row.positions)
+            mask[number, :size, :size] = row.mask()
+        device = self.device
+        hidden = self.model.base_model(
+            input_ids=ids.to(device),
+            position_ids=positions.to(device),
+            attention_mask=mask[:, None].to(device),
+            use_cache=False,
+        ).last_hidden_state
+        where = [(n, p) for n, row in enumerate(rows) for p in row.reads]
+        wanted = torch.tensor([t for row in rows for t in row.wanted])
+        at = torch.tensor(where)
+        read = hidden[at[:, 0], at[:, 1]]
+        scored = [self._read_logits(*part) for part in zip(read.split(256), wanted.split(256), strict=True)]
+        picked, greedy = (torch.cat(parts) for parts in zip(*scored, strict=True))
+        answers, start = {}, 0
+        for row in rows:
+            for index, length in row.members:
+                part = slice(start, start + length)
+                answers[index] = (float(picked[part].double().sum()), bool(greedy[part].all()))
+                start += length
+        return answers
+
+
+class _Row:
+    """One context with its continuations: token ids, positions, and where answers are read."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.spans: list[tuple[int, int]] = []
+        self.reads: list[int] = []
+        self.wanted: list[int] = []
+        self.members: list[tuple[int, int]] = []
+        self.context = 0
+
+    @classmethod
+    def packed(
+        cls, context: Sequence[int], members: list[tuple[int, Sequence[int]]], max_length: int
+    ) -> _Row:
+        row = cls()
+        longest = max(len(continuation) for _, continuation in members)
+        kept = list(context)[-max(1, max_length + 1 - longest) :]
+        row.context = len(kept)
+        row.ids = list(kept)
+        row.positions = list(range(len(kept)))
+        for index, continuation in members:
+            start = len(row.ids)
+            row.ids += continuation[:-1]
+            row.positions += range(len(kept), len(kept) + len(continuation) - 1)
+            row.spans.append((start, len(row.ids)))
+            row.reads += [len(kept) - 1, *range(start, len(row.ids))]
+            row.wanted += continuation
+            row.members.append((index, len(continuation)))
+        return row
+
+    def mask(self) -> torch.Tensor:
+        """(size, size) booleans: True where the row's token may look."""
+        size = len(self.ids)
+        causal = torch.ones(size, size, dtype=torch.bool).tril()
+        allowed = torch.zeros(size, size, dtype=torch.bool)
+        allowed[:, : self.context] = True
+        for start, end in self.spans:
+            allowed[start:end, start:end] = True
+        return causal & allowed
+
+
+def _by_tokens(rows: list[_Row], budget: int) -> list[list[_Row]]:
+    """Rows in batches of similar length whose padded size stays within `budget` tokens."""
+    batches: list[list[_Row]] = []
+    for row in sorted(rows, key=lambda r: len(r.ids)):
+        if batches and (len(batches[-1]) + 1) * len(row.ids) <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def evaluate(
+    checkpoint: Checkpoint, wanted: Sequence[Task], load: Loader | None = None
+) -> dict[str, Scores]:
+    """The checkpoint's scores on each task, by task name; only missing ones are computed.
+
+    `load` gives the model where the caller holds it already. Adding a task measures that task
+    alone and trains nothing.
+    """
+    missing = [task for task in wanted if store.get("scores", _key(checkpoint, task)) is None]
+    if missing:
+        engine.refuse_while_rendering(f"scores of {checkpoint.key}")
+        model, tokenizer = (load or (lambda: engine.model(checkpoint)))()
+        for chat in (False, True):
+            group = [task for task in missing if task.chat == chat]
+            if group:
+                _measure(checkpoint, model, tokenizer, group, chat)
+    return {task.name: _stored(checkpoint, task)[0] for task in wanted}
+
+
+def answers(checkpoint: Checkpoint, task: Task) -> list[Sample]:
+    """What the checkpoint answered on a generation task that it was evaluated on."""
+    return _stored(checkpoint, task)[1]
+
+
+def _key(checkpoint: Checkpoint, task: Task) -> str:
+    return hash_key(
+        {"scores": EVALUATION_VERSION, "of": checkpoint.key, "on": task.test_recipe()}
+    )
+
+
+def _stored(checkpoint: Checkpoint, task: Task) -> tuple[Scores, list[Sample]]:
+    folder = store.get("scores", _key(checkpoint, task))
+    if folder is None:
+        raise engine.NotComputed(f"{task.name} of {checkpoint.key} was not measured")
+    content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    samples = [Sample(**sample) for sample in content["samples"]]
+    return Scores(**content["scores"]), samples
+
+
+@lru_cache(maxsize=None)
+def _lm_eval_task(folder: Path, name: str) -> Any:
+    """lm-eval's own task object, with its documents loaded, once in a process."""
+    return get_task_dict([name], _task_manager(folder))[name]
+
+
+@lru_cache
+def _task_manager(folder: Path) -> TaskManager:
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+def _measure(
+    checkpoint: Checkpoint,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    group: list[Task],
+    chat: bool,
+) -> None:
+    """Run lm-eval on tasks that agree about the chat template; store each task's scores."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    lm = SharedPrefixLM(model, tokenizer)
+    loaded = [_lm_eval_task(tasks.folder(), task.name) for task in group]
+    sizes = {task.name: len(them.eval_docs) for task, them in zip(group, loaded, strict=True)}
+    indices = {t.name: list(range(min(t.items or sizes[t.name], sizes[t.name]))) for t in group}
+    result = simple_evaluate(
+        model=lm,
+        tasks=loaded,
+        samples=indices,
+        apply_chat_template=chat,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    for task in group:
+        logged = sorted(result["samples"][task.name], key=lambda sample: sample["doc_id"])
+        scores, samples = _read(task, logged, tokenizer, lm)
+        content = {
+            "scores": scores.model_dump(mode="json"),
+            "samples": [sample.model_dump() for sample in samples],
+        }
+        text = json.dumps(content, ensure_ascii=False) + "\n"
+        store.put(
+            "scores",
+            _key(checkpoint, task),
+            lambda folder, text=text: (folder / "scores.json").write_text(text, encoding="utf-8"),
+        )
+
+
+def _read(
+    task: Task, logged: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, lm: HFLM
+) -> tuple[Scores, list[Sample]]:
+    """Our scores from lm-eval's logged samples of one task."""
+    names = [entry["metric"] for entry in task.config["metric_list"]]
+    items = {name: [_round(sample[name]) for sample in logged] for name in names}
+    tokens: list[int] | None = None
+    samples: list[Sample] = []
+    kind = task.config["output_type"]
+    if kind == "multiple_choice":
+        chosen = [[float(r[0][0]) for r in sample["resps"]] for sample in logged]
+        items["choice"] = [float(max(range(len(c)), key=c.__getitem__)) for c in chosen]
+        gold = [_gold(task, sample["doc"]) for sample in logged]
+        items["gold_margin"] = [_margin(c, g) for c, g in zip(chosen, gold, strict=True)]
+    elif kind.startswith("loglikelihood"):
+        tokens = [_target_tokens(kind, sample, lm) for sample in logged]
+    else:
+        for sample in logged:
+            question, answer = sample["doc"]["prompt"], sample["filtered_resps"][0]
+            samples.append(Sample(task=task.name, prompt=question, answer=answer))
+        if task.metadata.get("repetition"):
+            items |= _repetition(samples, tokenizer)
+    scores = Scores(
+        task=task.name,
+        version=task.metadata["version"],
+        templates=task.recipe()["templates"],
+        n=len(logged),
+        batch=GENERATION_BATCH if samples else TOKENS_A_BATCH,
+        items=items,
+        tokens=tokens,
+    )
+    return scores, samples
+
+
+def _target_tokens(kind: str, sample: dict[str, Any], lm: HFLM) -> int:
+    arguments = sample["arguments"]
+    first = next(iter(arguments.values())) if isinstance(arguments, dict) else arguments[0]
+    parts = list(first.values()) if isinstance(first, dict) else list(first)
+    if kind == "loglikelihood_rolling":
+        return len(lm.tok_encode(parts[0]))
+    return len(lm._encode_pair(parts[0], parts[1])[1])
+
+
+def _repetition(
+    samples: list[Sample], tokenizer: PreTrainedTokenizerBase
+) -> dict[str, list[float]]:
+    """The paper's n-gram score, over the answer's tokens and over prompt and answer together."""
+    answer = [tokenizer(s.answer, add_special_tokens=False).input_ids for s in samples]
+    prompt = [tokenizer(s.prompt, add_special_tokens=False).input_ids for s in samples]
+    both = [p + a for p, a in zip(prompt, answer, strict=True)]
+    return {
+        "repetition_answer": [_round(metrics.mean_repetition(ids)) for ids in answer],
+        "repetition_both": [_round(metrics.mean_repetition(ids)) for ids in both],
+    }
+
+
+def _gold(task: Task, document: dict[str, Any]) -> int:
+    """Index of the right choice: the field that `doc_to_target` names, or `doc_to_text`.
+
+    lm-eval's multiple-input tasks (WinoGrande) give the index as the text.
+    """
+    fields = (task.config["doc_to_target"], task.config["doc_to_text"])
+    return next(document[f] for f in fields if isinstance(document.get(f), int))
+
+
+def _margin(log_likelihoods: list[float], gold: int) -> float:
+    """Log-likelihood of the right choice minus that of the best wrong one, nats.
+
+    Positive where the item is solved; moves long before the accuracy does.
+    """
+    wrong = max(ll for i, ll in enumerate(log_likelihoods) if i != gold)
+    return _round(log_likelihoods[gold] - wrong)
+
+
+def _round(value: Any) -> float:
+    """Seven significant digits: far below any standard error, and short in a record."""
+    return float(f"{float(value):.7g}")

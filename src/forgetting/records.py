@@ -1,0 +1,210 @@
+"""Run records: what a run measured and from which recipe, as small JSON files.
+
+`results/<chapter>/<key>.json` is the ground truth of the published book. The smoke tier's records
+stay in the user's cache, so that a toy's number never reaches a page.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from forgetting import store
+from forgetting.registry import data_dir, home
+
+SCHEMA = 1
+Tier = Literal["smoke", "classroom", "laptop", "full", "paper"]
+TIERS: tuple[Tier, ...] = ("smoke", "classroom", "laptop", "full", "paper")
+LARGEST = 100 * 1024
+
+
+class BadRecord(ValueError):
+    """A record file that is not what the schema asks for."""
+
+
+class Scores(BaseModel):
+    """One task's scores: every metric's value for every item, in the task's order.
+
+    `log_likelihood` is a sum over the item's tokens in nats and goes with `tokens`; the other
+    metrics are means over items.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    version: float
+    templates: str
+    n: int
+    batch: int
+    items: dict[str, list[float]]
+    tokens: list[int] | None = None
+
+    def mean(self, metric: str) -> float:
+        """The metric's mean over items. For `nats`: negative log-likelihood per token."""
+        values, weights = self.values(metric)
+        return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+    def stderr(self, metric: str) -> float:
+        """Standard error of `mean` over items (ratio estimator where items differ in tokens)."""
+        values, weights = self.values(metric)
+        mean, n = self.mean(metric), len(values)
+        if n < 2:
+            return math.nan
+        scale = sum(weights) / n
+        spread = sum(((v - mean) * w / scale) ** 2 for v, w in zip(values, weights, strict=True))
+        return math.sqrt(spread / (n - 1) / n)
+
+    def values(self, metric: str) -> tuple[list[float], list[float]]:
+        """Per-item values of `metric` and their weights (tokens for `nats`, ones otherwise)."""
+        if metric == "nats":
+            tokens = [float(t) for t in self.tokens or []]
+            pairs = zip(self.items["log_likelihood"], tokens, strict=True)
+            return [-ll / t for ll, t in pairs], tokens
+        if metric not in self.items:
+            known = ", ".join(self.metrics)
+            raise KeyError(f"metric={metric!r}: {self.task} has {known}")
+        return self.items[metric], [1.0] * self.n
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names that `mean` takes."""
+        return ["nats" if name == "log_likelihood" else name for name in self.items]
+
+
+class Sample(BaseModel):
+    """One prompt and what the model answered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    prompt: str
+    answer: str
+
+
+class Record(BaseModel):
+    """One run: a checkpoint's recipe, what it scored, and where and when that was measured.
+
+    Everything but `timing` is the same, byte for byte, whenever the run is repeated on the same
+    machine and versions.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA
+    key: str
+    chapter: str
+    tier: Tier
+    labels: dict[str, Any]
+    model: dict[str, Any]
+    lineage: dict[str, dict[str, Any]]
+    trainable: int
+    losses: list[float]
+    scores: dict[str, Scores]
+    samples: list[Sample]
+    environment: dict[str, str]
+    timing: dict[str, Any]
+
+    @cached_property
+    def seed(self) -> int:
+        return int(self.labels["seed"])
+
+    def mean(self, measure: str) -> float:
+        """The mean of "task.metric", for instance "zh_articles.nats"."""
+        task, _, metric = measure.rpartition(".")
+        return self.scores[task].mean(metric)
+
+    def stderr(self, measure: str) -> float:
+        """The standard error of "task.metric" over items."""
+        task, _, metric = measure.rpartition(".")
+        return self.scores[task].stderr(metric)
+
+    def to_json(self) -> str:
+        """Diff-friendly JSON: a line a field, per-item lists packed on one line."""
+        return _pack(self.model_dump(mode="json")) + "\n"
+
+
+def project_root() -> Path:
+    """The book's folder: `FORGETTING_ROOT`, or the one that holds `data/`."""
+    return Path(os.environ.get("FORGETTING_ROOT") or data_dir().parent)
+
+
+def results_dir(tier: Tier) -> Path:
+    """Where records of `tier` live: `results/` of the book, the cache for the smoke tier.
+
+    `FORGETTING_RESULTS` names another folder for the readers' own runs.
+    """
+    if tier == "smoke":
+        return home() / "results"
+    return Path(os.environ.get("FORGETTING_RESULTS") or project_root() / "results")
+
+
+def path_of(chapter: str, key: str, tier: Tier) -> Path:
+    return results_dir(tier) / chapter / f"{key}.json"
+
+
+def save(record: Record) -> Path:
+    """Write a record, whole or not at all. Raises `BadRecord` above 100 KiB."""
+    text = record.to_json()
+    if len(text.encode()) > LARGEST:
+        size = len(text.encode()) // 1024
+        raise BadRecord(f"record {record.key}: {size} KiB, at most 100; store fewer samples")
+    path = path_of(record.chapter, record.key, record.tier)
+    store.write_atomically(path, text)
+    return path
+
+
+def load(path: Path) -> Record:
+    """Read one record. Raises `BadRecord` naming the file and the first wrong field."""
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "file"
+        raise BadRecord(
+            f"{path.name}: {field}: {first['msg']}; delete the file and run the chapter again"
+        ) from error
+
+
+def stored(chapter: str, tier: Tier = "laptop") -> list[Record]:
+    """All records of a chapter and tier, ordered by their labels."""
+    folder = results_dir(tier) / chapter
+    found = (load(path) for path in sorted(folder.glob("*.json")))
+    of_tier = [record for record in found if record.tier == tier]
+    return sorted(of_tier, key=lambda r: json.dumps(r.labels, sort_keys=True))
+
+
+def chapters() -> list[str]:
+    """Chapters with published records."""
+    return sorted(p.name for p in results_dir("laptop").glob("*") if p.is_dir())
+
+
+def select(records: Iterable[Record], **labels: Any) -> list[Record]:
+    """Those records whose labels equal `labels`."""
+    return [r for r in records if all(r.labels.get(k) == v for k, v in labels.items())]
+
+
+def _pack(value: Any, indent: str = "") -> str:
+    """JSON with one line a field; lists of plain values stay on one line."""
+    if isinstance(value, dict) and value:
+        inner = indent + " "
+        lines = [f"{inner}{_plain(k)}: {_pack(v, inner)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
+        inner = indent + " "
+        return "[\n" + ",\n".join(inner + _pack(v, inner) for v in value) + f"\n{indent}]"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, list):
+        return "[" + ",".join(_plain(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

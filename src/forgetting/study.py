@@ -1,0 +1,205 @@
+"""A study: the runs that a chapter asks for, computed where missing, read where stored."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoConfig
+
+from forgetting import engine, evaluation, models, records, tuning
+from forgetting.lineage import Checkpoint, Train, hash_key
+from forgetting.records import Record, Sample, Tier
+from forgetting.registry import home
+from forgetting.tasks import Task
+
+PACKAGES = ("torch", "transformers", "peft", "lm_eval", "accelerate", "numpy")
+# Weights, gradients and two moments in float32, then Python, the libraries and activations.
+BYTES_A_PARAMETER, BYTES_BESIDES = 16, 1_500_000_000
+
+
+class NotEnough(RuntimeError):
+    """Memory, disk or data that a study needs is not there."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One checkpoint to measure and what to call it: method, learning_rate, seed."""
+
+    checkpoint: Checkpoint
+    labels: dict[str, Any] = field(hash=False)
+
+
+def measure(
+    chapter: str,
+    runs: Sequence[Run],
+    panel: Sequence[Task],
+    tier: Tier,
+    *,
+    show: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> list[Record]:
+    """A record of every run, in order. Stored ones are read; the others are computed and stored.
+
+    `show` names the generation tasks whose answers a record keeps. `say` gets a line a run with
+    the time left. Raises `NotEnough` before anything slow starts.
+    """
+    found = {run.checkpoint.key: _stored(chapter, run, panel, tier) for run in runs}
+    todo = [run for run in runs if found[run.checkpoint.key] is None]
+    if todo:
+        engine.refuse_while_rendering(f"{len(todo)} runs of chapter {chapter} ({tier} tier)")
+        check_resources(todo, panel)
+    started = time.perf_counter()
+    for number, run in enumerate(todo):
+        if found[run.checkpoint.key] is not None:
+            continue  # two labels for one recipe
+        name = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}"
+                         for k, v in run.labels.items())
+        left = _left(time.perf_counter() - started, number, len(todo))
+        say(f"[{number + 1}/{len(todo)}] {name}{left}")
+        record = _compute(chapter, run, panel, tier, show)
+        records.save(record)
+        found[run.checkpoint.key] = record
+    if todo:
+        say(f"{len(todo)} runs in {(time.perf_counter() - started) / 60:.1f} min")
+    return [found[run.checkpoint.key] for run in runs]  # type: ignore[misc]
+
+
+def check_resources(runs: Sequence[Run], panel: Sequence[Task]) -> None:
+    """Raise `NotEnough`, in one line, for a missing data set, or too little memory or disk."""
+    needed = {*panel, *(r.checkpoint.step.task for r in runs if isinstance(r.checkpoint.step, Train))}
+    for task in sorted(needed, key=lambda t: t.name):
+        for name in task.missing():
+            # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
+            _fetch_or_explain(task, name)
+    parameters = max(models.parameter_count(r.checkpoint.foundation.folder) for r in runs)
+    memory = parameters * BYTES_A_PARAMETER + BYTES_BESIDES
+    free = psutil.virtual_memory().available
+    if free < memory:
+        raise NotEnough(
+            f"memory: {free / 1e9:.1f} GB free, about {memory / 1e9:.1f} GB needed to train "
+            f"{parameters / 1e6:.0f}M weights; close programs or name a smaller model"
+        )
+    disk = sum(4 * trainable(r.checkpoint) for r in runs)
+    home().mkdir(parents=True, exist_ok=True)
+    room = shutil.disk_usage(home()).free
+    if room < disk:
+        raise NotEnough(
+            f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
+            f"{len(runs)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+        )
+
+
+@lru_cache
+def _trainable(folder: Any, tune: tuning.Tuning) -> int:
+    return tuning.trainable_table([tune], AutoConfig.from_pretrained(folder))[0]["trainable"]
+
+
+def trainable(checkpoint: Checkpoint) -> int:
+    """Weights that the checkpoint's last training step could move; 0 for the untouched model."""
+    step = checkpoint.step
+    return _trainable(checkpoint.foundation.folder, step.tune) if isinstance(step, Train) else 0
+
+
+def record_key(checkpoint: Checkpoint, panel: Sequence[Task]) -> str:
+    """A record's name: a hash over the checkpoint's key and what is asked of it."""
+    asked = sorted((task.test_recipe() for task in panel), key=lambda recipe: recipe["task"])
+    return hash_key({"of": checkpoint.key, "on": asked, "version": evaluation.EVALUATION_VERSION})
+
+
+def _stored(chapter: str, run: Run, panel: Sequence[Task], tier: Tier) -> Record | None:
+    path = records.path_of(chapter, record_key(run.checkpoint, panel), tier)
+    return records.load(path) if path.exists() else None
+
+
+def _compute(
+    chapter: str, run: Run, panel: Sequence[Task], tier: Tier, show: Sequence[str]
+) -> Record:
+    began, started = datetime.now(UTC), time.perf_counter()
+    checkpoint = run.checkpoint
+    loaded = engine.model(checkpoint)
+    trained = time.perf_counter()
+    scores = evaluation.evaluate(checkpoint, panel, lambda: loaded)
+    samples: list[Sample] = []
+    for task in panel:
+        if task.name in show:
+            samples += evaluation.answers(checkpoint, task)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Record(
+        key=record_key(checkpoint, panel),
+        chapter=chapter,
+        tier=tier,
+        labels=run.labels,
+        model=models.describe(checkpoint.foundation),
+        lineage=checkpoint.lineage(),
+        trainable=trainable(checkpoint),
+        losses=engine.losses(checkpoint),
+        scores=scores,
+        samples=samples,
+        environment=environment(),
+        timing={
+            "date": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "seconds": round(time.perf_counter() - started, 1),
+            "training_seconds": round(trained - started, 1),
+            "peak_memory_mib": peak // (1024 if sys.platform != "darwin" else 1024**2),
+        },
+    )
+
+
+@lru_cache
+def environment() -> dict[str, str]:
+    """Hardware, versions and the book's commit, as far as they can be told."""
+    versions = {p: importlib.metadata.version(p).partition("+")[0] for p in PACKAGES}
+    return {
+        "device": _device(),
+        "threads": str(torch.get_num_threads()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **versions,
+        "commit": _commit(),
+    }
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return f"{names[0] if names else platform.processor() or 'CPU'}, {os.cpu_count()} cores"
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(records.project_root()), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _left(elapsed: float, done: int, total: int) -> str:
+    if not done:
+        return ""
+    return f" · about {elapsed / done * (total - done) / 60:.0f} min left"
+
+
+def _fetch_or_explain(task: Task, name: str) -> None:
+    from forgetting.registry import Unreachable, fetch
+
+    try:
+        fetch(name)
+    except Unreachable as error:
+        raise NotEnough(f"data: {task.name} needs {error}; or use data='bundled'") from error

@@ -1,0 +1,172 @@
+"""Tasks: what is taught and what is asked, once, for training and testing alike.
+
+A task is an lm-eval YAML file in `data/tasks/`. Its `custom_dataset` loader gives the test items
+and, where the task can be learned, a `train` split; its templates serve both. Its identity in
+lineage keys is its name, its version, a hash of its templates and the hashes of its data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from forgetting import registry
+
+TEMPLATE_FIELDS = (
+    "output_type",
+    "doc_to_text",
+    "doc_to_target",
+    "doc_to_choice",
+    "target_delimiter",
+    "generation_kwargs",
+    "process_results",
+)
+
+
+class UnknownTask(ValueError):
+    """No task of that name in `data/tasks/`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One lm-eval task: its name and how many of its test items to use (None: all of them)."""
+
+    name: str
+    items: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in names():
+            near = get_close_matches(self.name, names(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}"
+            raise UnknownTask(f"task={self.name!r}: no such task; {hint}")
+        if self.items is not None and self.items < 1:
+            raise ValueError(f"items={self.items}: task {self.name} needs at least one item")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The YAML as a dictionary; functions appear as their dotted names."""
+        return _config(self.name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The YAML's `metadata`: version, data, title, and what the evaluation needs to know."""
+        return self.config["metadata"]
+
+    @property
+    def chat(self) -> bool:
+        """Whether the task speaks through the model's chat template."""
+        return bool(self.metadata.get("chat_template"))
+
+    @property
+    def public(self) -> list[str]:
+        """Names of the public data sets it reads; empty for bundled tasks."""
+        return [d for d in self.metadata["data"] if not _is_bundled(d)]
+
+    def missing(self) -> list[str]:
+        """Public data sets that are neither mirrored nor cached."""
+        return [name for name in self.public if not registry.available(name)]
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a lineage key."""
+        templates = {field: self.config.get(field) for field in TEMPLATE_FIELDS}
+        return {
+            "task": self.name,
+            "version": self.metadata["version"],
+            "templates": _sha256(json.dumps(templates, sort_keys=True).encode())[:16],
+            "data": [_data_digest(d) for d in self.metadata["data"]],
+        }
+
+    def test_recipe(self) -> dict[str, Any]:
+        """`recipe()` and the number of items: what a score depends on, beside the model."""
+        return self.recipe() | {"items": self.items}
+
+    def documents(self, split: str) -> list[dict[str, Any]]:
+        """The items of `split` ("train" or "test"), as the YAML's loader gives them."""
+        return list(_documents(self.name, split))
+
+    def training_texts(self, seed: int) -> Iterator[str]:
+        """The training documents' plain text in an order drawn from `seed`."""
+        documents = self.documents("train")
+        random.Random(seed).shuffle(documents)
+        return (document["text"] for document in documents)
+
+    def training_pairs(self, seed: int) -> Iterator[tuple[str, str]]:
+        """(prompt, answer) of the training documents in an order drawn from `seed`."""
+        from lm_eval.utils import apply_template
+
+        documents = self.documents("train")
+        random.Random(seed).shuffle(documents)
+        for document in documents:
+            yield (
+                apply_template(self.config["doc_to_text"], document),
+                apply_template(self.config["doc_to_target"], document),
+            )
+
+
+def names() -> list[str]:
+    """All tasks, by file name."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def folder() -> Path:
+    """Where the YAML files are: what to give `lm_eval --include_path`."""
+    return registry.data_dir() / "tasks"
+
+
+@lru_cache
+def code(module: str) -> ModuleType:
+    """`data/tasks/<module>.py`, which the YAML files refer to."""
+    path = folder() / f"{module}.py"
+    spec = importlib.util.spec_from_file_location(f"forgetting_tasks_{module}", path)
+    assert spec and spec.loader
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@lru_cache
+def _documents(name: str, split: str) -> list[dict[str, Any]]:
+    config = _config(name)
+    loader = getattr(code("loaders"), config["custom_dataset"].rpartition(".")[2])
+    return list(loader(**config["metadata"])[split])
+
+
+class _Yaml(yaml.SafeLoader):
+    """Reads `!function module.name` as the plain string `module.name`."""
+
+
+_Yaml.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+@lru_cache
+def _config(name: str) -> dict[str, Any]:
+    return yaml.load((folder() / f"{name}.yaml").read_text(encoding="utf-8"), _Yaml)
+
+
+def _is_bundled(data: str) -> bool:
+    return data.startswith("bundled:")
+
+
+@lru_cache
+def _data_digest(data: str) -> str:
+    """sha256 of a bundled file or folder, or the registry's digest of a public set."""
+    if not _is_bundled(data):
+        return registry.digest(data)
+    path = folder() / data.removeprefix("bundled:")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return _sha256(b"".join(_sha256(f.read_bytes()).encode() for f in files))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

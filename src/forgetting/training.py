@@ -1,0 +1,180 @@
+"""Training: one thin subclass of `transformers.Trainer`, deterministic given a seed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback
+
+from forgetting.lineage import Settings
+from forgetting.objectives import IGNORED, cross_entropy
+from forgetting.tasks import Task
+
+Example = dict[str, torch.Tensor]
+
+
+class TooLittleText(ValueError):
+    """The task's training split holds fewer tokens than the settings ask for."""
+
+
+@dataclass
+class Examples(Dataset):
+    """Token rows in the order in which they are trained on."""
+
+    rows: list[Example]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.rows[index]
+
+
+def pretrain_rows(
+    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+) -> list[Example]:
+    """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
+
+    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Rows are
+    (length,) tensors. Raises `TooLittleText` where the task's training split is too short.
+    """
+    wanted = settings.steps * settings.batch
+    rows, buffer = [], []
+    for text in task.training_texts(seed):
+        buffer += [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        while len(buffer) >= settings.length:
+            ids = torch.tensor(buffer[: settings.length])
+            rows.append({"input_ids": ids, "labels": ids.clone()})
+            buffer = buffer[settings.length :]
+            if len(rows) == wanted:
+                return rows
+    raise TooLittleText(
+        f"tokens={settings.tokens}: {task.name} has training text for {len(rows)} rows of "
+        f"{settings.length} tokens, {wanted} are asked for; lower tokens or name a larger task"
+    )
+
+
+def sft_rows(
+    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+) -> list[Example]:
+    """One example a row in the chat template; the answer and its end token are supervised.
+
+    Rows are cut at `settings.length` and cycle through the data until steps x batch are made.
+    """
+    wanted = settings.steps * settings.batch
+    rows: list[Example] = []
+    while len(rows) < wanted:
+        before = len(rows)
+        for prompt, answer in task.training_pairs(seed):
+            turn = [{"role": "user", "content": prompt}]
+            head = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            prompt_ids = tokenizer(head, add_special_tokens=False).input_ids
+            answer_ids = tokenizer(answer, add_special_tokens=False).input_ids
+            ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][: settings.length]
+            if len(prompt_ids) >= len(ids):
+                continue  # the prompt alone fills the row: nothing to supervise
+            labels = [IGNORED] * len(prompt_ids) + ids[len(prompt_ids) :]
+            rows.append({"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)})
+            if len(rows) == wanted:
+                return rows
+        if len(rows) == before:
+            raise TooLittleText(
+                f"length={settings.length}: no example of {task.name} leaves room for its answer"
+            )
+    return rows
+
+
+def pad(rows: list[Example]) -> Example:
+    """A batch: ids padded on the right with 0, labels with -100, a mask over the rest."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True)
+    labels = pad_sequence(
+        [row["labels"] for row in rows], batch_first=True, padding_value=IGNORED
+    )
+    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+    mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+class OrderedTrainer(Trainer):
+    """`transformers.Trainer` with our objective, over rows already in their order."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor:
+        labels = inputs.pop("labels")
+        return cross_entropy(model(**inputs, use_cache=False).logits, labels)
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    settings: Settings,
+    seed: int,
+    progress: Callable[[float], None] | None = None,
+) -> list[float]:
+    """Train `model` in place; the loss of every optimiser step, nats per token.
+
+    `model` already has its tuning applied. `progress` is told the share done after each step.
+    """
+    set_seed(seed)
+    make_rows = pretrain_rows if settings.style == "pretrain" else sft_rows
+    rows = make_rows(task, tokenizer, settings, seed)
+    losses: list[float] = []
+
+    class Watch(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                losses.append(float(logs["loss"]))
+                if progress:
+                    progress(state.global_step / settings.steps)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            per_device_train_batch_size=settings.batch,
+            max_steps=settings.steps,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="constant",
+            weight_decay=settings.weight_decay,
+            adam_beta2=settings.beta2,
+            adam_epsilon=settings.epsilon,
+            max_grad_norm=settings.clip,
+            seed=seed,
+            data_seed=seed,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            remove_unused_columns=False,
+        )
+        trainer = OrderedTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Examples(rows),
+            data_collator=pad,
+            callbacks=[Watch()],
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints every step's loss
+        trainer.train()
+    return losses
+

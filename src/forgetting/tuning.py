@@ -1,0 +1,189 @@
+"""What may move: each tuning names the parameters that training is allowed to change.
+
+Rows of the table in Li & Lee (2024), arXiv 2401.03129, and their relatives. A tuning is a value:
+two equal ones give the same lineage key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedModel
+
+LAYER = re.compile(r"\.layers\.(\d+)\.")
+
+
+class Tuning(BaseModel):
+    """Base class: subclasses say which of the model's own parameters train."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a lineage key."""
+        return {"kind": type(self).__name__, **self.model_dump(mode="json")}
+
+    def trains(self, name: str, layers: int) -> bool:
+        """Whether parameter `name` of a model with `layers` blocks may change."""
+        raise NotImplementedError
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        """The model with `requires_grad` set (adapters: wrapped by peft).
+
+        Raises `ValueError` where the tuning would train nothing.
+        """
+        layers = model.config.num_hidden_layers
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = self.trains(name, layers)
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError(f"{self!r} leaves nothing to train in a model of {layers} layers")
+        return model
+
+    @property
+    def adapter(self) -> PeftConfig | None:
+        """peft's configuration for adapter methods, None for the others."""
+        return None
+
+
+class Full(Tuning):
+    """Everything may move."""
+
+    def trains(self, name: str, layers: int) -> bool:
+        return True
+
+
+class FreezeFirst(Tuning):
+    """The first `k` transformer blocks stay; embeddings and the rest move (paper: k = 10 of 32)."""
+
+    k: int = Field(ge=1)
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k=k)
+
+    def trains(self, name: str, layers: int) -> bool:
+        block = _block(name)
+        return block is None or block >= _checked(self.k, layers)
+
+
+class FreezeLast(Tuning):
+    """The last `k` transformer blocks stay (paper: blocks 22 to 31 of 32)."""
+
+    k: int = Field(ge=1)
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k=k)
+
+    def trains(self, name: str, layers: int) -> bool:
+        block = _block(name)
+        return block is None or block < layers - _checked(self.k, layers)
+
+
+class FreezeAttention(Tuning):
+    """Self-attention stays; MLPs, norms and embeddings move."""
+
+    def trains(self, name: str, layers: int) -> bool:
+        return ".self_attn." not in name
+
+
+class OnlyAttention(Tuning):
+    """Self-attention alone moves."""
+
+    def trains(self, name: str, layers: int) -> bool:
+        return ".self_attn." in name
+
+
+class FreezeMLP(Tuning):
+    """MLPs stay; self-attention, norms and embeddings move."""
+
+    def trains(self, name: str, layers: int) -> bool:
+        return ".mlp." not in name
+
+
+class OnlyMLP(Tuning):
+    """MLPs alone move. Differs from `FreezeAttention` by embeddings and norms only."""
+
+    def trains(self, name: str, layers: int) -> bool:
+        return ".mlp." in name
+
+
+class LoRA(Tuning):
+    """W + (α/r)·B·A with A, B trained (Hu et al. 2021, arXiv 2106.09685).
+
+    Defaults are those of Li & Lee's code: r 8, α 32, dropout 0.05, on q_proj and v_proj.
+    """
+
+    rank: int = Field(8, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+    @property
+    def adapter(self) -> PeftConfig:
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=list(self.modules),
+            task_type="CAUSAL_LM",
+        )
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        return get_peft_model(model, self.adapter)
+
+
+class IA3(Tuning):
+    """Learned scalings of keys, values and the MLP's inner activations (Liu et al. 2022).
+
+    Defaults are those of Li & Lee's code: k_proj, v_proj and down_proj, the last as feed-forward.
+    """
+
+    modules: tuple[str, ...] = ("k_proj", "v_proj", "down_proj")
+    feedforward: tuple[str, ...] = ("down_proj",)
+
+    @property
+    def adapter(self) -> PeftConfig:
+        return IA3Config(
+            target_modules=list(self.modules),
+            feedforward_modules=list(self.feedforward),
+            task_type="CAUSAL_LM",
+        )
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        return get_peft_model(model, self.adapter)
+
+
+def trainable_count(model: Any) -> int:
+    """Number of weights that may move in a model that a tuning was applied to."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, Any]]:
+    """One row a tuning: name, trainable weights, share of the model; built without any weights.
+
+    `config` is a transformers configuration; the model exists on the `meta` device only.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    rows = []
+    for tuning in tunings:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+            total = sum(p.numel() for p in model.parameters())
+            count = trainable_count(tuning.apply(model))
+        rows.append({"tuning": repr(tuning), "trainable": count, "share": count / total})
+    return rows
+
+
+def _block(name: str) -> int | None:
+    found = LAYER.search(name)
+    return int(found[1]) if found else None
+
+
+def _checked(k: int, layers: int) -> int:
+    if k > layers:
+        raise ValueError(f"k={k}: the model has {layers} layers; freeze at most that many")
+    return k

@@ -1,0 +1,297 @@
+"""The registry of public data: only files with the right hash get through. No network is used."""
+
+import hashlib
+import os
+import re
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pooch
+import pytest
+import requests
+
+from forgetting import registry
+
+FILES = {"docs/one.txt": b"first\n", "docs/玉山 100%.txt": "山高三九五二公尺\n".encode()}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A registry with the set `tiny` of two files, an empty home, no mirror, and no network."""
+    lines = [f'["{path}", {len(text)}, "{sha256(text)}"],' for path, text in FILES.items()]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "registry.toml").write_text(
+        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
+        f'licence = "CC0"\nfiles = [{"".join(lines)}]\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("FORGETTING_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("FORGETTING_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FORGETTING_DATA_MIRROR", raising=False)
+    monkeypatch.setattr(registry, "HOST", "http://127.0.0.1:9")  # nothing listens on `discard`
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, "127.0.0.1")
+    return tmp_path
+
+
+@pytest.fixture
+def mirror(world, monkeypatch):
+    monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(world / "mirror"))
+    return lay_out(world / "mirror")
+
+
+@pytest.fixture
+def server(world, monkeypatch):
+    """The data's home, on this machine: what is `served`, `asked` for, and `cut` off the end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            _, _owner, _repo, commit, path = unquote(urlsplit(self.path).path).split("/", 4)
+            self.server.asked[path] += 1
+            body = self.server.served.get(path) if commit == COMMIT else None
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write((body or b"")[: -self.server.cut or None])
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as home:
+        home.served, home.asked, home.cut = dict(FILES), Counter(), 0
+        threading.Thread(target=home.serve_forever, args=[0.01], daemon=True).start()
+        monkeypatch.setattr(registry, "HOST", f"http://127.0.0.1:{home.server_port}")
+        yield home
+        home.shutdown()
+
+
+def lay_out(folder: Path) -> Path:
+    root = folder / "someone__some-data"
+    for path, content in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    return root
+
+
+def files_under(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_mirror_is_used_in_place(mirror, world):
+    assert registry.available("tiny")
+    assert registry.fetch("tiny") == [mirror / path for path in FILES]
+    assert registry.fetch("tiny", "docs/玉山 100%.txt") == [mirror / "docs/玉山 100%.txt"]
+    assert not (world / "home").exists()
+
+
+def test_a_flipped_byte_is_found(mirror):
+    broken = mirror / "docs/one.txt"
+    broken.write_bytes(b"fIrst\n")
+    with pytest.raises(registry.CorruptData) as error:
+        registry.fetch("tiny")
+    for part in (str(broken), sha256(b"first\n"), sha256(b"fIrst\n"), "replace it by http"):
+        assert part in str(error.value)
+    assert registry.fetch("tiny", "docs/玉山 100%.txt"), "the other file is whole"
+
+
+def test_a_byte_flipped_after_the_first_fetch_is_found(mirror):
+    first, _ = registry.fetch("tiny")
+    before = first.stat()
+    first.write_bytes(b"fIrst\n")
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(registry.CorruptData):
+        registry.fetch("tiny")
+
+
+def test_a_truncated_file_is_found(mirror):
+    (mirror / "docs/one.txt").write_bytes(b"fir")
+    assert not registry.available("tiny")
+    with pytest.raises(registry.CorruptData, match=sha256(b"fir")):
+        registry.fetch("tiny")
+
+
+def test_a_file_is_hashed_once(mirror, monkeypatch):
+    hashed = Counter()
+    file_hash = pooch.file_hash
+    monkeypatch.setattr(
+        pooch, "file_hash", lambda path, alg: hashed.update([path]) or file_hash(path, alg)
+    )
+    for _ in range(3):
+        registry.fetch("tiny")
+    assert hashed == {str(mirror / path): 1 for path in FILES}
+
+
+def test_a_download_is_kept_and_laid_out_as_a_mirror(server, world, monkeypatch):
+    assert not registry.available("tiny")
+    paths = registry.fetch("tiny")
+    assert [path.read_bytes() for path in paths] == list(FILES.values())
+    assert registry.available("tiny")
+    assert registry.fetch("tiny") == paths
+    assert server.asked == dict.fromkeys(FILES, 1)
+    monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(world / "home" / "data"))
+    assert registry.fetch("tiny") == paths
+
+
+def test_what_the_mirror_lacks_is_downloaded(mirror, server, world):
+    (mirror / "docs/one.txt").unlink()
+    one, two = registry.fetch("tiny")
+    assert one.is_relative_to(world / "home")
+    assert two.is_relative_to(mirror)
+
+
+def test_a_download_with_the_wrong_hash_is_not_kept(server, world):
+    server.served["docs/one.txt"] = b"another text\n"
+    with pytest.raises(registry.CorruptData) as error:
+        registry.fetch("tiny")
+    for part in ("docs/one.txt", sha256(b"first\n"), sha256(b"another text\n")):
+        assert part in str(error.value)
+    assert files_under(world / "home") == []
+
+
+def test_half_a_download_is_never_used(server, world):
+    server.cut = 3
+    with pytest.raises((registry.Unreachable, registry.CorruptData)):
+        registry.fetch("tiny")
+    assert files_under(world / "home") == []
+    assert not registry.available("tiny")
+    server.cut = 0
+    assert [path.read_bytes() for path in registry.fetch("tiny")] == list(FILES.values())
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, world):
+    root = lay_out(world / "home" / "data")
+    (root / "docs/one.txt").write_bytes(b"fir")
+    assert not registry.available("tiny")
+    assert registry.fetch("tiny")[0].read_bytes() == b"first\n"
+    assert server.asked == {"docs/one.txt": 1}
+
+
+def assert_says_how_to_get_it(error: Exception) -> None:
+    assert "\n" not in str(error)
+    size = f"2 files, {sum(map(len, FILES.values())) / 1e6:.1f} MB"
+    url = registry.dataset("tiny").url(registry.dataset("tiny").files[0])
+    for part in ("tiny", size, url, "FORGETTING_DATA_MIRROR", "someone__some-data/docs/one.txt"):
+        assert part in str(error)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        requests.ConnectionError("no route\nto host"),
+        requests.exceptions.InvalidURL("a bad proxy"),  # also a ValueError, as a wrong hash is
+        ConnectionError(),
+        TimeoutError(),
+    ],
+)
+def test_without_network_one_line_says_how_to_get_the_set(world, monkeypatch, failure):
+    def retrieve(*args, **kwargs):
+        raise failure
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    with pytest.raises(registry.Unreachable) as error:
+        registry.fetch("tiny")
+    assert_says_how_to_get_it(error.value)
+
+
+def test_a_refused_connection_and_a_missing_page_are_unreachable(world, request):
+    with pytest.raises(registry.Unreachable) as error:
+        registry.fetch("tiny")
+    assert_says_how_to_get_it(error.value)
+    request.getfixturevalue("server").served.clear()
+    with pytest.raises(registry.Unreachable, match="HTTPError"):
+        registry.fetch("tiny")
+
+
+def test_unknown_names_come_with_the_nearest(mirror, world):
+    with pytest.raises(registry.UnknownDataSet) as error:
+        registry.fetch("tinny")
+    assert str(error.value) == "name='tinny': no such data set; nearest: 'tiny'"
+    with pytest.raises(registry.UnknownFile, match=r"nearest: 'docs/one\.txt'"):
+        registry.fetch("tiny", "docs/玉山 100%.txt", "one.txt")
+    for function in (registry.dataset, registry.available, registry.digest):
+        with pytest.raises(ValueError, match="nearest: 'tiny'"):
+            function("Tiny")
+
+
+def test_a_missing_registry_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGETTING_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"registry\.toml: no such file; set FORGETTING_"):
+        registry.names()
+    monkeypatch.setenv("FORGETTING_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; set FORGETTING_DATA"):
+        registry.data_dir()
+
+
+def test_digest_is_over_sorted_paths_and_hashes(world, monkeypatch):
+    lines = [f"{path}\0{sha256(content)}\n" for path, content in sorted(FILES.items())]
+    digest = registry.digest("tiny")
+    assert digest == sha256("".join(lines).encode())
+
+    toml = registry.registry_path().read_text(encoding="utf-8")
+    changes = {
+        "moved": (toml.replace("someone/", "another/"), True),
+        "edited": (toml.replace(sha256(b"first\n"), sha256(b"second\n")), False),
+        "renamed": (toml.replace("one.txt", "two.txt"), False),
+    }
+    for name, (text, same) in changes.items():
+        (world / name).mkdir()
+        (world / name / "registry.toml").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("FORGETTING_DATA", str(world / name))
+        assert (registry.digest("tiny") == digest) is same, name
+
+
+class TestCommittedRegistry:
+    """data/registry.toml as it stands in the repository; pydantic checks the form of each hash."""
+
+    @pytest.fixture(autouse=True)
+    def committed(self, monkeypatch):
+        monkeypatch.delenv("FORGETTING_DATA", raising=False)
+
+    @pytest.fixture
+    def data_sets(self):
+        return [registry.dataset(name) for name in registry.names()]
+
+    def test_every_field_is_well_formed(self, data_sets):
+        assert {"gsm8k", "taiwan_md_zh", "woz2.0"} <= {data.name for data in data_sets}
+        for data in data_sets:
+            assert re.fullmatch("[0-9a-f]{40}", data.commit), data.name
+            assert data.about and data.licence and data.files, data.name
+            for file in data.files:
+                assert re.fullmatch("[0-9a-f]{64}", file.sha256), file
+                assert file.bytes > 0, file
+                assert not file.path.startswith("/") and ".." not in file.path.split("/"), file
+
+    def test_files_are_sorted_and_stand_once(self, data_sets):
+        for data in data_sets:
+            paths = [file.path for file in data.files]
+            assert paths == sorted(set(paths)), data.name
+
+    def test_one_place_in_a_mirror_has_one_content(self, data_sets):
+        """A mirror has no folder for the commit, so no two sets may want different files there."""
+        wanted = {}
+        for data in data_sets:
+            for file in data.files:
+                place = data.mirror_path(file)
+                assert wanted.setdefault(place, file.sha256) == file.sha256, place
+
+    def test_urls_round_trip(self, data_sets):
+        for data in data_sets:
+            for file in data.files:
+                url = urlsplit(data.url(file))
+                assert url.geturl().isascii() and not url.query and not url.fragment
+                assert unquote(url.path) == f"/{data.repo}/{data.commit}/{file.path}"
+
+    def test_files_in_the_mirror_of_this_machine_are_the_registered_ones(self, data_sets):
+        """Runs where FORGETTING_DATA_MIRROR is set; one small set is enough to check the layout."""
+        if not os.environ.get("FORGETTING_DATA_MIRROR"):
+            pytest.skip("FORGETTING_DATA_MIRROR is not set")
+        assert all(registry.available(data.name) for data in data_sets if data.mirror)
+        assert [path.name for path in registry.fetch("xstest")] == ["xstest_prompts.csv"]
