@@ -17,7 +17,7 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
-from lm_eval import simple_evaluate
+from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager, get_task_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -235,9 +235,9 @@ def _measure(
     loaded = [_lm_eval_task(tasks.folder(), task.name) for task in group]
     sizes = {task.name: len(them.eval_docs) for task, them in zip(group, loaded, strict=True)}
     indices = {t.name: list(range(min(t.items or sizes[t.name], sizes[t.name]))) for t in group}
-    result = simple_evaluate(
-        model=lm,
-        tasks=loaded,
+    result = lm_eval_evaluate(
+        lm,
+        {task.name: them for task, them in zip(group, loaded, strict=True)},
         samples=indices,
         apply_chat_template=chat,
         bootstrap_iters=0,
