@@ -1,0 +1,272 @@
+"""Verdicts: claims judged against records, by pure functions.
+
+An effect is a mean over paired items and seeds. Its 95 % interval allows for both: items are a
+sample of a task, seeds a sample of runs. A verdict compares the interval with the tolerance that
+was written down beforehand; an interval that does not settle it leaves the claim undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from forgetting import records
+from forgetting.papers import Claim, Paper, papers
+from forgetting.records import Record, Tier
+
+FEWEST_SEEDS = 3
+PUBLISHED: tuple[Tier, ...] = ("full", "laptop")
+
+
+class Effect(BaseModel):
+    """left - right with its 95 % interval, over `items` paired items and `seeds` paired seeds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mean: float
+    low: float
+    high: float
+    items: int
+    seeds: int
+
+
+class Verdict(BaseModel):
+    """What the records say of one claim."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    statement: str
+    paper: str
+    citation: str
+    source: str
+    chapter: str
+    verdict: Literal["holds", "contradicted", "undecided", "not run"]
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    direction: str = ""
+    tolerance: float = 0.0
+    unit: str = ""
+    tier: str | None = None
+    seeds: int = 0
+    date: str | None = None
+    reason: str = ""
+
+
+def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
+    """The verdict of every claim (of `chapter`), from the best published tier or from `tier`."""
+    found = []
+    for paper in papers():
+        for claim in paper.claims:
+            if chapter in (None, claim.chapter):
+                tiers = (tier,) if tier else PUBLISHED
+                stored = next((s for t in tiers if (s := records.stored(claim.chapter, t))), [])
+                found.append(judge(claim, paper, stored))
+    return found
+
+
+def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
+    """One claim against a chapter's records of one tier."""
+    about = {
+        "id": claim.id,
+        "statement": claim.statement,
+        "paper": paper.short,
+        "citation": paper.citation,
+        "source": claim.source,
+        "chapter": claim.chapter,
+        "direction": claim.direction,
+        "tolerance": claim.tolerance,
+        "unit": claim.unit,
+    }
+    left, right = records.select(stored, **claim.left), records.select(stored, **claim.right)
+    if not left or not right:
+        return Verdict(**about, verdict="not run", reason="no records of both sides")
+    try:
+        if claim.matched_on:
+            untouched = records.select(stored, method="untouched")
+            found = matched_effect(left, [*untouched, *right], claim.measures, claim.matched_on)
+        else:
+            found = paired_effect(left, right, claim.measures)
+    except OutOfRange as error:
+        return Verdict(**about, verdict="undecided", reason=str(error))
+    verdict, reason = decide(found, claim.direction, claim.tolerance)
+    return Verdict(
+        **about,
+        verdict=verdict,
+        reason=reason,
+        effect=found.mean,
+        low=found.low,
+        high=found.high,
+        tier=left[0].tier,
+        seeds=found.seeds,
+        date=max(r.timing["date"] for r in [*left, *right])[:10],
+    )
+
+
+def decide(
+    effect: Effect, direction: str, tolerance: float
+) -> tuple[Literal["holds", "contradicted", "undecided"], str]:
+    """The verdict and its reason. Fewer than three seeds decide nothing."""
+    if effect.seeds < FEWEST_SEEDS:
+        return "undecided", f"{effect.seeds} seed{'s' * (effect.seeds != 1)}, 3 are asked for"
+    low, high = (-effect.high, -effect.low) if direction == "less" else (effect.low, effect.high)
+    if direction == "equal":
+        if -tolerance < low and high < tolerance:
+            return "holds", "the interval lies within the tolerance"
+        if low > tolerance or high < -tolerance:
+            return "contradicted", "the interval lies outside the tolerance"
+    elif low > tolerance:
+        return "holds", "the whole interval lies beyond the tolerance"
+    elif high < tolerance:
+        return "contradicted", "the whole interval lies short of the tolerance"
+    return "undecided", "the interval contains the tolerance"
+
+
+def paired_effect(
+    left: Sequence[Record], right: Sequence[Record], measures: Sequence[str]
+) -> Effect:
+    """left - right over the seeds that both have; an untouched model pairs with every seed."""
+    a, b = _by_seed(left), _by_seed(right)
+    seeds = sorted(a.keys() & b.keys())
+    pairs = [(a[s], b[s]) for s in seeds]
+    for one, other, flip in ((a, b, False), (b, a, True)):
+        if len(other) == 1 and _untouched(next(iter(other.values()))):
+            fixed = next(iter(other.values()))
+            pairs = [(fixed, r) if flip else (r, fixed) for _, r in sorted(one.items())]
+    if not pairs:
+        raise OutOfRange("no seed was run on both sides")
+    rows, weights = [], np.ones(0)
+    for one, other in pairs:
+        x, weights = item_values(one, measures)
+        y, _ = item_values(other, measures)
+        rows.append(x - y)
+    return interval(np.array(rows), weights)
+
+
+def matched_effect(
+    left: Sequence[Record], curve: Sequence[Record], measures: Sequence[str], matched_on: str
+) -> Effect:
+    """left - curve, the curve read where its `matched_on` equals each left record's.
+
+    The curve's points are its rates, seeds averaged; between two of them every item's value is
+    interpolated linearly. Raises `OutOfRange` where a left record lies outside the curve.
+    """
+    points = _curve(curve, measures, matched_on)
+    rows, weights = [], np.ones(0)
+    for record in sorted(left, key=lambda r: r.seed):
+        values, weights = item_values(record, measures)
+        rows.append(values - _read_curve(points, record.mean(matched_on)))
+    return interval(np.array(rows), weights)
+
+
+class OutOfRange(ValueError):
+    """Two methods learned amounts between which nothing was measured."""
+
+
+def interval(differences: np.ndarray, weights: np.ndarray | None = None) -> Effect:
+    """Mean of a (seeds, items) matrix of differences with its 95 % interval.
+
+    Seeds and items are crossed random effects: the variance of the mean is taken as that of the
+    seeds' means over S plus that of the items' means over n, which errs on the wide side. Degrees
+    of freedom after Satterthwaite (1946). `weights` (items,) are tokens where items differ in
+    length. One seed gives the items' part alone.
+    """
+    count_seeds, count_items = differences.shape
+    weights = np.ones(count_items) if weights is None else weights
+    share = weights / weights.mean()
+    by_seed = (differences * share).mean(axis=1)
+    mean = float(by_seed.mean())
+    by_item = (differences.mean(axis=0) - mean) * share
+    parts = [(by_item.var(ddof=1) / count_items, count_items - 1)] if count_items > 1 else []
+    if count_seeds > 1:
+        parts.append((by_seed.var(ddof=1) / count_seeds, count_seeds - 1))
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        half = 0.0 if parts else math.inf
+    else:
+        freedom = variance**2 / sum(part**2 / df for part, df in parts)
+        half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
+    return Effect(
+        mean=mean, low=mean - half, high=mean + half, items=count_items, seeds=count_seeds
+    )
+
+
+def item_values(record: Record, measures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Per-item values of "task.metric" measures, one after the other, and their weights."""
+    values: list[float] = []
+    weights: list[float] = []
+    for measure in measures:
+        task, _, metric = measure.rpartition(".")
+        of_task, weight = record.scores[task].values(metric)
+        values += of_task
+        weights += weight
+    return np.array(values), np.array(weights)
+
+
+def scoreboard(root: Path) -> list[dict[str, Any]]:
+    """Every claim with its verdict, as plain rows for the book's scoreboard page."""
+    return [verdict.model_dump() for verdict in verdicts()]
+
+
+def book_values(root: Path) -> dict[str, Any]:
+    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].effect`, …"""
+    values: dict[str, Any] = {"claims": {v.id: v.model_dump() for v in verdicts()}}
+    for chapter in records.chapters():
+        stored = next((s for t in PUBLISHED if (s := records.stored(chapter, t))), [])
+        if stored:
+            values[chapter] = summary(stored)
+    return values
+
+
+def summary(stored: Sequence[Record]) -> dict[str, Any]:
+    """A chapter's records in a few plain values."""
+    seconds = [r.timing["seconds"] for r in stored]
+    return {
+        "runs": len(stored),
+        "seeds": len({r.seed for r in stored}),
+        "tier": stored[0].tier,
+        "model": stored[0].model["name"],
+        "device": stored[0].environment["device"],
+        "minutes": sum(seconds) / 60,
+        "seconds_a_run": sum(seconds) / len(seconds),
+        "peak_memory_gib": max(r.timing["peak_memory_mib"] for r in stored) / 1024,
+        "first": min(r.timing["date"] for r in stored)[:10],
+        "last": max(r.timing["date"] for r in stored)[:10],
+    }
+
+
+def _by_seed(found: Sequence[Record]) -> dict[int, Record]:
+    return {record.seed: record for record in found}
+
+
+def _untouched(record: Record) -> bool:
+    return record.labels.get("method") == "untouched"
+
+
+def _curve(
+    found: Sequence[Record], measures: Sequence[str], matched_on: str
+) -> list[tuple[float, np.ndarray]]:
+    """(value of `matched_on`, per-item values) at each rate, in order of the former."""
+    rates = sorted({r.labels["learning_rate"] for r in found})
+    points = []
+    for rate in rates:
+        at_rate = records.select(found, learning_rate=rate)
+        where = float(np.mean([r.mean(matched_on) for r in at_rate]))
+        points.append((where, np.mean([item_values(r, measures)[0] for r in at_rate], axis=0)))
+    return sorted(points, key=lambda point: point[0])
+
+
+def _read_curve(points: list[tuple[float, np.ndarray]], where: float) -> np.ndarray:
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if x0 <= where <= x1 and x1 > x0:
+            share = (where - x0) / (x1 - x0)
+            return (1 - share) * y0 + share * y1
+    ends = f"{points[0][0]:.2f} to {points[-1][0]:.2f}"
+    raise OutOfRange(f"learned {where:.2f}, the other method's rates span {ends}")

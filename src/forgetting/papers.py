@@ -1,0 +1,84 @@
+"""The papers' published numbers and the claims to judge, read from `data/papers/*.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from forgetting.registry import data_dir
+
+
+class Table(BaseModel):
+    """A published table: where it was read, its columns, and one list of numbers a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    columns: list[str]
+    unit: str
+    rows: dict[str, list[float]]
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Table:
+        for name, row in self.rows.items():
+            if len(row) != len(self.columns):
+                raise ValueError(f"row {name!r} has {len(row)} numbers, {len(self.columns)} columns")
+        return self
+
+
+class Claim(BaseModel):
+    """A statement that records can decide: effect = mean of `measures`, left minus right.
+
+    `direction` says what is claimed of the effect: "less" (below -tolerance), "greater" (above
+    +tolerance) or "equal" (within ±tolerance). With `matched_on`, the right side is not one rate
+    but the method's whole curve, read at the value of that measure which the left side reached.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    chapter: str
+    source: str
+    statement: str
+    measures: list[str] = Field(min_length=1)
+    left: dict[str, Any]
+    right: dict[str, Any]
+    matched_on: str | None = None
+    direction: Literal["less", "greater", "equal"]
+    tolerance: float = Field(ge=0)
+    unit: str
+
+
+class Paper(BaseModel):
+    """One paper: how to cite it, what it published, what is claimed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    citation: str
+    title: str
+    short: str
+    tables: dict[str, Table] = {}
+    claims: list[Claim] = []
+
+
+def papers() -> list[Paper]:
+    """All papers, by arXiv id. Raises pydantic's `ValidationError` for a malformed file."""
+    return [_read(path) for path in sorted((data_dir() / "papers").glob("*.toml"))]
+
+
+def paper(arxiv_id: str) -> Paper:
+    """The paper of that arXiv id. Raises `KeyError` naming the ids that exist."""
+    known = {p.id: p for p in papers()}
+    if arxiv_id not in known:
+        raise KeyError(f"paper={arxiv_id!r}: not in data/papers; known: {', '.join(known)}")
+    return known[arxiv_id]
+
+
+@lru_cache
+def _read(path: Path) -> Paper:
+    return Paper(**tomllib.loads(path.read_text(encoding="utf-8")))
