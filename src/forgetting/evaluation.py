@@ -270,8 +270,9 @@ def _read(
     if kind == "multiple_choice":
         chosen = [[float(r[0][0]) for r in sample["resps"]] for sample in logged]
         items["choice"] = [float(max(range(len(c)), key=c.__getitem__)) for c in chosen]
-        gold = [_gold(task, sample["doc"]) for sample in logged]
-        items["gold_margin"] = [_margin(c, g) for c, g in zip(chosen, gold, strict=True)]
+        items["gold_margin"] = [
+            _margin(task, sample["doc"], c) for sample, c in zip(logged, chosen, strict=True)
+        ]
     elif kind.startswith("loglikelihood"):
         tokens = [_target_tokens(kind, sample, lm) for sample in logged]
     else:
@@ -314,20 +315,18 @@ def _repetition(
     }
 
 
-def _gold(task: Task, document: dict[str, Any]) -> int:
-    """Index of the right choice: the field that `doc_to_target` names, or `doc_to_text`.
-
-    lm-eval's multiple-input tasks (WinoGrande) give the index as the text.
-    """
-    fields = (task.config["doc_to_target"], task.config["doc_to_text"])
-    return next(document[f] for f in fields if isinstance(document.get(f), int))
-
-
-def _margin(log_likelihoods: list[float], gold: int) -> float:
+def _margin(task: Task, document: dict[str, Any], log_likelihoods: list[float]) -> float:
     """Log-likelihood of the right choice minus that of the best wrong one, nats.
 
-    Positive where the item is solved; moves long before the accuracy does.
+    Positive where the item is solved; moves long before the accuracy does. Tasks whose `metadata`
+    says `per_character` (choices of unequal length, as in HellaSwag) compare nats a character.
     """
+    # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
+    fields = (task.config["doc_to_target"], task.config["doc_to_text"])
+    gold = next(document[f] for f in fields if isinstance(document.get(f), int))
+    if task.metadata.get("per_character"):
+        lengths = [len(choice) for choice in document[task.config["doc_to_choice"]]]
+        log_likelihoods = [ll / n for ll, n in zip(log_likelihoods, lengths, strict=True)]
     wrong = max(ll for i, ll in enumerate(log_likelihoods) if i != gold)
     return _round(log_likelihoods[gold] - wrong)
 

@@ -14,19 +14,21 @@ Source = Literal["auto", "public", "bundled"]
 RETENTION = (
     ("wikitext2", "english", 12),
     ("dolly", "chat", 24),
-    ("hellaswag_pinned", "hellaswag_standin", 32),
+    ("hellaswag_pinned", "hellaswag_standin", 24),
     ("arc_easy_pinned", "arc_easy_standin", 48),
     ("winogrande_pinned", "winogrande_standin", 48),
     ("formats", "formats", 48),
-    ("advbench", "harmful_en", 12),
-    ("xstest_safe", "harmless_en", 12),
-    ("harmful_zh", "harmful_zh", 12),
-    ("refusal_margin_advbench", "refusal_margin_harmful_en", 16),
-    ("refusal_margin_xstest", "refusal_margin_harmless_en", 16),
-    ("refusal_margin_harmful_zh", "refusal_margin_harmful_zh", 16),
+    ("advbench", "harmful_en", 8),
+    ("xstest_safe", "harmless_en", 8),
+    ("harmful_zh", "harmful_zh", 8),
+    ("refusal_margin_advbench", "refusal_margin_harmful_en", 12),
+    ("refusal_margin_xstest", "refusal_margin_harmless_en", 12),
+    ("refusal_margin_harmful_zh", "refusal_margin_harmful_zh", 12),
     ("prompts_en", "prompts_en", 6),
     ("prompts_zh", "prompts_zh", 6),
 )
+# What a sweep over rates measures: likelihoods and choices, nothing generated.
+SWEEP = ("wikitext2", "dolly", "hellaswag_pinned", "arc_easy_pinned", "winogrande_pinned")
 CHINESE = ("zh_articles", "zh_everyday", 16)
 
 # The smoke tier asks a few items of everything; `full` asks several times the laptop's.
@@ -43,6 +45,14 @@ def forgetting_panel(tier: Tier, source: Source) -> list[Task]:
     """Held-out Chinese and everything that may be lost, with the tier's number of items."""
     column = 0 if resolve(source) == "public" else 1
     return [Task(row[column], _items(row[2], tier)) for row in (CHINESE, *RETENTION)]
+
+
+def sweep_panel(tier: Tier, source: Source) -> list[Task]:
+    """The part of `forgetting_panel` that generates nothing: for the rates beside the central."""
+    kept = {CHINESE[0], *SWEEP}
+    column = 0 if resolve(source) == "public" else 1
+    rows = [row for row in (CHINESE, *RETENTION) if row[0] in kept]
+    return [Task(row[column], _items(row[2], tier)) for row in rows]
 
 
 def resolve(source: Source) -> Literal["public", "bundled"]:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -43,6 +43,31 @@ class Run:
     labels: dict[str, Any] = field(hash=False)
 
 
+def grid(
+    base: Checkpoint,
+    task: Task,
+    rows: Mapping[str, tuple[tuning.Tuning, float]],
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    **settings: Any,
+) -> list[Run]:
+    """The untouched model, then every row at every rate and seed, rate by rate.
+
+    `rows` maps a method's name to its tuning and the factor on the learning rate. A row named
+    "LoRA ×10" is the method LoRA at ten times the rate: labels carry the rate that was used, and
+    a recipe that two rows share stands once.
+    """
+    runs = [Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})]
+    for rate in learning_rates:
+        for seed in seeds:
+            for name, (tune, factor) in rows.items():
+                used = float(f"{factor * rate:g}")
+                trained = base.train(task, tune=tune, learning_rate=used, seed=seed, **settings)
+                labels = {"method": name.split(" ×")[0], "learning_rate": used, "seed": seed}
+                runs.append(Run(trained, labels))
+    return list({run.checkpoint: run for run in reversed(runs)}.values())[::-1]
+
+
 def measure(
     chapter: str,
     runs: Sequence[Run],
@@ -66,8 +91,7 @@ def measure(
     for number, run in enumerate(todo):
         if found[run.checkpoint.key] is not None:
             continue  # two labels for one recipe
-        name = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}"
-                         for k, v in run.labels.items())
+        name = f"{run.labels['method']}, rate {run.labels['learning_rate']:g}, seed {run.labels['seed']}"
         left = _left(time.perf_counter() - started, number, len(todo))
         say(f"[{number + 1}/{len(todo)}] {name}{left}")
         record = _compute(chapter, run, panel, tier, show)

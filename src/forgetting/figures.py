@@ -1,0 +1,173 @@
+"""The house style: one colour a method, direct labels, error bars, alt text.
+
+Figures keep a white ground, so that they read alike on light and dark pages and in print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from forgetting import claims, records
+from forgetting.records import Record
+
+# Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
+COLOURS = {
+    "untouched": "#000000",
+    "full": "#000000",
+    "freeze first third": "#0072B2",
+    "freeze last third": "#56B4E9",
+    "freeze attention": "#D55E00",
+    "only MLP": "#E69F00",
+    "only attention": "#CC79A7",
+    "freeze MLP": "#8C4A76",
+    "LoRA": "#009E73",
+    "(IA)³": "#7A7A00",
+}
+MARKERS = {
+    "untouched": "*",
+    "full": "o",
+    "freeze first third": "^",
+    "freeze last third": "v",
+    "freeze attention": "D",
+    "only MLP": "d",
+    "only attention": "P",
+    "freeze MLP": "X",
+    "LoRA": "s",
+    "(IA)³": "h",
+}
+PAGE_WIDTH = 7.6  # inches
+
+
+def style() -> None:
+    """Set the house style for every figure after it."""
+    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
+    plt.rcParams |= {
+        "figure.dpi": 110,
+        "savefig.dpi": 150,
+        "figure.facecolor": "white",
+        "axes.edgecolor": "#888888",
+        "grid.color": "#E5E5E5",
+        "svg.hashsalt": "forgetting",
+        "axes.titlesize": "medium",
+        "axes.titleweight": "bold",
+    }
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure in a notebook with its alternative text, and close it."""
+    from IPython.display import display
+
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)
+
+
+def provenance(stored: Sequence[Record]) -> str:
+    """What every figure says of its records: tier, model, seeds, last date."""
+    about = claims.summary(stored)
+    seeds = f"{about['seeds']} seed{'s' * (about['seeds'] != 1)} at the central rate"
+    return f"{about['tier']} tier · {about['model']} · {seeds} · {about['last']}"
+
+
+def plane(
+    stored: Sequence[Record],
+    *,
+    learned: str,
+    losses: dict[str, str],
+    untouched: Record,
+) -> Figure:
+    """The (learned, lost) plane: each method a curve over its learning rates.
+
+    `learned` is a measure whose fall is learning; `losses` maps measures to axis labels, one
+    panel each, drawn as differences from the untouched model. Bars are 95 % intervals over items
+    and seeds. Raises `KeyError` for a measure that the records lack.
+    """
+    style()
+    figure, axes = plt.subplots(
+        1, len(losses), figsize=(PAGE_WIDTH, 4.4), squeeze=False, layout="constrained"
+    )
+    for axis, (measure, label) in zip(axes[0], losses.items(), strict=True):
+        for method in methods(stored):
+            _curve(axis, records.select(stored, method=method), learned, measure, untouched)
+        axis.axhline(0, color="#888888", linewidth=0.8)
+        axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
+        axis.annotate("untouched", (0, 0), (5, 5), textcoords="offset points", fontsize=8)
+        axis.set_xlabel("learned: held-out Chinese, nats a token gained")
+        axis.set_ylabel(label)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    return figure
+
+
+def methods(stored: Sequence[Record]) -> list[str]:
+    """The methods that were trained, in the palette's order."""
+    present = {record.labels["method"] for record in stored} - {"untouched"}
+    return [m for m in COLOURS if m in present] + sorted(present - COLOURS.keys())
+
+
+def change(group: Sequence[Record], untouched: Record, measure: str) -> claims.Effect:
+    """group - untouched, mean and interval over items and seeds."""
+    return claims.paired_effect(group, [untouched], [measure])
+
+
+def _curve(
+    axis: Any, of_method: Sequence[Record], learned: str, lost: str, untouched: Record
+) -> None:
+    rates = sorted({record.labels["learning_rate"] for record in of_method})
+    points = []
+    for rate in rates:
+        group = records.select(of_method, learning_rate=rate)
+        gain, loss = change(group, untouched, learned), change(group, untouched, lost)
+        points.append((-gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean))
+    x, y, below, above = np.array(points).T
+    method = of_method[0].labels["method"]
+    colour = COLOURS.get(method, "#555555")
+    axis.errorbar(
+        x,
+        y,
+        yerr=np.abs([below, above]),
+        label=method,
+        color=colour,
+        marker=MARKERS.get(method, "o"),
+        markersize=5,
+        linewidth=1.3,
+        elinewidth=0.7,
+        alpha=0.9,
+    )
+
+
+def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
+    """Every judged claim's effect with its interval, its tolerance shaded, in units of it."""
+    style()
+    judged = [v for v in found if v.effect is not None and v.tolerance > 0]
+    colours = {"holds": "#009E73", "contradicted": "#D55E00", "undecided": "#777777"}
+    figure, axis = plt.subplots(
+        figsize=(PAGE_WIDTH, 0.34 * len(judged) + 1.2), layout="constrained"
+    )
+    axis.axvspan(-1, 1, color="#EEEEEE", zorder=0)
+    reach = 8.0
+    for row, verdict in enumerate(reversed(judged)):
+        scale = verdict.tolerance
+        mean, low, high = (
+            np.clip(value / scale, -reach, reach)
+            for value in (verdict.effect, verdict.low, verdict.high)
+        )
+        axis.plot([low, high], [row, row], color=colours[verdict.verdict], linewidth=2)
+        axis.plot(mean, row, "o", color=colours[verdict.verdict], markersize=6)
+        axis.annotate(
+            verdict.verdict, (reach * 1.05, row), fontsize=8, va="center", annotation_clip=False
+        )
+    axis.set_yticks(range(len(judged)), [v.id for v in reversed(judged)], fontsize=8)
+    axis.set_xlim(-reach, reach)
+    axis.set_xlabel("effect in units of its tolerance (cut at ±8); shaded: too small to count")
+    return figure

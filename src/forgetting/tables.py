@@ -1,0 +1,120 @@
+"""Tables of the house: ours beside the paper's, what was said, verdicts. As pandas frames."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from forgetting import claims, figures, records
+from forgetting.papers import Table
+from forgetting.records import Record
+
+TIMES_TEN = " ×10"
+
+
+def methods_table(
+    stored: Sequence[Record],
+    measures: dict[str, str],
+    *,
+    learning_rate: float,
+    published: Table | None = None,
+) -> pd.DataFrame:
+    """One row a method at its central rate: change from untouched ± half its 95 % interval.
+
+    `measures` maps "task.metric" to column titles. Rows named "… ×10" use ten times the rate.
+    The first row is the untouched model itself, in absolute numbers. Columns of `published`
+    stand on the right.
+    """
+    untouched = records.select(stored, method="untouched")[0]
+    rows: dict[str, dict[str, str]] = {
+        "untouched": {"seeds": "", "weights that move": "0"}
+        | {title: f"{untouched.mean(m):.2f}" for m, title in measures.items()}
+    }
+    for row in row_names(stored, learning_rate):
+        group = at_row(stored, row, learning_rate)
+        cells = {
+            "seeds": str(len(group)),
+            "weights that move": thousands(group[0].trainable),
+        }
+        for measure, title in measures.items():
+            effect = figures.change(group, untouched, measure)
+            cells[title] = f"{effect.mean:+.2f} ± {(effect.high - effect.low) / 2:.2f}"
+        rows[row] = cells
+    if published:
+        for row in rows:
+            numbers = published.rows.get(row, [float("nan")] * len(published.columns))
+            for column, number in zip(published.columns, numbers, strict=True):
+                rows[row][f"paper: {column}"] = f"{number:g}"
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index.name = "method"
+    return frame
+
+
+def row_names(stored: Sequence[Record], learning_rate: float) -> list[str]:
+    """The table's rows that have records: methods, and the adapters at ten times the rate."""
+    names = figures.methods(stored)
+    rows = [n for name in names for n in (name, name + TIMES_TEN)]
+    return [row for row in rows if at_row(stored, row, learning_rate)]
+
+
+def at_row(stored: Sequence[Record], row: str, learning_rate: float) -> list[Record]:
+    """The records of a row: its method at the central rate, or at ten times it for "… ×10"."""
+    method = row.removesuffix(TIMES_TEN)
+    if row != method:
+        if method not in ADAPTERS:
+            return []
+        learning_rate = float(f"{10 * learning_rate:g}")
+    return records.select(stored, method=method, learning_rate=learning_rate)
+
+
+ADAPTERS = ("LoRA", "(IA)³")
+
+
+def said(stored: Sequence[Record], prompts: Iterable[str], rows: dict[str, Any]) -> pd.DataFrame:
+    """What each of `rows` (title to labels) answered to each prompt, side by side."""
+    answers = {}
+    for title, labels in rows.items():
+        found = records.select(stored, **labels)
+        answers[title] = {s.prompt: s.answer for s in (found[0].samples if found else [])}
+    table = {
+        prompt: {title: clean(of.get(prompt, "")) for title, of in answers.items()}
+        for prompt in prompts
+    }
+    frame = pd.DataFrame.from_dict(table, orient="index")
+    frame.index.name = "asked"
+    return frame
+
+
+def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
+    """Claims with verdicts, effects, intervals and tolerances."""
+    rows = []
+    for v in found:
+        effect = "" if v.effect is None else f"{v.effect:+.3f} [{v.low:+.3f}, {v.high:+.3f}]"
+        rows.append(
+            {
+                "claim": v.statement,
+                "of": v.source,
+                "verdict": v.verdict,
+                "effect [95 % interval]": effect,
+                "claimed": f"{v.direction}, tolerance {v.tolerance:g}",
+                "unit": v.unit,
+                "seeds": v.seeds,
+            }
+        )
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def thousands(count: int) -> str:
+    """134515008 as "134.5 M", 460800 as "461 k"."""
+    if count >= 10**6:
+        return f"{count / 1e6:.1f} M"
+    return f"{count / 1e3:.0f} k" if count >= 1000 else str(count)
+
+
+def clean(answer: str, longest: int = 220) -> str:
+    """An answer on one line, cut where it grows long, harmless as HTML."""
+    line = " ".join(answer.replace("\ufffd", "").split())
+    return html.escape(line if len(line) <= longest else line[:longest] + " …")

@@ -1,0 +1,106 @@
+"""Every test gets a home in a temporary folder, bundled data, one thread, and no network."""
+
+import os
+
+# Before the first import of torch, tqdm or huggingface_hub, and for the processes tests start.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    TQDM_DISABLE="1",
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+import socket
+import sys
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "book", deadline=None, derandomize=True, database=None, max_examples=60
+)
+hypothesis.settings.load_profile("book")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_home(tmp_path_factory):
+    """The home of tests that do not mind what others stored: `tiny` is made once."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORGETTING_HOME", str(home))
+        for variable in ("FORGETTING_RENDER", "FORGETTING_RESULTS", "FORGETTING_ROOT"):
+            patch.delenv(variable, raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bundled_data(request):
+    """No mirror; test_registry looks at this machine's mirror where there is one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_registry.py":
+            patch.delenv("FORGETTING_DATA_MIRROR", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network():
+    """Sockets of this process reach this machine only."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+            raise ConnectionRefusedError(f"tests use no network, and this one wants {address}")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_home(session_home, tmp_path, monkeypatch):
+    """A home of the test's own in which nothing is stored yet; foundations are the session's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "models").symlink_to(session_home / "models")
+    monkeypatch.setenv("FORGETTING_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def tiny(session_home):
+    """The foundation `tiny`: a Llama of 2 layers over bytes, random weights."""
+    from forgetting import foundation
+
+    return foundation("tiny")
+
+
+@pytest.fixture
+def tiny_model(tiny):
+    """Its model, fresh for each test, and its tokenizer."""
+    from forgetting import engine
+
+    return engine.model(tiny)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The seeds of the trainings that really ran, in order."""
+    from forgetting import training
+
+    seeds, train = [], training.train
+
+    def counted(model, tokenizer, task, settings, seed, progress=None):
+        seeds.append(seed)
+        return train(model, tokenizer, task, settings, seed, progress)
+
+    monkeypatch.setattr(training, "train", counted)
+    return seeds

@@ -1,0 +1,211 @@
+"""Lineage: a checkpoint's key is its recipe's, and weights add up as on paper."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from forgetting import FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Task, foundation
+from forgetting.lineage import TaskVector
+
+CHINESE = Task("zh_everyday")
+# Halves, quarters, …: their sums are exact, so the order of adding cannot matter.
+FACTORS = st.integers(-64, 64).map(lambda n: n / 16)
+
+
+@pytest.fixture(scope="module")
+def base(tiny):
+    return tiny
+
+
+def checkpoints():
+    """`tiny`, taught or not, or a chain of two lessons."""
+    base = foundation("tiny")
+    once = st.integers(0, 5).map(lambda seed: base.train(CHINESE, seed=seed))
+    twice = st.builds(lambda c, seed: c.train(CHINESE, seed=seed), once, st.integers(0, 5))
+    return st.one_of(st.just(base), once, twice)
+
+
+def vectors():
+    return st.builds(lambda a, b, factor: factor * (a - b), checkpoints(), checkpoints(), FACTORS)
+
+
+# -- keys --------------------------------------------------------------------------------------
+
+KEYS = """
+from forgetting import Full, LoRA, Task, foundation
+base = foundation("tiny")
+full = base.train(Task("zh_everyday"), tune=Full(), seed=3, learning_rate=1e-3)
+lora = base.train(Task("zh_everyday"), tune=LoRA(rank=4))
+print(base.key, full.key, lora.key, (full + 0.5 * (lora - base)).key)
+"""
+
+
+def test_another_process_and_another_home_give_the_same_keys(base, tmp_path):
+    """The other process makes its own `tiny` and hashes strings from another seed."""
+    full = base.train(CHINESE, tune=Full(), seed=3, learning_rate=1e-3)
+    lora = base.train(CHINESE, tune=LoRA(rank=4))
+    here = [base.key, full.key, lora.key, (full + 0.5 * (lora - base)).key]
+    environment = os.environ | {"FORGETTING_HOME": str(tmp_path), "PYTHONHASHSEED": "77"}
+    done = subprocess.run(
+        [sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == here
+
+
+def test_equal_recipes_are_equal_checkpoints(base):
+    one = base.train(CHINESE, tune=FreezeFirst(1), seed=1, learning_rate=1e-3)
+    two = foundation("tiny").train(
+        Task("zh_everyday"), tune=FreezeFirst(k=1), seed=1, learning_rate=0.001
+    )
+    assert one == two and one.key == two.key and len({one, two}) == 1
+    assert len(one.key) == 20
+
+
+def test_defaults_written_out_change_nothing(base):
+    assert base.train(CHINESE) == base.train(
+        CHINESE, tune=Full(), seed=0, style="pretrain", learning_rate=3e-4, tokens=8192, length=256
+    )
+    assert base.train(CHINESE, tune=LoRA()) == base.train(CHINESE, tune=LoRA(rank=8, alpha=32))
+
+
+CHANGES = [
+    {"seed": 1},
+    {"style": "sft"},
+    {"learning_rate": 1e-3},
+    {"tokens": 4096},
+    {"length": 128},
+    {"batch": 4},
+    {"weight_decay": 0.0},
+    {"beta2": 0.999},
+    {"epsilon": 1e-8},
+    {"clip": 0.5},
+    {"task": Task("english")},
+    {"tune": FreezeFirst(1)},
+    {"tune": FreezeFirst(2)},
+    {"tune": FreezeLast(1)},
+    {"tune": OnlyMLP()},
+    {"tune": LoRA()},
+    {"tune": LoRA(rank=4)},
+    {"tune": LoRA(alpha=16)},
+    {"tune": LoRA(dropout=0.0)},
+    {"tune": LoRA(modules=("q_proj",))},
+]
+
+
+def test_every_change_gives_another_key(base):
+    keys = [base.train(**({"task": CHINESE} | change)).key for change in CHANGES]
+    assert len({base.key, base.train(CHINESE).key, *keys}) == len(CHANGES) + 2
+
+
+def test_a_change_renames_the_step_and_what_rests_on_it_alone(base):
+    def family(**second_lesson):
+        first = base.train(CHINESE, seed=1)
+        second = first.train(CHINESE, **second_lesson)
+        third = second.train(CHINESE, seed=3)
+        return [base, first, second, third, base + (third - first)]
+
+    before, after = family(), family(learning_rate=1e-5)
+    same = [a.key == b.key for a, b in zip(before, after, strict=True)]
+    assert same == [True, True, False, False, False]
+
+
+def test_the_lineage_holds_every_ancestor_and_ends_with_oneself(base):
+    chat = base.train(Task("english"), seed=7)
+    first = base.train(CHINESE)
+    second = first.train(CHINESE, seed=1)
+    new = second + 1.0 * (chat - base)
+    chain = new.lineage()
+    assert set(chain) == {c.key for c in (base, chat, first, second, new)}
+    assert list(chain)[-1] == new.key
+    assert chain[second.key]["parent"] == first.key
+    assert chain[base.key] == {"step": "foundation", "digest": base.step.digest}
+
+
+@pytest.mark.parametrize(
+    ("setting", "field"),
+    [
+        ({"learning_rat": 1e-3}, "learning_rat"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"tokens": 3}, "tokens"),
+        ({"style": "rlhf"}, "style"),
+    ],
+)
+def test_an_impossible_setting_is_named(base, setting, field):
+    with pytest.raises(ValidationError, match=rf"(?m)^{field}$"):
+        base.train(CHINESE, **setting)
+
+
+def test_steps_are_tokens_over_tokens_a_batch(base):
+    def steps(**settings):
+        return base.train(CHINESE, **settings).step.settings.steps
+
+    assert steps(tokens=8192, batch=2, length=256) == 16
+    assert steps(tokens=8191, batch=2, length=256) == 15
+    assert steps(tokens=16, batch=2, length=256) == 1
+
+
+# -- algebra -----------------------------------------------------------------------------------
+
+
+@given(checkpoints(), checkpoints())
+def test_adding_the_difference_leads_there(a, b):
+    assert a + (b - a) == b
+
+
+@given(checkpoints(), checkpoints(), checkpoints())
+def test_zero_times_a_vector_adds_nothing(a, b, c):
+    assert (b - a) * 0 == TaskVector()
+    assert c + (b - a) * 0 == c
+
+
+@given(checkpoints(), vectors(), vectors())
+def test_addition_commutes(c, v, w):
+    assert v + w == w + v
+    assert c + v + w == c + w + v == c + (v + w)
+
+
+@given(checkpoints(), vectors(), FACTORS, FACTORS)
+def test_scaling_distributes(c, v, x, y):
+    assert x * v + y * v == (x + y) * v
+    assert c + v - v == c
+    assert -v == -1.0 * v
+
+
+@given(checkpoints(), vectors())
+def test_coefficients_of_a_model_add_up_to_one(c, v):
+    """And those of a vector to zero: `v` alone is no model."""
+    assert sum(factor for factor, _ in v.terms) == 0
+    merged = c + v
+    factors = [f for f, _ in merged.step.terms] if merged.parents and merged != c else [1.0]
+    assert sum(factors) == 1 or merged.recipe()["step"] != "merge"
+
+
+def test_a_chat_vector_on_a_taught_model(base):
+    cp, chat = base.train(CHINESE), base.train(Task("english"))
+    new = cp + 1.0 * (chat - base)
+    assert {c.key: f for f, c in new.step.terms} == {cp.key: 1.0, chat.key: 1.0, base.key: -1.0}
+    assert new.foundation == base.step
+
+
+def test_parts_of_one_checkpoint_are_collected(base):
+    tuned = base.train(CHINESE)
+    halfway = base + 0.5 * (tuned - base)
+    assert {c.key: f for f, c in halfway.step.terms} == {base.key: 0.5, tuned.key: 0.5}
+    assert halfway == tuned + 0.5 * (base - tuned)
+
+
+@pytest.mark.parametrize("wrong", [lambda c: 0.5 * c, lambda c: c * 0.5, lambda c: c + c])
+def test_what_is_no_model_comes_with_the_remedy(base, wrong):
+    with pytest.raises(TypeError, match=r"not a model; .* base \+ 0\.5 \* \(chat - base\)"):
+        wrong(base)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_vector_is_scaled_by_finite_numbers(base, factor):
+    with pytest.raises(ValueError, match=f"factor={factor}"):
+        factor * (base.train(CHINESE) - base)
