@@ -1,6 +1,7 @@
 """Every test gets a home in a temporary folder, bundled data, one thread, and no network."""
 
 import os
+import tempfile
 
 # Before the first import of torch, tqdm or huggingface_hub, and for the processes tests start.
 os.environ.update(
@@ -10,9 +11,15 @@ os.environ.update(
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     TOKENIZERS_PARALLELISM="false",
 )
+# Here and not in a fixture: what runs while tests are collected must not find the reader's home.
+_HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
+os.environ["FORGETTING_HOME"] = _HOME.name
+for _variable in ("FORGETTING_RENDER", "FORGETTING_RESULTS", "FORGETTING_ROOT"):
+    os.environ.pop(_variable, None)
 
 import socket
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -23,16 +30,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("book")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def session_home(tmp_path_factory):
+@pytest.fixture(scope="session")
+def session_home():
     """The home of tests that do not mind what others stored: `tiny` is made once."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "models").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORGETTING_HOME", str(home))
-        for variable in ("FORGETTING_RENDER", "FORGETTING_RESULTS", "FORGETTING_ROOT"):
-            patch.delenv(variable, raising=False)
-        yield home
+    home = Path(_HOME.name)
+    (home / "models").mkdir(exist_ok=True)
+    return home
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,7 +83,9 @@ def tiny(session_home):
     """The foundation `tiny`: a Llama of 2 layers over bytes, random weights."""
     from forgetting import foundation
 
-    return foundation("tiny")
+    checkpoint = foundation("tiny")
+    assert checkpoint.foundation.folder.parent == session_home / "models"  # makes it
+    return checkpoint
 
 
 @pytest.fixture

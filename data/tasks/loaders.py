@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict
+
 from forgetting.registry import fetch
 
 BUNDLED = Path(__file__).parent / "bundled"

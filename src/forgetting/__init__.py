@@ -17,7 +17,10 @@ _HOMES = {
     "Task": "tasks",
     "evaluate": "evaluation",
     "Run": "study",
+    "grid": "study",
     "measure": "study",
+    "sweep": "study",
+    "paper_rows": "tuning",
     **dict.fromkeys(
         (
             "Full",

@@ -8,7 +8,6 @@
 """
 
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -20,12 +19,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+
+from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
     "papermill",
@@ -91,7 +91,7 @@ def stage(root: Path) -> Path:
     for path in chapters:
         notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
         files[Path("notebooks", path.name)] = serialise(notebook)
-    judged = scoreboard_page(claims_of(root), [path.stem for path in chapters])
+    judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
     _sync(source, files)
     return source
@@ -303,14 +303,6 @@ def serialise(notebook: NotebookNode) -> bytes:
 
 
 # -- the scoreboard ----------------------------------------------------------------------------
-
-
-def claims_of(root: Path) -> list[dict[str, Any]]:
-    """The book's claims and their verdicts, or none where the library cannot judge yet."""
-    if find_spec("forgetting.claims") is None:
-        return []
-    scoreboard = getattr(importlib.import_module("forgetting.claims"), "scoreboard", None)
-    return [] if scoreboard is None else list(scoreboard(root))
 
 
 def scoreboard_page(claims: list[dict[str, Any]], chapters: list[str]) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from forgetting import records
+from forgetting import panels, records
 from forgetting.papers import Claim, Paper, papers
 from forgetting.records import Record, Tier
 
@@ -67,9 +67,14 @@ def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdi
         for claim in paper.claims:
             if chapter in (None, claim.chapter):
                 tiers = (tier,) if tier else PUBLISHED
-                stored = next((s for t in tiers if (s := records.stored(claim.chapter, t))), [])
-                found.append(judge(claim, paper, stored))
+                found.append(judge(claim, paper, best_stored(claim.chapter, tiers)))
     return found
+
+
+def best_stored(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Record]:
+    """A chapter's comparable records of the first tier that has any."""
+    found = (records.comparable(records.stored(chapter, tier)) for tier in tiers)
+    return next((stored for stored in found if stored), [])
 
 
 def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
@@ -89,11 +94,16 @@ def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
     if not left or not right:
         return Verdict(**about, verdict="not run", reason="no records of both sides")
     try:
+        both = left[0].scores.keys() & right[0].scores.keys()
+        measures = [panels.measure_name(measure, both) for measure in claim.measures]
         if claim.matched_on:
             untouched = records.select(stored, method="untouched")
-            found = matched_effect(left, [*untouched, *right], claim.measures, claim.matched_on)
+            matched_on = panels.measure_name(claim.matched_on, both)
+            found = matched_effect(left, [*untouched, *right], measures, matched_on)
         else:
-            found = paired_effect(left, right, claim.measures)
+            found = paired_effect(left, right, measures)
+    except KeyError as error:
+        return Verdict(**about, verdict="not run", reason=str(error.args[0]))
     except OutOfRange as error:
         return Verdict(**about, verdict="undecided", reason=str(error))
     verdict, reason = decide(found, claim.direction, claim.tolerance)
@@ -210,17 +220,16 @@ def item_values(record: Record, measures: Sequence[str]) -> tuple[np.ndarray, np
     return np.array(values), np.array(weights)
 
 
-def scoreboard(root: Path) -> list[dict[str, Any]]:
+def scoreboard() -> list[dict[str, Any]]:
     """Every claim with its verdict, as plain rows for the book's scoreboard page."""
     return [verdict.model_dump() for verdict in verdicts()]
 
 
-def book_values(root: Path) -> dict[str, Any]:
+def book_values() -> dict[str, Any]:
     """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].effect`, …"""
     values: dict[str, Any] = {"claims": {v.id: v.model_dump() for v in verdicts()}}
     for chapter in records.chapters():
-        stored = next((s for t in PUBLISHED if (s := records.stored(chapter, t))), [])
-        if stored:
+        if stored := best_stored(chapter):
             values[chapter] = summary(stored)
     return values
 
@@ -264,7 +273,7 @@ def _curve(
 
 
 def _read_curve(points: list[tuple[float, np.ndarray]], where: float) -> np.ndarray:
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= where <= x1 and x1 > x0:
             share = (where - x0) / (x1 - x0)
             return (1 - share) * y0 + share * y1

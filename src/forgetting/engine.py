@@ -82,7 +82,9 @@ def _train(checkpoint: Checkpoint, step: Train, progress: Progress | None) -> Pa
             moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
         else:
             moved = get_peft_model_state_dict(tuned)
-        save_file({name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors")
+        save_file(
+            {name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors"
+        )
         (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in history]) + "\n")
         (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
 

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,10 @@ class SharedPrefixLM(HFLM):
         wanted = torch.tensor([t for row in rows for t in row.wanted])
         at = torch.tensor(where)
         read = hidden[at[:, 0], at[:, 1]]
-        scored = [self._read_logits(*part) for part in zip(read.split(256), wanted.split(256), strict=True)]
+        scored = [
+            self._read_logits(*part)
+            for part in zip(read.split(256), wanted.split(256), strict=True)
+        ]
         picked, greedy = (torch.cat(parts) for parts in zip(*scored, strict=True))
         answers, start = {}, 0
         for row in rows:
@@ -197,9 +200,7 @@ def answers(checkpoint: Checkpoint, task: Task) -> list[Sample]:
 
 
 def _key(checkpoint: Checkpoint, task: Task) -> str:
-    return hash_key(
-        {"scores": EVALUATION_VERSION, "of": checkpoint.key, "on": task.test_recipe()}
-    )
+    return hash_key({"scores": EVALUATION_VERSION, "of": checkpoint.key, "on": task.test_recipe()})
 
 
 def _stored(checkpoint: Checkpoint, task: Task) -> tuple[Scores, list[Sample]]:
@@ -211,7 +212,7 @@ def _stored(checkpoint: Checkpoint, task: Task) -> tuple[Scores, list[Sample]]:
     return Scores(**content["scores"]), samples
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lm_eval_task(folder: Path, name: str) -> Any:
     """lm-eval's own task object, with its documents loaded, once in a process."""
     return get_task_dict([name], _task_manager(folder))[name]

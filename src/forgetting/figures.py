@@ -5,7 +5,7 @@ Figures keep a white ground, so that they read alike on light and dark pages and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from forgetting import claims, records
 from forgetting.records import Record
+from forgetting.tuning import Tuning
 
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
 COLOURS = {
@@ -76,6 +77,42 @@ def provenance(stored: Sequence[Record]) -> str:
     about = claims.summary(stored)
     seeds = f"{about['seeds']} seed{'s' * (about['seeds'] != 1)} at the central rate"
     return f"{about['tier']} tier · {about['model']} · {seeds} · {about['last']}"
+
+
+def anatomy(rows: Mapping[str, Tuning], layers: int) -> Figure:
+    """What each row lets move: embeddings, then attention and MLP of every block, top down.
+
+    Coloured parts move, grey ones stay; adapters (beside frozen weights) are drawn as a stripe.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    parts = ["embed_tokens", *(f"model.layers.{i}.{p}" for i in range(layers) for p in PARTS)]
+    for column, (name, tune) in enumerate(rows.items()):
+        colour = COLOURS.get(name.split(" ×")[0], "#555555")
+        height = 2 * layers + 4
+        bottom = 0.0
+        for part in reversed(parts):
+            size = 4 if part == "embed_tokens" else 1
+            adapter = tune.adapter is not None
+            moves = not adapter and tune.trains(part + ".weight", layers)
+            face = colour if moves else "#E3E3E3"
+            axis.bar(column, size, 0.72, bottom=bottom, color=face, linewidth=0)
+            if adapter and any(f".{p}" in part for p in ADAPTED[type(tune).__name__]):
+                axis.bar(column + 0.27, size, 0.18, bottom=bottom, color=colour, linewidth=0)
+            bottom += size
+        axis.annotate(name, (column, height + 1), rotation=35, fontsize=8, ha="left")
+    axis.set_xlim(-0.6, len(rows) + 0.8)
+    axis.set_ylim(0, 2 * layers + 18)
+    axis.set_xticks([])
+    axis.set_yticks([layers, 2 * layers + 2], ["blocks", "embeddings"], fontsize=8)
+    axis.grid(False)
+    sns.despine(ax=axis, left=True, bottom=True)
+    return figure
+
+
+PARTS = ("self_attn", "mlp")
+# Where an adapter's weights sit, for the drawing alone.
+ADAPTED = {"LoRA": ("self_attn",), "IA3": ("self_attn", "mlp")}
 
 
 def plane(

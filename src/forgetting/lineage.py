@@ -124,6 +124,11 @@ class Checkpoint:
         """The foundation at the root (merges need one architecture, so the first root stands)."""
         return self.step if isinstance(self.step, Foundation) else self.parents[0].foundation
 
+    @property
+    def layers(self) -> int:
+        """Number of transformer blocks."""
+        return self.foundation.facts["layers"]
+
     def lineage(self) -> dict[str, dict[str, Any]]:
         """Every recipe this checkpoint rests on, by key, its own last."""
         chain: dict[str, dict[str, Any]] = {}
@@ -159,8 +164,7 @@ class Checkpoint:
 
     def __mul__(self, factor: float) -> Checkpoint:
         raise TypeError(
-            f"{factor} * checkpoint is not a model; "
-            "scale a difference: base + 0.5 * (chat - base)"
+            f"{factor} * checkpoint is not a model; scale a difference: base + 0.5 * (chat - base)"
         )
 
     __rmul__ = __mul__

@@ -72,7 +72,7 @@ def mean_repetition(ids: Sequence[int]) -> float:
 
 
 def language(text: str) -> str:
-    """"zh", "en" or "other": the most likely of all languages langid knows (Cantonese is zh).
+    """ "zh", "en" or "other": the most likely of all languages langid knows (Cantonese is zh).
 
     Li & Lee (2024) used fastText's lid.176; langid is Lui & Baldwin (2012)'s, kept in py3langid.
     An empty or wordless text is "other".
@@ -153,4 +153,3 @@ CHECKS: dict[str, Any] = {
     "numbered": _numbered,
     "language": lambda text, **wanted: language(text) == wanted["language"],
 }
-

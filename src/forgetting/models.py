@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,39 @@ class FoundationUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Foundation:
-    """A model nobody here trained: `name` for people, `digest` (sha256, hex) for lineage keys."""
+    """A model nobody here trained: `name` for people, `digest` (sha256, hex) for lineage keys.
+
+    `folder`, with its weights, configuration and tokenizer, is fetched when first asked for: to
+    name a checkpoint, or to show stored results, no weights are needed.
+    """
 
     name: str
-    folder: Path
+    digest: str
+    locate: Callable[[], Path] = field(repr=False, compare=False)
+
+    @cached_property
+    def folder(self) -> Path:
+        return self.locate()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a record says of it: name, digest, layers, parameters (number of weights)."""
+        if self.name in PACKAGED:
+            layers, parameters = PACKAGED[self.name].layers, PACKAGED[self.name].parameters
+        else:
+            config = json.loads((self.folder / "config.json").read_text())
+            layers, parameters = config["num_hidden_layers"], parameter_count(self.folder)
+        about = {"name": self.name, "digest": self.digest}
+        return about | {"layers": layers, "parameters": parameters}
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A foundation that comes with a pip package or is made here: who unpacks it, pinned facts."""
+
+    locate: Callable[[], Path]
+    layers: int
+    parameters: int
     digest: str
 
 
@@ -71,8 +101,8 @@ def resolve(name: str) -> Foundation:
     `FoundationUnavailable` where its weights cannot be had.
     """
     if name in PACKAGED:
-        folder = PACKAGED[name]()
-    elif Path(name).is_dir():
+        return Foundation(name, PACKAGED[name].digest, PACKAGED[name].locate)
+    if Path(name).is_dir():
         folder = Path(name).resolve()
     elif "/" in name:
         folder = _from_hub(name)
@@ -82,7 +112,7 @@ def resolve(name: str) -> Foundation:
         raise UnknownFoundation(f"model={name!r}: no such model or folder; {hint}")
     if not list(folder.glob("*.safetensors")):
         raise FoundationUnavailable(f"model={name!r}: {folder} holds no safetensors weights")
-    return Foundation(name, folder, _digest(folder))
+    return Foundation(name, _digest(folder), lambda: folder)
 
 
 def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
@@ -122,10 +152,7 @@ def parameter_count(folder: Path) -> int:
 
 
 def _digest(folder: Path) -> str:
-    """One hash over weights, configuration and tokenizer; remembered beside packaged models."""
-    remembered = folder / "digest"
-    if remembered.exists():
-        return remembered.read_text().strip()
+    """One hash over weights, configuration and tokenizer."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"}):
         digest.update(path.name.encode())
@@ -144,7 +171,6 @@ def _install(name: str, write: Any) -> Path:
         folder = Path(scratch) / name
         folder.mkdir()
         write(folder)
-        (folder / "digest").write_text(_digest(folder) + "\n")
         try:
             folder.rename(final)
         except OSError:
@@ -267,18 +293,17 @@ def _from_hub(repo: str) -> Path:
     return folder
 
 
-PACKAGED = {"smollm2-135m": _smollm2, "tiny": _tiny}
-
-
-def describe(foundation: Foundation) -> dict[str, Any]:
-    """What a record says of its foundation: name, digest, layers, parameters."""
-    config = json.loads((foundation.folder / "config.json").read_text())
-    return {
-        "name": foundation.name,
-        "digest": foundation.digest,
-        "layers": config.get("num_hidden_layers"),
-        "parameters": parameter_count(foundation.folder),
-    }
+# Digests are pinned, not computed: configuration files name the version that wrote them, and a
+# lineage must not change with it. The wheel's own hash is checked whenever it is unpacked.
+PACKAGED = {
+    "smollm2-135m": Packaged(
+        locate=_smollm2,
+        layers=30,
+        parameters=134_515_008,
+        digest="d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad",
+    ),
+    "tiny": Packaged(locate=_tiny, layers=2, parameters=26_880, digest="tiny-1"),
+}
 
 
 def forget_cached_models() -> None:

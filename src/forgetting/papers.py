@@ -26,7 +26,8 @@ class Table(BaseModel):
     def _rectangular(self) -> Table:
         for name, row in self.rows.items():
             if len(row) != len(self.columns):
-                raise ValueError(f"row {name!r} has {len(row)} numbers, {len(self.columns)} columns")
+                counts = f"{len(row)} numbers, {len(self.columns)} columns"
+                raise ValueError(f"row {name!r} has {counts}")
         return self
 
 

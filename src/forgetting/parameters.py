@@ -18,11 +18,11 @@ import json
 import math
 import re
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ELEMENTS = {
     "str": "text",
@@ -129,19 +129,18 @@ def _read(code: str, where: str) -> list[Parameter]:
         statements = ast.parse(code).body
     except SyntaxError as error:
         raise BadCell(f"{where}, line {error.lineno}: {error.msg}; {WRITE_IT_AS}") from error
-    comments = _comments(code)
-    lines = code.splitlines()
+    comments, lines = _comments(code), code.splitlines()
     declared: dict[str, Parameter] = {}
-    used: set[int] = set()
     for statement in statements:
         line = statement.lineno
-        place = f"{where}, line {line}"
-        if line in used or statement.end_lineno != line:
-            raise BadCell(f"{place}: one parameter a line, one line a parameter; {WRITE_IT_AS}")
-        used.add(line)
-        parameter = _parameter(statement, lines[line - 1], comments.get(line, ""), place)
-        if parameter.name in declared:
-            raise BadCell(f"{place}: {parameter.name} is declared twice; remove one of the lines")
+        try:
+            if statement.end_lineno != line or sum(s.lineno == line for s in statements) > 1:
+                raise BadCell(f"one parameter a line, one line a parameter; {WRITE_IT_AS}")
+            parameter = _parameter(statement, lines[line - 1], comments.get(line, ""))
+            if parameter.name in declared:
+                raise BadCell(f"{parameter.name} is declared twice; remove one of the lines")
+        except (BadCell, BadParameter) as error:
+            raise BadCell(f"{where}, line {line}: {error}") from error
         declared[parameter.name] = parameter
     return list(declared.values())
 
@@ -153,55 +152,48 @@ def _comments(code: str) -> dict[int, str]:
     return {token.start[0]: token.string.lstrip("#").strip() for token in comments}
 
 
-def _parameter(statement: ast.stmt, line: str, comment: str, place: str) -> Parameter:
-    def bad(problem: str) -> NoReturn:
-        raise BadCell(f"{place}: {problem}")
-
+def _parameter(statement: ast.stmt, line: str, comment: str) -> Parameter:
     if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
-        bad(f"{line.strip()!r} is no parameter; {WRITE_IT_AS}")
+        raise BadCell(f"{line.strip()!r} is no parameter; {WRITE_IT_AS}")
     name, kind = statement.target.id, ast.unparse(statement.annotation)
     if kind not in TYPES:
-        bad(f"{name}: {kind} is no type of a parameter; take one of {', '.join(TYPES)}")
+        raise BadCell(f"{name}: {kind} is no type of a parameter; take one of {', '.join(TYPES)}")
+    if statement.value is None:
+        raise BadCell(f"{name} has no value; {WRITE_IT_AS}")
     try:
-        default = ast.literal_eval(statement.value or ast.parse("...", mode="eval"))
-    except ValueError:
-        bad(f"{name} needs a plain value, one that does not have to be computed")
-    if default is ...:
-        bad(f"{name} has no value; {WRITE_IT_AS}")
+        default = ast.literal_eval(statement.value)
+    except (ValueError, TypeError):
+        raise BadCell(f"{name} needs a plain value, one that nobody has to compute") from None
     described = re.fullmatch(r"(.*?)\s*(?:\[([^\[\]]*)\])?", comment)
     if not described or not described[1]:
-        bad(f"{name} has no comment that says what it does; {WRITE_IT_AS}")
-    text, bracket = described.groups()
-    parameter = Parameter(name, kind, default, text, **_limits(kind, bracket, name, bad))
+        raise BadCell(f"{name} has no comment that says what it does; {WRITE_IT_AS}")
+    about, bracket = described.groups()
+    parameter = Parameter(name, kind, default, about, **_limits(name, kind, bracket))
     if parameter.is_list != isinstance(default, list):
-        bad(f"{name}={default!r}: its default is not the {kind} it is said to be")
-    try:
-        default = [] if default == [] else _value(parameter, default)
-    except BadParameter as error:
-        raise BadCell(f"{place}: the default {error}") from error
-    return Parameter(name, kind, default, text, parameter.low, parameter.high, parameter.choices)
+        raise BadCell(f"{name}={default!r}: its default is no {kind}")
+    return replace(parameter, default=_value(parameter, default))
 
 
-def _limits(kind: str, bracket: str | None, name: str, bad: Any) -> dict[str, Any]:
+def _limits(name: str, kind: str, bracket: str | None) -> dict[str, Any]:
     """`low` and `high`, or `choices`, from the bracket of a comment."""
     if bracket is None:
         return {}
     if "str" in kind:
         choices = tuple(choice.strip() for choice in bracket.split("|"))
         if "" in choices or len(set(choices)) < len(choices):
-            bad(f"{name}: [{bracket}] has an empty or repeated choice; write [one|another]")
-        if kind == "list[str]" and any("," in choice for choice in choices):
-            bad(f"{name}: a choice in [{bracket}] has a comma, which separates a list's values")
+            raise BadCell(f"{name}: [{bracket}] has an empty or repeated choice; write [a|b]")
+        if kind == "list[str]" and "," in bracket:
+            raise BadCell(f"{name}: [{bracket}] has a comma, which separates a list's values")
         return {"choices": choices}
     if "bool" in kind:
-        bad(f"{name}: [{bracket}] is not needed, a bool is true or false; remove it")
+        raise BadCell(f"{name}: a bool is true or false; remove [{bracket}]")
     low, dots, high = bracket.partition("..")
     try:
         limits = {key: _limit(text) for key, text in (("low", low), ("high", high)) if text.strip()}
     except ValueError:
         limits = {}
     if not dots or not limits or limits.get("low", -math.inf) > limits.get("high", math.inf):
-        bad(f"{name}: [{bracket}] is no range; write [lowest..highest]")
+        raise BadCell(f"{name}: [{bracket}] is no range; write [lowest..highest]")
     return limits
 
 
@@ -233,7 +225,8 @@ def check(
 
 def _value(parameter: Parameter, value: Any) -> Any:
     said = f"{parameter.name}={value!r}"
-    if isinstance(value, str) and not value.strip() or (value == [] and parameter.default != []):
+    blank = value == [] or (isinstance(value, str) and not value.strip())
+    if blank and value != parameter.default:
         raise BadParameter(
             f"{said}: empty; leave {parameter.name} out for its default, {parameter.default!r}"
         )
@@ -255,7 +248,7 @@ def _value(parameter: Parameter, value: Any) -> Any:
 def _element(parameter: Parameter, value: Any) -> Any:
     try:
         converted = CONVERT[parameter.element](value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         expected = ELEMENTS[parameter.element]
         raise BadParameter(f"{parameter.name}={value!r}: expected {expected}") from None
     if parameter.choices and converted not in parameter.choices:
@@ -296,7 +289,12 @@ def _bool(value: Any) -> bool:
     return value
 
 
-CONVERT = {"str": _text, "int": _int, "float": _float, "bool": _bool}
+CONVERT: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+}
 
 
 def _plain(number: float | None) -> str:

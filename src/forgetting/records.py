@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -115,6 +115,12 @@ class Record(BaseModel):
     def seed(self) -> int:
         return int(self.labels["seed"])
 
+    @property
+    def training(self) -> dict[str, Any]:
+        """The recipe of the last training step; empty for the untouched model."""
+        last = list(self.lineage.values())[-1]
+        return last if last["step"] == "train" else {}
+
     def mean(self, measure: str) -> float:
         """The mean of "task.metric", for instance "zh_articles.nats"."""
         task, _, metric = measure.rpartition(".")
@@ -178,6 +184,38 @@ def stored(chapter: str, tier: Tier = "laptop") -> list[Record]:
     found = (load(path) for path in sorted(folder.glob("*.json")))
     of_tier = [record for record in found if record.tier == tier]
     return sorted(of_tier, key=lambda r: json.dumps(r.labels, sort_keys=True))
+
+
+def comparable(stored: Sequence[Record], like: Record | None = None) -> list[Record]:
+    """Records that differ in method, rate and seed alone: those like `like`, or the most numerous.
+
+    One folder can hold runs of several models, texts and lengths; a table must not mix them. The
+    untouched model belongs to every such set that it was measured for.
+    """
+    sets: dict[tuple[str, str], list[Record]] = {}
+    for record in stored:
+        if record.training:
+            sets.setdefault(_kind(record), []).append(record)
+    if like and like.training:
+        chosen = sets.get(_kind(like), [])
+    else:
+        chosen = max(sets.values(), key=len, default=[])
+    if not chosen:
+        return []
+    asked, digest = chosen[0].scores.keys(), chosen[0].model["digest"]
+    untouched = [
+        r
+        for r in stored
+        if not r.training and r.model["digest"] == digest and asked <= r.scores.keys()
+    ]
+    return untouched + chosen
+
+
+def _kind(record: Record) -> tuple[str, str]:
+    """The model's digest, and the training recipe without tuning, rate and seed."""
+    settings = {k: v for k, v in record.training["settings"].items() if k != "learning_rate"}
+    same = {"task": record.training["task"], "settings": settings}
+    return record.model["digest"], json.dumps(same, sort_keys=True)
 
 
 def chapters() -> list[str]:

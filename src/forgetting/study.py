@@ -20,7 +20,7 @@ import psutil
 import torch
 from transformers import AutoConfig
 
-from forgetting import engine, evaluation, models, records, tuning
+from forgetting import engine, evaluation, panels, records, tuning
 from forgetting.lineage import Checkpoint, Train, hash_key
 from forgetting.records import Record, Sample, Tier
 from forgetting.registry import home
@@ -68,6 +68,36 @@ def grid(
     return list({run.checkpoint: run for run in reversed(runs)}.values())[::-1]
 
 
+def sweep(
+    chapter: str,
+    base: Checkpoint,
+    task: Task,
+    rows: Mapping[str, tuple[tuning.Tuning, float]],
+    *,
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    tier: Tier,
+    source: panels.Source,
+    **settings: Any,
+) -> list[Record]:
+    """`grid` measured: the first rate on the whole panel, the others on its likelihoods alone.
+
+    Returns all stored records of the chapter and tier that are comparable with these.
+    """
+    central, *beside = learning_rates
+    first = grid(base, task, rows, [central], seeds, **settings)
+    known = {run.checkpoint for run in first}
+    others = [
+        run
+        for run in grid(base, task, rows, beside, seeds, **settings)
+        if run.checkpoint not in known
+    ]
+    whole, part = panels.forgetting_panel(tier, source), panels.sweep_panel(tier, source)
+    measured = measure(chapter, first, whole, tier, show=panels.QUESTIONS)
+    measure(chapter, others, part, tier)
+    return records.comparable(records.stored(chapter, tier), like=measured[-1])
+
+
 def measure(
     chapter: str,
     runs: Sequence[Run],
@@ -91,7 +121,7 @@ def measure(
     for number, run in enumerate(todo):
         if found[run.checkpoint.key] is not None:
             continue  # two labels for one recipe
-        name = f"{run.labels['method']}, rate {run.labels['learning_rate']:g}, seed {run.labels['seed']}"
+        name = "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels)
         left = _left(time.perf_counter() - started, number, len(todo))
         say(f"[{number + 1}/{len(todo)}] {name}{left}")
         record = _compute(chapter, run, panel, tier, show)
@@ -104,12 +134,13 @@ def measure(
 
 def check_resources(runs: Sequence[Run], panel: Sequence[Task]) -> None:
     """Raise `NotEnough`, in one line, for a missing data set, or too little memory or disk."""
-    needed = {*panel, *(r.checkpoint.step.task for r in runs if isinstance(r.checkpoint.step, Train))}
+    steps = (run.checkpoint.step for run in runs)
+    needed = {*panel, *(step.task for step in steps if isinstance(step, Train))}
     for task in sorted(needed, key=lambda t: t.name):
         for name in task.missing():
             # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
             _fetch_or_explain(task, name)
-    parameters = max(models.parameter_count(r.checkpoint.foundation.folder) for r in runs)
+    parameters = max(r.checkpoint.foundation.facts["parameters"] for r in runs)
     memory = parameters * BYTES_A_PARAMETER + BYTES_BESIDES
     free = psutil.virtual_memory().available
     if free < memory:
@@ -167,7 +198,7 @@ def _compute(
         chapter=chapter,
         tier=tier,
         labels=run.labels,
-        model=models.describe(checkpoint.foundation),
+        model=checkpoint.foundation.facts,
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
         losses=engine.losses(checkpoint),

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from forgetting import claims, figures, records
+from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
+from forgetting.tasks import Task
 
 TIMES_TEN = " ×10"
+LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
+
+
+COLUMNS = {
+    ("chinese", "nats"): "Chinese (nats)",
+    ("chat", "nats"): "chat answers (nats)",
+    ("english", "nats"): "English (nats)",
+    ("hellaswag", "acc_norm"): "HellaSwag",
+    ("arc", "acc"): "ARC-easy",
+    ("winogrande", "acc"): "WinoGrande",
+    ("formats", "followed"): "formats kept",
+    ("margin harmful", "gold_margin"): "refusal margin (nats)",
+    ("margin harmless", "gold_margin"): "over-refusal margin (nats)",
+    ("questions in chinese", "language_kept"): "Chinese kept",
+    ("questions in chinese", "repetition_answer"): "repetition",
+    ("questions in chinese", "repetition_both"): "repetition with prompt",
+}
 
 
 def methods_table(
     stored: Sequence[Record],
-    measures: dict[str, str],
+    roles: dict[str, str],
     *,
     learning_rate: float,
     published: Table | None = None,
 ) -> pd.DataFrame:
     """One row a method at its central rate: change from untouched ± half its 95 % interval.
 
-    `measures` maps "task.metric" to column titles. Rows named "… ×10" use ten times the rate.
-    The first row is the untouched model itself, in absolute numbers. Columns of `published`
-    stand on the right.
+    `roles` maps the panel's roles to task names; the columns are `COLUMNS`. Rows named "… ×10"
+    use ten times the rate. The first row is the untouched model itself, in absolute numbers.
+    Columns of `published` stand on the right.
     """
+    measures = {f"{roles[role]}.{metric}": title for (role, metric), title in COLUMNS.items()}
     untouched = records.select(stored, method="untouched")[0]
     rows: dict[str, dict[str, str]] = {
         "untouched": {"seeds": "", "weights that move": "0"}
@@ -73,15 +93,21 @@ def at_row(stored: Sequence[Record], row: str, learning_rate: float) -> list[Rec
 ADAPTERS = ("LoRA", "(IA)³")
 
 
-def said(stored: Sequence[Record], prompts: Iterable[str], rows: dict[str, Any]) -> pd.DataFrame:
-    """What each of `rows` (title to labels) answered to each prompt, side by side."""
+def said(stored: Sequence[Record], rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """What each of `rows` (title to labels) answered to the lectures' questions, side by side."""
+    questions = [
+        document["prompt"]
+        for task in QUESTIONS
+        for document in Task(task).documents("test")
+        if document["pair"] in LECTURE_PAIRS
+    ]
     answers = {}
     for title, labels in rows.items():
         found = records.select(stored, **labels)
         answers[title] = {s.prompt: s.answer for s in (found[0].samples if found else [])}
     table = {
-        prompt: {title: clean(of.get(prompt, "")) for title, of in answers.items()}
-        for prompt in prompts
+        question: {title: clean(of.get(question, "")) for title, of in answers.items()}
+        for question in questions
     }
     frame = pd.DataFrame.from_dict(table, orient="index")
     frame.index.name = "asked"

@@ -102,9 +102,7 @@ def pad(rows: list[Example]) -> Example:
     from torch.nn.utils.rnn import pad_sequence
 
     ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True)
-    labels = pad_sequence(
-        [row["labels"] for row in rows], batch_first=True, padding_value=IGNORED
-    )
+    labels = pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=IGNORED)
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
@@ -177,4 +175,3 @@ def train(
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
         trainer.train()
     return losses
-

@@ -155,6 +155,27 @@ class IA3(Tuning):
         return get_peft_model(model, self.adapter)
 
 
+def paper_rows(layers: int) -> dict[str, tuple[Tuning, float]]:
+    """The rows of Li & Lee (2024)'s table: name, tuning, factor on the learning rate.
+
+    They froze 10 of 32 layers; here it is a third. Their "(3e-4)" rows are those marked ×10.
+    """
+    third = max(1, layers // 3)
+    return {
+        "full": (Full(), 1),
+        "freeze first third": (FreezeFirst(third), 1),
+        "freeze last third": (FreezeLast(third), 1),
+        "freeze attention": (FreezeAttention(), 1),
+        "only attention": (OnlyAttention(), 1),
+        "freeze MLP": (FreezeMLP(), 1),
+        "only MLP": (OnlyMLP(), 1),
+        "LoRA": (LoRA(), 1),
+        "LoRA ×10": (LoRA(), 10),
+        "(IA)³": (IA3(), 1),
+        "(IA)³ ×10": (IA3(), 10),
+    }
+
+
 def trainable_count(model: Any) -> int:
     """Number of weights that may move in a model that a tuning was applied to."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

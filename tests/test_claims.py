@@ -1,0 +1,193 @@
+"""Verdicts: intervals against textbook formulas, decisions on hand-made records."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from forgetting import claims, panels, papers, records
+from forgetting.claims import Effect, OutOfRange, decide, interval, matched_effect, paired_effect
+from forgetting.papers import Claim, Paper, Table
+from forgetting.records import Record, Scores
+
+
+def record(method, rate, seed, followed, nats=(2.0, 4.0), tokens=(10, 30)):
+    """A record with two tasks: `formats.followed` per item and `zh_everyday` in nats a token."""
+    asked = {
+        "formats": Scores(
+            task="formats",
+            version=1,
+            templates="t",
+            n=len(followed),
+            batch=1,
+            items={"followed": list(followed)},
+        ),
+        "zh_everyday": Scores(
+            task="zh_everyday",
+            version=1,
+            templates="t",
+            n=len(tokens),
+            batch=1,
+            items={"log_likelihood": [-x * t for x, t in zip(nats, tokens, strict=True)]},
+            tokens=list(tokens),
+        ),
+    }
+    training = {
+        "step": "train",
+        "task": {"task": "zh_everyday"},
+        "settings": {"learning_rate": rate, "tokens": 1},
+    }
+    trained = {} if method == "untouched" else {f"k-{method}-{rate}-{seed}": training}
+    return Record(
+        key=f"{method}-{rate}-{seed}",
+        chapter="toy",
+        tier="laptop",
+        labels={"method": method, "learning_rate": rate, "seed": seed},
+        model={"name": "tiny", "digest": "d"},
+        lineage={"base": {"step": "foundation", "digest": "d"}} | trained,
+        trainable=0,
+        losses=[],
+        scores=asked,
+        samples=[],
+        environment={"device": "none"},
+        timing={"date": "2026-01-02T00:00:00Z", "seconds": 1.0, "peak_memory_mib": 1},
+    )
+
+
+def claim(**changes):
+    fields = {
+        "id": "toy",
+        "chapter": "toy",
+        "source": "C1",
+        "statement": "It forgets.",
+        "measures": ["formats.followed"],
+        "left": {"method": "full"},
+        "right": {"method": "untouched"},
+        "direction": "less",
+        "tolerance": 0.1,
+        "unit": "share",
+    }
+    return Claim(**(fields | changes))
+
+
+PAPER = Paper(id="0000.00000", citation="toy", title="Toy", short="Toy (2026)")
+
+
+def test_one_seed_gives_the_paired_t_interval_over_items():
+    differences = np.array([[0.0, -1.0, 0.0, -1.0, 0.0]])
+    found = interval(differences)
+    low, high = stats.ttest_1samp(differences[0], 0).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_items_that_all_agree_leave_the_t_interval_over_seeds():
+    by_seed = np.array([0.1, 0.3, 0.5])
+    found = interval(np.repeat(by_seed[:, None], 7, axis=1))
+    low, high = stats.ttest_1samp(by_seed, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_the_interval_covers_the_truth_when_seeds_and_items_vary():
+    """Crossed random effects, simulated: at least 95 % of intervals contain the true mean."""
+    draw = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        seeds, items = draw.normal(0, 0.3, (4, 1)), draw.normal(0, 1, (1, 40))
+        found = interval(1.0 + seeds + items + draw.normal(0, 0.2, (4, 40)))
+        hits += found.low <= 1.0 <= found.high
+    assert hits / 300 >= 0.93
+
+
+def test_long_items_weigh_as_many_tokens_as_they_have():
+    one = record("full", 1e-4, 0, [1.0], nats=(3.0, 4.0))
+    base = record("untouched", 0.0, 0, [1.0], nats=(2.0, 4.0))
+    found = paired_effect([one], [base], ["zh_everyday.nats"])
+    assert found.mean == pytest.approx((10 * 1.0 + 30 * 0.0) / 40)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction", "verdict"),
+    [
+        (0.2, 0.4, "greater", "holds"),
+        (0.05, 0.4, "greater", "undecided"),
+        (-0.3, 0.05, "greater", "contradicted"),
+        (-0.4, -0.2, "less", "holds"),
+        (-0.05, 0.3, "less", "contradicted"),
+        (-0.05, 0.05, "equal", "holds"),
+        (0.2, 0.3, "equal", "contradicted"),
+        (0.05, 0.3, "equal", "undecided"),
+    ],
+)
+def test_a_verdict_compares_the_interval_with_the_tolerance(low, high, direction, verdict):
+    effect = Effect(mean=(low + high) / 2, low=low, high=high, items=9, seeds=3)
+    assert decide(effect, direction, tolerance=0.1)[0] == verdict
+
+
+def test_two_seeds_decide_nothing():
+    effect = Effect(mean=9, low=8, high=10, items=9, seeds=2)
+    assert decide(effect, "greater", 0.1) == ("undecided", "2 seeds, 3 are asked for")
+
+
+def test_judged_from_records():
+    stored = [record("untouched", 0.0, 0, [1, 1, 1, 1])]
+    stored += [record("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
+    verdict = claims.judge(claim(), PAPER, stored)
+    assert (verdict.verdict, verdict.effect, verdict.seeds) == ("holds", -1.0, 3)
+    assert claims.judge(claim(direction="greater"), PAPER, stored).verdict == "contradicted"
+    assert claims.judge(claim(left={"method": "LoRA"}), PAPER, stored).verdict == "not run"
+
+
+def test_only_common_seeds_are_paired():
+    left = [record("full", 1e-4, seed, [seed, seed]) for seed in (0, 1, 2)]
+    right = [record("LoRA", 1e-4, seed, [0, 0]) for seed in (1, 2, 3)]
+    found = paired_effect(left, right, ["formats.followed"])
+    assert (found.mean, found.seeds) == (1.5, 2)
+    with pytest.raises(OutOfRange, match="no seed"):
+        paired_effect(left[:1], right, ["formats.followed"])
+
+
+def test_at_matched_learning_the_curve_is_read_between_its_points():
+    """The curve loses 0 at 4 nats and 1 at 2 nats; at 3 nats it would have lost one half."""
+    curve = [
+        record("untouched", 0.0, 0, [0.0, 0.0], nats=(4.0, 4.0)),
+        record("full", 1e-4, 0, [1.0, 1.0], nats=(2.0, 2.0)),
+    ]
+    left = [record("LoRA", 1e-3, 0, [0.5, 0.7], nats=(3.0, 3.0))]
+    found = matched_effect(left, curve, ["formats.followed"], "zh_everyday.nats")
+    assert found.mean == pytest.approx(0.1)
+    beyond = [record("LoRA", 1e-3, 0, [0.5, 0.7], nats=(1.0, 1.0))]
+    with pytest.raises(OutOfRange, match=r"learned 1\.00, the other method's rates span 2\.00"):
+        matched_effect(beyond, curve, ["formats.followed"], "zh_everyday.nats")
+
+
+def test_comparable_keeps_other_texts_and_lengths_apart():
+    ours = [record("full", 1e-4, seed, [1]) for seed in range(3)]
+    other = record("full", 1e-4, 9, [1])
+    other.lineage["k-full-0.0001-9"]["settings"]["tokens"] = 2
+    base = record("untouched", 0.0, 0, [1])
+    assert records.comparable([base, other, *ours]) == [base, *ours]
+    assert records.comparable([base, other, *ours], like=other) == [base, other]
+    assert records.comparable([base]) == []
+
+
+def test_every_claim_on_file_names_roles_and_rates_that_exist():
+    roles = {row.role for row in panels.PANEL}
+    for paper in papers.papers():
+        for one in paper.claims:
+            named = [*one.measures, *([one.matched_on] if one.matched_on else [])]
+            assert {m.rpartition(".")[0] for m in named} <= roles, one.id
+            assert one.tolerance > 0
+
+
+def test_a_ragged_published_table_is_refused():
+    with pytest.raises(ValueError, match="row 'a' has 1 numbers, 2 columns"):
+        Table(source="s", columns=["x", "y"], unit="", rows={"a": [1.0]})
+
+
+def test_stored_verdicts_follow_from_stored_records():
+    """The published verdicts are recomputed here from results/, so that neither can drift."""
+    for verdict in claims.verdicts("freezing"):
+        if verdict.effect is not None:
+            assert verdict.low <= verdict.effect <= verdict.high
+            assert math.isfinite(verdict.effect)

@@ -1,0 +1,719 @@
+"""The command line: what each command answers, and how every expected error ends."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+import forgetting
+from forgetting import book, cli, parameters, records, registry, store, tasks
+from forgetting.records import Record, Sample, Scores
+
+BASE, TUNED = "b" * 20, "c" * 20
+FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PARAMETERS = """\
+tier: str = "laptop"  # which budget to spend [smoke|laptop]
+seeds: list[int] = [0]  # one run a seed [0..9999]
+methods: list[str] = []  # rows of the table; empty for all [full|LoRA]"""
+TOY = """\
+import os
+for number, seed in enumerate(seeds, start=1):
+    print(f"[{number}/{len(seeds)}] seed {seed} in {os.path.basename(os.getcwd())}", flush=True)
+"""
+
+
+def write_notebook(
+    root: Path, code: str, name: str = "01_freezing", title: str = "Freezing"
+) -> Path:
+    """A chapter: a heading, a parameters cell, and `code`."""
+
+    def cell(kind, source, *tags):
+        rest = {"outputs": [], "execution_count": None} if kind == "code" else {}
+        metadata = {"tags": list(tags)} if tags else {}
+        number = hashlib.sha256(source.encode()).hexdigest()[:8]
+        return {"cell_type": kind, "id": number, "metadata": metadata, "source": source, **rest}
+
+    cells = [
+        cell("markdown", f"# {title}\n\nText."),
+        cell("code", PARAMETERS, "parameters"),
+        cell("code", code),
+    ]
+    path = root / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def make_record(key: str = "a" * 20, **fields) -> Record:
+    """A run of `freezing` at the laptop tier: a base model, then one training step."""
+    train = {
+        "step": "train",
+        "version": 1,
+        "parent": BASE,
+        "task": {"task": "zh", "version": 1.0, "templates": "ab12", "data": ["cd34"]},
+        "tune": {"kind": "freeze_first", "layers": 10},
+        "settings": {"style": "pretrain", "learning_rate": 3e-4},
+        "seed": 0,
+    }
+    zh = Scores(
+        task="zh",
+        version=1.0,
+        templates="ab12",
+        n=2,
+        batch=8,
+        items={"log_likelihood": [-8.0, -4.0]},
+        tokens=[4, 4],
+    )
+    known = {
+        "key": key,
+        "chapter": "freezing",
+        "tier": "laptop",
+        "labels": {"method": "freeze first third", "learning_rate": 3e-4, "seed": 0},
+        "model": {"name": "smollm2-135m", "digest": "d" * 64, "layers": 30, "parameters": 134},
+        "lineage": {BASE: {"step": "foundation", "digest": "d" * 64}, TUNED: train},
+        "trainable": 1_234_567,
+        "losses": [3.0, 2.5],
+        "scores": {"zh": zh},
+        "samples": [Sample(task="chat", prompt="Hello?", answer="Hello.")],
+        "environment": {"device": "a laptop", "torch": "2.9.0"},
+        "timing": {"date": "2026-11-21T10:00:00Z", "seconds": 90.0, "peak_memory_mib": 2048},
+    }
+    return Record(**known | fields)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A book with one chapter and the public data set `tiny`; an empty home, no mirror."""
+    root = tmp_path / "the [book]"
+    (root / "data" / "tasks").mkdir(parents=True)
+    lines = [
+        f'["{path}", {len(content)}, "{hashlib.sha256(content).hexdigest()}"],'
+        for path, content in FILES.items()
+    ]
+    (root / "data" / "registry.toml").write_text(
+        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
+        f'licence = "CC0 [or none]"\nfiles = [{"".join(lines)}]\n'
+    )
+    (root / "data" / "tasks" / "reads_tiny.yaml").write_text(
+        "task: reads_tiny\nmetadata: {version: 1.0, data: [tiny]}\n"
+    )
+    write_notebook(root, TOY)
+    for variable, folder in (("ROOT", root), ("DATA", root / "data"), ("HOME", tmp_path / "home")):
+        monkeypatch.setenv(f"FORGETTING_{variable}", str(folder))
+    for variable in ("FORGETTING_RESULTS", "FORGETTING_DATA_MIRROR", "FORGETTING_RENDER"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(registry, "HOST", "http://127.0.0.1:9")  # nothing listens on `discard`
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    tasks._config.cache_clear()
+    yield root
+    tasks._config.cache_clear()
+
+
+def call(*arguments, **options):
+    return CliRunner().invoke(cli.app, arguments, **options)
+
+
+def answer(*arguments, **options) -> str:
+    """What a command that succeeds says on stdout."""
+    result = call(*arguments, **options)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def error_of(*arguments, code=1) -> str:
+    """The one line on stderr of a command that fails as expected."""
+    result = call(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.stderr.removeprefix("error: ").rstrip("\n")
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of a printed table's lines, header first."""
+    return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines() if line.strip(" ─")]
+
+
+# -- help --------------------------------------------------------------------------------------
+
+COMMANDS = ["chapters", "run", "check", "records", "book", "clean"]
+COMMANDS += ["data list", "data fetch", "data verify"]
+
+
+def test_help_is_quick_and_loads_no_torch():
+    script = (
+        "import sys, typer.testing, forgetting.cli as cli\n"
+        "result = typer.testing.CliRunner().invoke(cli.app, ['--help'])\n"
+        "heavy = {'torch', 'transformers', 'lm_eval', 'papermill', 'numpy'} & sys.modules.keys()\n"
+        "sys.exit(str(heavy) if heavy or 'chapters' not in result.stdout else 0)"
+    )
+    best = float("inf")
+    for _ in range(3):  # other work on this machine may slow one of them down
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", script], check=True)
+        best = min(best, time.perf_counter() - started)
+    assert best < 1.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_gives_an_example_and_a_duration(command):
+    text = " ".join(answer(*command.split(), "--help").split())
+    assert f"forgetting {command}" in text
+    assert re.search(r"Takes (a |an |seconds)", text)
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["data"], ["data", "fetch"]])
+def test_without_arguments_there_is_help(arguments):
+    assert "Usage:" in call(*arguments).output
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+def test_every_expected_error_is_one_line(root, monkeypatch):
+    from forgetting import engine, models, study
+
+    errors = {
+        registry.UnknownDataSet: 2,
+        registry.UnknownFile: 1,
+        registry.CorruptData: 1,
+        registry.Unreachable: 1,
+        models.UnknownFoundation: 1,
+        models.FoundationUnavailable: 1,
+        tasks.UnknownTask: 1,
+        records.BadRecord: 1,
+        study.NotEnough: 1,
+        engine.NotComputed: 1,
+        book.BookError: 1,
+        parameters.BadParameter: 2,
+        parameters.BadCell: 1,
+        PermissionError: 1,
+    }
+    for kind, code in errors.items():
+
+        def fail(kind=kind):
+            raise kind("name='x': broken;\n  mend it")
+
+        monkeypatch.setattr(cli, "_chapters_with_records", fail)
+        assert error_of("records", code=code) == "name='x': broken; mend it"
+
+
+def test_a_bug_keeps_its_traceback(root, monkeypatch):
+    def fail():
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(cli, "_chapters_with_records", fail)
+    result = call("records")
+    assert type(result.exception) is ValueError and "error: " not in result.stderr
+
+
+def test_a_record_that_cannot_be_read_is_named(root):
+    path = records.save(make_record())
+    path.write_text(path.read_text().replace('"tier": "laptop"', '"tier": "lap"'))
+    assert error_of("chapters").startswith(f"{path.name}: tier: Input should be 'smoke', ")
+
+
+# -- chapters ----------------------------------------------------------------------------------
+
+
+def test_chapters_tells_what_is_stored_and_how_long_it_took(root):
+    write_notebook(root, TOY, "02_replay", title="Old [data] again")
+    for number, seconds in enumerate((60.0, 180.0)):
+        timing = {"date": f"2026-11-2{number}T10:00:00Z", "seconds": seconds}
+        records.save(make_record(str(number) * 20, timing=timing))
+    records.save(make_record("e" * 20, tier="smoke"))
+    assert rows(answer("chapters")) == [
+        ["chapter", "title", "records", "minutes", "last run"],
+        ["freezing", "Freezing", "1 smoke, 2 laptop", "4 (2.0 min)", "2026-11-21"],
+        ["replay", "Old [data] again", "–", "–", "–"],
+        ["minutes: of all laptop runs, and of one on average"],
+    ]
+
+
+def test_chapters_with_a_name_shows_its_parameters(root):
+    told = rows(answer("chapters", "freezing"))
+    assert told[:2] == [["Freezing"], ["parameter", "default", "what it does"]]
+    assert told[2:4] == [["tier", "laptop", "which budget to spend"], ["one of smoke, laptop"]]
+    assert told[4:6] == [["seeds", "0", "one run a seed"], ["each 0 to 9999"]]
+    assert told[6][:2] == ["methods", "–"]
+
+
+@pytest.mark.parametrize("given", ["01_freezing", "notebooks/01_freezing.ipynb"])
+def test_a_chapter_is_known_by_its_number_or_path_too(root, given):
+    assert answer("chapters", given) == answer("chapters", "freezing")
+
+
+def test_an_unknown_chapter_comes_with_the_nearest(root):
+    said = error_of("run", "freezign", code=2)
+    assert said == "chapter='freezign': no such chapter; did you mean 'freezing'?"
+    said = error_of("check", "x", code=2)
+    assert said == "chapter='x': no such chapter; there are: freezing"
+
+
+def test_a_folder_without_chapters_is_named(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("FORGETTING_ROOT", str(tmp_path))
+    said = error_of("chapters", code=2)
+    assert said == f"{tmp_path}: has no notebooks/NN_name.ipynb; set FORGETTING_ROOT"
+
+
+# -- run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "sseds=0"], "sseds='0': freezing has no such parameter; did you mean 'seeds'?"),
+        (["-p", "seeds=0,x"], "seeds='x': expected a whole number"),
+        (["-p", "seeds"], "-p seeds: expected name=value, for instance -p seeds=0,1"),
+        (["-p", "=0"], "-p =: expected name=value, for instance -p seeds=0,1"),
+        (["--tier", "lap"], "tier='lap': must be one of smoke, laptop; did you mean 'laptop'?"),
+        (
+            ["-p", "seeds=0", "-p", "seeds=1"],
+            "seeds='1': given twice, first as '0'; "
+            "give it once (a list takes several values: -p seeds=one,another)",
+        ),
+        (
+            ["--tier", "smoke", "-p", "tier=laptop"],
+            "tier='laptop': given twice, first as 'smoke'; "
+            "give it once (a list takes several values: -p tier=one,another)",
+        ),
+    ],
+)
+def test_parameters_are_checked_before_anything_starts(root, arguments, said):
+    assert error_of("run", "freezing", *arguments, code=2) == said
+    assert not (root / "build").exists()
+
+
+def executed(root: Path) -> dict:
+    (path,) = (root / "build" / "runs").iterdir()
+    return json.loads(path.read_text())
+
+
+def test_run_passes_parameters_and_prints_what_the_notebook_prints(root):
+    records.save(make_record(tier="smoke"))
+    told = answer("run", "freezing", "--tier", "smoke", "-p", "seeds=3,4").splitlines()
+    (output,) = (root / "build" / "runs").iterdir()
+    assert re.fullmatch(r"freezing-smoke-[0-9a-f]{8}\.ipynb", output.name)
+    assert told == [
+        "tier = smoke (default: laptop)",
+        "seeds = 3,4 (default: 0)",
+        "1 smoke run stored already; one took 1.5 min",
+        f"running {root}/notebooks/01_freezing.ipynb …",
+        "[1/2] seed 3 in the [book]",
+        "[2/2] seed 4 in the [book]",
+        f"executed notebook: {output}",
+    ]
+    _, _, injected, code = executed(root)["cells"]
+    assert injected["metadata"]["tags"] == ["injected-parameters"]
+    assert 'tier = "smoke"\nseeds = [3, 4]' in injected["source"]
+    assert [out["text"] for out in code["outputs"]][0].startswith("[1/2]")
+
+
+def test_the_output_is_named_by_the_settings_not_by_how_they_were_given(root):
+    def name(**settings):
+        return cli._output(root, "freezing", {"tier": "laptop", "seeds": [0]} | settings).name
+
+    assert name() == name(seeds=[0]) != name(seeds=[1])
+
+
+def test_an_error_in_the_notebook_ends_in_its_one_line(root):
+    write_notebook(root, "\nraise ValueError('seeds=[0]: too few;\\n  take three')")
+    result = call("run", "freezing")
+    (output,) = (root / "build" / "runs").iterdir()
+    assert result.exit_code == 1
+    assert result.stderr == "error: ValueError: seeds=[0]: too few; take three\n"
+    assert result.stdout.splitlines()[-1] == (
+        r"stopped in the cell `raise ValueError('seeds=[0]: too few;\n  take three')`; "
+        f"the notebook so far: {output}"
+    )
+
+
+def test_a_kernel_that_dies_is_told(root):
+    write_notebook(root, "import os\nos._exit(1)")
+    assert error_of("run", "freezing") == (
+        "the kernel died, most often for want of memory; finished runs are kept: "
+        "give the same command again, with a smaller model if it dies again"
+    )
+
+
+def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
+    write_notebook(
+        root,
+        "import os, time\nprint('kernel', os.getpid())\n"
+        "print('[1/2] method full · about 3 min left')\ntime.sleep(600)",
+    )
+    command = [sys.executable, "-m", "forgetting.cli", "run", "freezing", "-p", "methods=full,LoRA"]
+    package = str(Path(forgetting.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": package}
+    with subprocess.Popen(
+        [*command, "--tier", "smoke"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("kernel"):
+                kernel = Path("/proc", line.split()[1])
+            if line.startswith("[1/2]"):
+                break
+        assert kernel.exists()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == (
+        "\nstopped; finished runs are kept, go on with: "
+        "forgetting run freezing -p tier=smoke -p methods=full,LoRA\n"
+    )
+    assert not kernel.exists()
+
+
+# -- check -------------------------------------------------------------------------------------
+
+
+class Verdict(BaseModel):
+    """As in forgetting.claims, which the command imports."""
+
+    id: str = "c1"
+    statement: str = "Freezing [attention] forgets less."
+    paper: str = "Li & Lee (2024)"
+    citation: str = "li2024"
+    chapter: str = "freezing"
+    verdict: str = "holds"
+    effect: float | None = -0.1234
+    low: float | None = -0.2
+    high: float | None = -0.05
+    unit: str = "nats a token"
+    tier: str | None = "laptop"
+    seeds: int = 3
+    date: str | None = "2026-11-21"
+    reason: str = ""
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The verdicts that `forgetting.claims` gives, and the chapters it was asked for."""
+    module = ModuleType("forgetting.claims")
+    module.found, module.asked = [], []
+    module.verdicts = lambda chapter: module.asked.append(chapter) or module.found
+    monkeypatch.setitem(sys.modules, "forgetting.claims", module)
+    monkeypatch.setattr(forgetting, "claims", module, raising=False)
+    return module
+
+
+def test_check_shows_each_verdict_with_its_interval(root, judged):
+    judged.found = [
+        Verdict(),
+        Verdict(id="c2", verdict="undecided", seeds=1, reason="1 seed, 3 are asked for"),
+        Verdict(
+            **{"id": "c3", "verdict": "not run", "effect": None, "low": None, "high": None},
+            **{"tier": None, "seeds": 0, "date": None, "reason": "no records"},
+        ),
+    ]
+    told = rows(answer("check"))
+    assert judged.asked == [None]
+    assert told == [
+        ["verdict", "claim", "effect", "measured"],
+        ["holds", "Freezing [attention] forgets less.", "−0.123", "laptop"],
+        ["c1 · Li & Lee (2024)", "−0.2 to −0.05", "3 seeds"],
+        ["nats a token", "2026-11-21"],
+        ["undecided", "Freezing [attention] forgets less.", "−0.123", "laptop"],
+        ["c2 · Li & Lee (2024)", "−0.2 to −0.05", "1 seed"],
+        ["1 seed, 3 are asked for", "nats a token", "2026-11-21"],
+        ["not run", "Freezing [attention] forgets less.", "–", "–"],
+        ["c3 · Li & Lee (2024)"],
+        ["no records"],
+        ["1 holds · 1 undecided · 1 not run"],
+    ]
+
+
+def test_check_of_one_chapter(root, judged):
+    assert answer("check", "01_freezing") == "no claims are written down for freezing\n"
+    assert judged.asked == ["freezing"]
+
+
+def test_check_uses_the_real_claims(root):
+    from forgetting import claims
+
+    assert set(Verdict.model_fields) <= set(claims.Verdict.model_fields)
+    assert set(cli.COLOURS) == set(book.VERDICTS)
+
+
+# -- records -----------------------------------------------------------------------------------
+
+
+def test_records_lists_each_run_and_the_store(root):
+    records.save(make_record("ab" * 10))
+    records.save(make_record("cd" * 10, labels={"method": "full", "seed": 1}))
+    records.save(make_record("ef" * 10, tier="smoke"))
+    store.put("weights", "1" * 20, lambda folder: (folder / "w").write_bytes(b"x" * 1000))
+    store.put("scores", "2" * 20, lambda folder: (folder / "s").write_bytes(b"x"))
+    (store.root() / "scores" / ("2" * 20) / "s").write_bytes(b"y")
+    store.get("scores", "2" * 20)
+    size = sum(entry.size for entry in store.entries() if entry.kind == "weights")
+    header = ["key", "labels", "seconds", "date"]
+    told = rows(answer("records"))
+    assert told[:-2] == [
+        ["freezing, smoke tier"],
+        header,
+        ["efefefef", "freeze first third, learning_rate 0.0003, seed 0", "90", "2026-11-21"],
+        ["freezing, laptop tier"],
+        header,
+        ["abababab", "freeze first third, learning_rate 0.0003, seed 0", "90", "2026-11-21"],
+        ["cdcdcdcd", "full, seed 1", "90", "2026-11-21"],
+    ]
+    assert told[-2] == [f"2 records in {root}/results, 1 smoke record in the cache"]
+    assert size > 1000
+    assert re.fullmatch(
+        rf"store {store.root()}: damaged 1 \(\d+ bytes\), scores 0.*, weights 1 \(1.1 kB\)",
+        told[-1][0].replace("weights 1", "scores 0, weights 1"),
+    )
+    assert rows(answer("records", "freezing")) == told
+
+
+def test_records_of_a_chapter_without_any(root):
+    assert answer("records", "freezing").splitlines() == [
+        "no records of freezing",
+        f"0 records in {root}/results",
+        f"store {store.root()}: empty",
+    ]
+
+
+def test_a_record_shows_its_whole_lineage(root):
+    added = {
+        "step": "merge",
+        "version": 1,
+        "terms": [[BASE, 0.5], [TUNED, 0.5]],
+    }
+    base = make_record()
+    records.save(make_record("ab" * 10, lineage=base.lineage | {"e" * 20: added}))
+    assert answer("records", "--key", "AB").splitlines() == [
+        f"record {'ab' * 10}  freezing, laptop tier",
+        "├── labels  freeze first third, learning_rate 0.0003, seed 0",
+        "├── recipe, last step first",
+        f"│   └── merge {'e' * 20}",
+        "│       ├── version  1",
+        f"│       ├── terms  {BASE} 0.5 {TUNED} 0.5",
+        f"│       ├── foundation {BASE}",
+        "│       │   ├── name  smollm2-135m",
+        f"│       │   ├── digest  {'d' * 64}",
+        "│       │   ├── layers  30",
+        "│       │   └── parameters  134",
+        f"│       └── train {TUNED}",
+        "│           ├── version  1",
+        "│           ├── task  task zh, version 1, templates ab12, data cd34",
+        "│           ├── tune  kind freeze_first, layers 10",
+        "│           ├── settings  style pretrain, learning_rate 0.0003",
+        "│           ├── seed  0",
+        f"│           └── foundation {BASE}",
+        "│               └── as above",
+        "├── scores, mean ± standard error over items",
+        "│   └── zh (2 items)  nats 1.5 ± 0.5",
+        "├── trained  1,234,567 weights in 2 steps",
+        "├── timing  date 2026-11-21T10:00:00Z, seconds 90, peak_memory_mib 2048",
+        "└── environment  device a laptop, torch 2.9.0",
+    ]
+
+
+def test_a_key_must_name_one_record(root):
+    for first in "abcdef":
+        records.save(make_record("0" + first * 19))
+    said = error_of("records", "--key", "0", code=2)
+    assert said == (
+        "key='0': 6 records start so (0aaaaaaa, 0bbbbbbb, 0ccccccc, 0ddddddd and 2 more); add digits"
+    )
+    said = error_of("records", "--key", "1f", code=2)
+    assert said == "key='1f': no record's key starts so; `forgetting records` lists them"
+
+
+# -- the book ----------------------------------------------------------------------------------
+
+
+def test_book_prints_where_the_pages_are(root, monkeypatch):
+    asked = []
+
+    def build(folder, *, strict):
+        asked.append((folder, strict))
+        return folder / "build" / "html"
+
+    monkeypatch.setattr(book, "build", build)
+    assert answer("book") == f"{root}/build/html/index.html\n"
+    assert answer("book", "--no-strict") == f"{root}/build/html/index.html\n"
+    assert asked == [(root, True), (root, False)]
+
+
+def test_a_book_that_cannot_be_built_says_so_in_one_line(root, monkeypatch):
+    assert error_of("book") == (
+        f"{root}: has no _config.yml, so it is not the top folder of the book"
+    )
+
+    def build(folder, *, strict):
+        raise book.BookError("Jupyter Book failed:\n  a.md:1: WARNING: one\n  b.md: two\n  c.md")
+
+    monkeypatch.setattr(book, "build", build)
+    assert error_of("book") == (
+        "Jupyter Book failed: a.md:1: WARNING: one (and 2 more, see build/jupyter-book.log)"
+    )
+
+
+# -- clean -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(root):
+    """A cache with something of everything, beside a record of each home."""
+    records.save(make_record())
+    records.save(make_record("e" * 20, tier="smoke"))
+    for kind in ("weights", "scores"):
+        store.put(kind, "1" * 20, lambda folder: (folder / "file").write_bytes(b"x" * 5000))
+    home = registry.home()
+    for folder in ("models/tiny-1", "data/someone__some-data", "store/damaged/scores-1"):
+        (home / folder).mkdir(parents=True)
+        (home / folder / "file").write_bytes(b"x" * 2000)
+    return home
+
+
+def left(home: Path) -> set[str]:
+    files = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
+    return {"/".join(path.parts[: 2 if path.parts[0] == "store" else 1]) for path in files}
+
+
+ALL = {"store/weights", "store/scores", "store/damaged", "models", "data", "results"}
+
+
+def test_clean_without_options_only_tells_sizes(cache):
+    told = rows(answer("clean"))
+    assert told[0] == ["in the cache", "size", "what it is"]
+    assert [row[:2] for row in told[1:6]] == [
+        ["weights", "5.1 kB"],
+        ["scores", "5.1 kB"],
+        ["damaged", "2.0 kB"],
+        ["models", "2.0 kB"],
+        ["data", "2.0 kB"],
+    ]
+    assert told[6] == [f"in {cache}"]
+    assert left(cache) == ALL
+
+
+@pytest.mark.parametrize(
+    ("options", "gone", "freed"),
+    [
+        (["--weights"], {"store/weights", "store/damaged"}, "7.1 kB"),
+        (["--scores"], {"store/scores", "store/damaged"}, "7.1 kB"),
+        (["--models", "--data"], {"models", "data"}, "4.0 kB"),
+        (["--all"], ALL - {"results"}, "16.2 kB"),
+    ],
+)
+def test_clean_deletes_what_was_named_and_no_record(cache, root, options, gone, freed):
+    assert answer("clean", "--yes", *options).splitlines()[-1] == f"freed {freed}"
+    assert left(cache) == ALL - gone
+    assert len(list((root / "results").rglob("*.json"))) == 1
+
+
+def test_clean_asks_first(cache):
+    result = call("clean", "--weights", input="n\n")
+    assert "delete weights, damaged (7.1 kB)? [y/N]" in result.stdout
+    assert result.exit_code == 1 and left(cache) == ALL
+    assert call("clean", "--weights").exit_code == 1, "nobody there to answer"
+    assert left(cache) == ALL
+    assert call("clean", "--weights", input="y\n").exit_code == 0
+    assert left(cache) == ALL - {"store/weights", "store/damaged"}
+
+
+# -- public data -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirror(root, tmp_path, monkeypatch):
+    """The set `tiny` in a mirror."""
+    for path, content in FILES.items():
+        (file := tmp_path / "mirror" / "someone__some-data" / path).parent.mkdir(
+            parents=True, exist_ok=True
+        )
+        file.write_bytes(content)
+    monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "mirror" / "someone__some-data"
+
+
+def test_data_list(mirror, monkeypatch):
+    header = ["data set", "size", "at hand", "licence, and the tasks that read it"]
+    rest = ["read by reads_tiny"]
+    told = rows(answer("data", "list"))
+    assert told == [header, ["tiny", "13 bytes", "yes", "CC0 [or none]"], rest]
+    monkeypatch.delenv("FORGETTING_DATA_MIRROR")
+    told = rows(answer("data", "list"))
+    assert told == [header, ["tiny", "13 bytes", "no", "CC0 [or none]"], rest]
+
+
+def test_data_fetch_says_where_the_files_are(mirror):
+    assert answer("data", "fetch", "tiny").splitlines() == [
+        "tiny: 2 files, 13 bytes, hashes as registered; licence: CC0 [or none]",
+        str(mirror / "docs"),
+    ]
+
+
+def test_data_fetch_of_an_unknown_set(root):
+    assert error_of("data", "fetch", "tiyn", code=2) == (
+        "name='tiyn': no such data set; nearest: 'tiny'"
+    )
+
+
+def test_data_fetch_without_network_says_what_to_do(root):
+    said = error_of("data", "fetch", "tiny")
+    assert said.startswith("tiny (2 files, 0.0 MB): ConnectionError from http://127.0.0.1:9/")
+    assert "set FORGETTING_DATA_MIRROR to a folder laid out as owner__repo/path" in said
+
+
+def test_data_verify_of_sound_files(mirror):
+    sound = "1 data set sound, 0 files damaged, 0 data sets not at hand\n"
+    assert answer("data", "verify") == sound
+    assert answer("data", "verify", "tiny") == sound
+
+
+def test_data_verify_names_a_flipped_byte_and_a_truncated_file(mirror):
+    flipped, cut = (mirror / path for path in FILES)
+    flipped.write_bytes(b"fIrst\n")
+    cut.write_bytes(b"sec")
+    result = call("data", "verify")
+    assert result.exit_code == 1
+    address = f"http://127.0.0.1:9/someone/some-data/{COMMIT}/docs"
+    found, registered = (hashlib.sha256(b).hexdigest()[:12] for b in (b"fIrst\n", b"first\n"))
+    assert result.stderr.splitlines() == [
+        f"tiny: {flipped}: sha256 {found}…, registered is {registered}…; "
+        f"replace it by {address}/one.txt",
+        f"tiny: {cut}: 3 bytes, registered are 7; replace it by {address}/two.txt",
+    ]
+    assert result.stdout == "0 data sets sound, 2 files damaged, 0 data sets not at hand\n"
+
+
+def test_data_verify_sees_the_cache_too(mirror):
+    cached = registry.home() / "data" / "someone__some-data" / "docs" / "one.txt"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"f")
+    result = call("data", "verify")
+    assert result.stderr.startswith(f"tiny: {cached}: 1 bytes, registered are 6; ")
+
+
+def test_data_verify_says_how_to_get_what_is_not_at_hand(root):
+    told = (
+        "0 data sets sound, 0 files damaged, 1 data set not at hand\n"
+        "not at hand: tiny; get one with `forgetting data fetch NAME`, or set "
+        "FORGETTING_DATA_MIRROR to a folder laid out as owner__repo/path\n"
+    )
+    assert answer("data", "verify") == told
+    result = call("data", "verify", "tiny")
+    assert (result.exit_code, result.stdout) == (1, told)

@@ -1,0 +1,185 @@
+"""The engine: a lineage's weights, computed once, and equal to those computed by hand."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from forgetting import IA3, FreezeFirst, LoRA, OnlyMLP, Task, engine, merging, store
+
+CHINESE = Task("zh_everyday")
+QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+def stored_tensors(checkpoint):
+    engine.state(checkpoint)
+    return load_file(store.get("weights", checkpoint.key) / "changed.safetensors")
+
+
+def assert_same(one, other, tolerance=0.0):
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=tolerance, rtol=0, msg=name)
+
+
+# -- adapters ----------------------------------------------------------------------------------
+
+
+def test_lora_is_w_plus_alpha_over_r_times_b_a(tiny):
+    checkpoint = tiny.train(CHINESE, tune=LoRA(rank=4, alpha=12, dropout=0.0), **QUICK)
+    adapter, before, after = (
+        stored_tensors(checkpoint),
+        engine.state(tiny),
+        engine.state(checkpoint),
+    )
+    for layer in (0, 1):
+        for module in ("q_proj", "v_proj"):
+            name = f"model.layers.{layer}.self_attn.{module}"
+            a = adapter[f"base_model.model.{name}.lora_A.weight"]
+            b = adapter[f"base_model.model.{name}.lora_B.weight"]
+            assert a.shape[0] == b.shape[1] == 4 and b.abs().max() > 0
+            expected = before[f"{name}.weight"] + 12 / 4 * (b @ a)
+            torch.testing.assert_close(after[f"{name}.weight"], expected, atol=1e-6, rtol=0)
+
+
+def test_ia3_scales_outputs_of_k_and_v_and_inputs_of_down(tiny):
+    checkpoint = tiny.train(CHINESE, tune=IA3(), **QUICK)
+    adapter, before, after = (
+        stored_tensors(checkpoint),
+        engine.state(tiny),
+        engine.state(checkpoint),
+    )
+
+    def scale(name):
+        (found,) = (t for key, t in adapter.items() if name in key)
+        return found.flatten()
+
+    for module in ("self_attn.k_proj", "self_attn.v_proj"):
+        name = f"model.layers.0.{module}"
+        expected = scale(name)[:, None] * before[f"{name}.weight"]
+        torch.testing.assert_close(after[f"{name}.weight"], expected)
+    name = "model.layers.0.mlp.down_proj"
+    torch.testing.assert_close(
+        after[f"{name}.weight"], before[f"{name}.weight"] * scale(name)[None, :]
+    )
+
+
+def test_of_an_adapter_its_own_tensors_alone_are_stored(tiny):
+    names = set(stored_tensors(tiny.train(CHINESE, tune=LoRA(), **QUICK)))
+    assert names == {
+        f"base_model.model.model.layers.{layer}.self_attn.{p}_proj.lora_{m}.weight"
+        for layer in (0, 1)
+        for p in "qv"
+        for m in "AB"
+    }
+
+
+def test_of_other_tunings_what_may_move_is_stored(tiny):
+    names = set(stored_tensors(tiny.train(CHINESE, tune=OnlyMLP(), **QUICK)))
+    assert len(names) == 6 and all(".mlp." in name for name in names)
+
+
+def test_a_model_answers_as_the_adapter_did(tiny):
+    """Merged weights against peft's own forward pass with the adapter beside the model."""
+    from peft import set_peft_model_state_dict
+
+    checkpoint = tiny.train(CHINESE, tune=LoRA(), **QUICK)
+    wrapped = LoRA().apply(engine.model(tiny)[0])
+    set_peft_model_state_dict(wrapped, stored_tensors(checkpoint))
+    merged, tokenizer = engine.model(checkpoint)
+    ids = tokenizer("早安，你好嗎？", return_tensors="pt").input_ids
+    with torch.no_grad():
+        theirs, ours = wrapped.eval()(ids).logits, merged(ids).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+# -- merges ------------------------------------------------------------------------------------
+
+
+def test_weighted_sum_by_hand():
+    one, two = {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([10.0, 20.0])}
+    total = merging.weighted_sum([(1.0, one), (0.5, two), (-0.5, one)])
+    assert total["w"].tolist() == [5.5, 11.0]
+    assert one["w"].tolist() == [1.0, 2.0]
+
+
+def test_models_of_different_shape_cannot_be_merged():
+    one = {"w": torch.zeros(2), "b": torch.zeros(1)}
+    with pytest.raises(ValueError, match="models differ in parameters, first: b"):
+        merging.weighted_sum([(1.0, one), (1.0, {"w": torch.zeros(2)})])
+    with pytest.raises(ValueError, match=r"w has shapes \(2,\) and \(3,\)"):
+        merging.weighted_sum([(1.0, {"w": torch.zeros(2)}), (1.0, {"w": torch.zeros(3)})])
+
+
+def test_a_merge_is_the_weighted_sum_of_its_parents(tiny):
+    chat = tiny.train(CHINESE, seed=1, **QUICK)
+    taught = tiny.train(CHINESE, tune=FreezeFirst(1), seed=2, **QUICK)
+    new = engine.state(taught + 0.75 * (chat - tiny))
+    w, c, t = engine.state(tiny), engine.state(chat), engine.state(taught)
+    assert_same(new, {name: t[name] + 0.75 * (c[name] - w[name]) for name in w}, 1e-6)
+
+
+def test_task_vectors_on_real_weights(tiny):
+    tuned = tiny.train(CHINESE, **QUICK)
+    assert_same(engine.state(tiny + (tuned - tiny)), engine.state(tuned))
+    assert_same(engine.state(tiny + 0 * (tuned - tiny)), engine.state(tiny))
+    before, after = engine.state(tiny), engine.state(tuned)
+    there = merging.weighted_sum([(1.0, before), (1.0, after), (-1.0, before)])
+    assert_same(there, after, 1e-6)
+    forgot = engine.state(tiny - (tuned - tiny))
+    assert_same(forgot, {name: 2 * before[name] - after[name] for name in before}, 1e-6)
+
+
+# -- once --------------------------------------------------------------------------------------
+
+
+def test_each_step_is_computed_once(tiny, trainings):
+    first = tiny.train(CHINESE, seed=1, **QUICK)
+    second = first.train(CHINESE, tune=LoRA(), seed=2, **QUICK)
+    engine.state(second)
+    assert trainings == [1, 2]
+    once = engine.state(second)
+    engine.state(first)
+    engine.state(second + 0.5 * (first - tiny))
+    assert trainings == [1, 2]
+    assert_same(engine.state(second), once)
+
+
+def test_a_damaged_checkpoint_is_trained_again_to_the_same_weights(tiny, trainings):
+    checkpoint = tiny.train(CHINESE, seed=1, **QUICK)
+    before = {name: t.clone() for name, t in engine.state(checkpoint).items()}  # no memory map
+    path = store.get("weights", checkpoint.key) / "changed.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert_same(engine.state(checkpoint), before)
+    assert trainings == [1, 1]
+
+
+def test_losses_and_recipe_lie_beside_the_weights(tiny):
+    checkpoint = tiny.train(CHINESE, **QUICK)
+    assert engine.losses(checkpoint) == []
+    engine.state(checkpoint)
+    losses = engine.losses(checkpoint)
+    assert len(losses) == 2 and all(4 < loss < 7 for loss in losses)  # log 259 is 5.6
+    recipe = json.loads((store.get("weights", checkpoint.key) / "recipe.json").read_text())
+    assert recipe == checkpoint.lineage()
+    assert engine.losses(tiny) == []
+
+
+def test_nothing_is_computed_while_a_book_is_rendered(tiny, trainings, monkeypatch):
+    checkpoint = tiny.train(CHINESE, seed=1, **QUICK)
+    merged = tiny + 0.5 * (checkpoint - tiny)
+    monkeypatch.setenv("FORGETTING_RENDER", "1")
+    for asked in (checkpoint, merged):
+        with pytest.raises(engine.NotComputed, match=f"{checkpoint.key} is not in the results"):
+            engine.state(asked)
+    assert trainings == []
+    monkeypatch.delenv("FORGETTING_RENDER")
+    engine.state(checkpoint)
+    monkeypatch.setenv("FORGETTING_RENDER", "1")
+    assert engine.state(merged).keys() == engine.state(tiny).keys()
+    assert trainings == [1]

@@ -1,0 +1,286 @@
+"""Evaluation: our reading of shared contexts gives lm-eval's own numbers."""
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.evaluator import evaluate as lm_eval_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager, get_task_dict
+
+from forgetting import Task, engine, evaluation, tasks
+from forgetting.evaluation import SharedPrefixLM, evaluate
+
+QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
+ITEMS = 5
+
+KINDS = [
+    "arc_easy_standin",  # one question, four short answers
+    "hellaswag_standin",  # one context, four endings
+    "winogrande_standin",  # several contexts, one ending
+    "refusal_margin_harmful_zh",  # multiple choice in Chinese
+    "english",  # likelihood of a text
+    "chat",  # likelihood of an answer
+    "prompts_en",  # generation
+]
+
+
+@pytest.fixture(scope="module")
+def manager():
+    return TaskManager(include_path=str(tasks.folder()), include_defaults=False)
+
+
+@pytest.fixture(scope="module")
+def taught(tiny):
+    """`tiny` after a little Chinese, so that its preferences are no coin tosses."""
+    return tiny.train(Task("zh_everyday"), tokens=2048, length=128, batch=2, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def model(taught):
+    return engine.model(taught)
+
+
+def plain(model, tokenizer, **settings):
+    return HFLM(pretrained=model, tokenizer=tokenizer, **({"batch_size": 4} | settings))
+
+
+def run(lm, manager, name, chat, limit=ITEMS):
+    """lm-eval's samples of the task's first items, in order, and its means."""
+    done = lm_eval_evaluate(
+        lm,
+        get_task_dict([name], manager),
+        limit=limit,
+        apply_chat_template=chat,
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    samples = sorted(done["samples"][name], key=lambda sample: sample["doc_id"])
+    found = done["results"][name].items()
+    return samples, {k: v for k, v in found if isinstance(v, float) and "stderr" not in k}
+
+
+def numbers(sample):
+    """The log-likelihoods of a sample's answers, and whether each is the greedy one."""
+    found = [response[0] for response in sample["resps"]]
+    pairs = [r if isinstance(r, tuple | list) else (r, False) for r in found]
+    return [float(ll) for ll, _ in pairs], [bool(greedy) for _, greedy in pairs]
+
+
+def assert_item_for_item(model, manager, name, chat):
+    """Our reading and lm-eval's own agree about every answer of every item, and every mean."""
+    ours, our_means = run(SharedPrefixLM(*model), manager, name, chat)
+    theirs, their_means = run(plain(*model, max_length=2048), manager, name, chat)
+    assert len(ours) == len(theirs) == ITEMS
+    for our, their in zip(ours, theirs, strict=True):
+        assert our["doc"] == their["doc"] and our["arguments"] == their["arguments"]
+        if tasks.Task(name).config["output_type"] == "generate_until":
+            assert our["resps"] == their["resps"]
+            continue
+        (our_ll, our_greedy), (their_ll, their_greedy) = numbers(our), numbers(their)
+        assert our_ll == pytest.approx(their_ll, abs=1e-4, rel=1e-6)
+        assert our_greedy == their_greedy
+    assert their_means and our_means == pytest.approx(their_means, abs=1e-4, rel=1e-6)
+
+
+@pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat template"])
+@pytest.mark.parametrize("name", KINDS)
+def test_item_for_item_as_plain_lm_eval(name, chat, model, manager):
+    assert_item_for_item(model, manager, name, chat)
+
+
+def test_a_text_longer_than_the_model_is_read_in_the_same_windows(tiny, manager):
+    model, tokenizer = engine.model(tiny)
+    model.config.max_position_embeddings = 100  # the paragraphs have about 480 bytes
+    ours, _ = run(SharedPrefixLM(model, tokenizer), manager, "english", chat=False)
+    theirs, _ = run(plain(model, tokenizer, max_length=100), manager, "english", chat=False)
+    for our, their in zip(ours, theirs, strict=True):
+        assert numbers(our)[0] == pytest.approx(numbers(their)[0], abs=1e-4, rel=1e-6)
+
+
+def test_greedy_answers_are_recognised(model):
+    """The model's own next two tokens are greedy, other two are not."""
+    network, tokenizer = model
+    context = tokenizer("早安", add_special_tokens=False).input_ids
+    with torch.no_grad():
+        own = network.generate(torch.tensor([context]), max_new_tokens=2, do_sample=False)
+    own = own[0, len(context) :].tolist()
+    other = [own[0], (own[1] + 1) % 200]
+    requests = [(None, context, own), (None, context, other)]
+    (_, yes), (_, no) = SharedPrefixLM(network, tokenizer)._loglikelihood_tokens(requests)
+    assert (yes, no) == (True, False)
+
+
+def test_the_order_of_requests_is_kept(model):
+    """Two questions, their answers mixed, of different lengths."""
+    pairs = [("ab", " c"), ("de", " long answer"), ("ab", " other"), ("de", " f"), ("ab", " c")]
+    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    ours = [ll for ll, _ in SharedPrefixLM(*model).loglikelihood(requests)]
+    theirs = [ll for ll, _ in plain(*model, batch_size=1).loglikelihood(requests)]
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert ours[0] == ours[4]
+
+
+# -- our scores --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scores(taught, model):
+    panel = [Task(name, ITEMS) for name in (*KINDS, "formats", "zh_everyday")]
+    return evaluate(taught, panel, lambda: model)
+
+
+def test_every_list_has_an_entry_an_item(scores):
+    for name, found in scores.items():
+        assert found.n == ITEMS and found.task == name
+        assert {len(values) for values in found.items.values()} == {ITEMS}
+        assert found.tokens is None or len(found.tokens) == ITEMS
+
+
+def test_metrics_by_kind(scores):
+    kinds = {name: set(found.metrics) for name, found in scores.items()}
+    choice = {"acc", "acc_norm", "choice", "gold_margin"}
+    assert kinds["arc_easy_standin"] == kinds["hellaswag_standin"] == choice
+    assert kinds["winogrande_standin"] == choice - {"acc_norm"}
+    assert kinds["english"] == kinds["chat"] == {"nats"}
+    assert kinds["formats"] == {"followed"}
+    assert kinds["prompts_en"] == {"language_kept", "repetition_answer", "repetition_both"}
+
+
+@pytest.mark.parametrize("name", KINDS[:4])
+def test_choice_margin_and_accuracy_agree_with_the_log_likelihoods(name, scores, model, manager):
+    """The margin is positive where the item is solved: by `acc_norm` where it is per character."""
+    task, items = Task(name), scores[name].items
+    per_character = task.metadata.get("per_character", False)
+    samples, means = run(plain(*model), manager, name, chat=task.chat)
+    for i, sample in enumerate(samples):
+        gold, ll = sample["doc"]["gold"], numbers(sample)[0]
+        assert items["choice"][i] == ll.index(max(ll))
+        assert items["acc"][i] == (items["choice"][i] == gold)
+        if per_character:
+            ll = [x / len(c) for x, c in zip(ll, sample["doc"]["choices"], strict=True)]
+        best_wrong = max(x for k, x in enumerate(ll) if k != gold)
+        assert items["gold_margin"][i] == pytest.approx(ll[gold] - best_wrong, abs=1e-4)
+        solved = items["acc_norm" if per_character else "acc"][i]
+        assert solved == (items["gold_margin"][i] > 0)
+    assert scores[name].mean("acc") == pytest.approx(means["acc,none"])
+
+
+def nats_by_hand(model, tokenizer, pairs):
+    """-Σ log p(answer | context) / Σ tokens, one text at a time, with no lm-eval at all."""
+    total, tokens = 0.0, 0
+    for context, answer in pairs:
+        ids = torch.tensor([[*context, *answer]])
+        with torch.no_grad():
+            log_p = model(ids).logits[0, :-1].log_softmax(-1)
+        read = log_p[range(len(context) - 1, len(ids[0]) - 1), answer]
+        total, tokens = total - read.double().sum().item(), tokens + len(answer)
+    return total / tokens
+
+
+@pytest.mark.parametrize("name", ["english", "zh_everyday"])
+def test_nats_of_texts_by_hand(name, scores, model):
+    network, tokenizer = model
+    texts = [document["text"] for document in Task(name).documents("test")[:ITEMS]]
+    start = [tokenizer.bos_token_id]
+    pairs = [(start, tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+    assert scores[name].mean("nats") == pytest.approx(nats_by_hand(*model, pairs), abs=1e-5)
+    assert scores[name].tokens == [len(text.encode()) for text in texts]  # `tiny` reads bytes
+
+
+def test_nats_of_chat_answers_by_hand(scores, model):
+    _, tokenizer = model
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False).input_ids
+
+    pairs = []
+    for item in Task("chat").documents("test")[:ITEMS]:
+        # lm-eval counts the white space that ends a context, here a line break, to the answer.
+        head = f"<|im_start|>user\n{item['prompt']}<|im_end|>\n<|im_start|>assistant"
+        pairs.append((ids(head), ids("\n" + item["answer"])))
+    assert scores["chat"].mean("nats") == pytest.approx(nats_by_hand(*model, pairs), abs=1e-5)
+
+
+def test_answers_are_the_models_own_greedy_ones(taught, scores, model):
+    network, tokenizer = model
+    first, *_ = evaluation.answers(taught, Task("prompts_en", ITEMS))
+    assert first.prompt == "How does climate change affect ecosystems?"
+    head = f"<|im_start|>user\n{first.prompt}<|im_end|>\n<|im_start|>assistant\n"
+    ids = tokenizer(head, add_special_tokens=False, return_tensors="pt").input_ids
+    with torch.no_grad():
+        out = network.generate(ids, max_new_tokens=64, do_sample=False)
+    assert first.answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+# -- once --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Names of the tasks that were really measured, in order."""
+    names, measure = [], evaluation._measure
+
+    def counted(checkpoint, model, tokenizer, group, chat):
+        names.extend(task.name for task in group)
+        measure(checkpoint, model, tokenizer, group, chat)
+
+    monkeypatch.setattr(evaluation, "_measure", counted)
+    return names
+
+
+def test_a_new_task_trains_nothing_and_measures_itself_alone(own_home, tiny, trainings, measured):
+    checkpoint = tiny.train(Task("zh_everyday"), seed=1, **QUICK)
+    english, arc, formats = Task("english", 2), Task("arc_easy_standin", 2), Task("formats", 2)
+    before = evaluate(checkpoint, [english, arc])
+    after = evaluate(checkpoint, [english, arc, formats])
+    assert trainings == [1]
+    assert measured == ["english", "arc_easy_standin", "formats"]
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_score_does_not_depend_on_its_company(own_home, tiny, measured):
+    panel = [Task("english", 3), Task("hellaswag_standin", 3), Task("arc_easy_standin", 3)]
+    together = evaluate(tiny, panel)
+    (own_home / "store").rename(own_home / "aside")
+    assert {task.name: evaluate(tiny, [task])[task.name] for task in panel} == together
+    assert len(measured) == 6
+
+
+def test_more_items_are_another_measurement_and_begin_with_the_same(own_home, tiny, measured):
+    few = evaluate(tiny, [Task("arc_easy_standin", 2)])["arc_easy_standin"]
+    more = evaluate(tiny, [Task("arc_easy_standin", 4)])["arc_easy_standin"]
+    assert measured == ["arc_easy_standin"] * 2
+    assert more.items["choice"][:2] == few.items["choice"]
+    assert more.items["gold_margin"][:2] == pytest.approx(few.items["gold_margin"], abs=1e-4)
+
+
+def test_nothing_is_measured_while_a_book_is_rendered(own_home, tiny, measured, monkeypatch):
+    stored = evaluate(tiny, [Task("english", 2)])
+    monkeypatch.setenv("FORGETTING_RENDER", "1")
+    assert evaluate(tiny, [Task("english", 2)]) == stored
+    with pytest.raises(engine.NotComputed, match="scores of"):
+        evaluate(tiny, [Task("english", 3)])
+    assert measured == ["english"]
+
+
+def test_answers_that_were_not_asked_for_are_not_computed(own_home, tiny, measured):
+    with pytest.raises(engine.NotComputed, match="formats of"):
+        evaluation.answers(tiny, Task("formats", 2))
+    assert measured == []
+
+
+# -- tasks -------------------------------------------------------------------------------------
+
+
+def test_an_unknown_task_comes_with_the_nearest():
+    with pytest.raises(tasks.UnknownTask, match=r"task='englsh': no such task; did you mean 'en"):
+        Task("englsh")
+    with pytest.raises(ValueError, match="items=0"):
+        Task("english", 0)
+
+
+def test_held_out_chinese_is_not_in_the_training_text():
+    task = Task("zh_everyday")
+    taught = "\n".join(task.training_texts(seed=0))
+    held_out = [document["text"] for document in task.documents("test")]
+    assert len(held_out) > 20 and not any(text in taught for text in held_out)

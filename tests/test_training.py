@@ -1,0 +1,269 @@
+"""Training: which rows, in which order, at which loss, and what stays as it was."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from forgetting import (
+    IA3,
+    FreezeAttention,
+    FreezeFirst,
+    FreezeLast,
+    FreezeMLP,
+    Full,
+    LoRA,
+    OnlyAttention,
+    OnlyMLP,
+    Task,
+    engine,
+    tasks,
+    training,
+)
+from forgetting.lineage import Settings
+from forgetting.objectives import IGNORED, cross_entropy
+from forgetting.training import TooLittleText, pad, pretrain_rows, sft_rows
+
+CHINESE = Task("zh_everyday")
+END = 2  # <|im_end|>, the end token of `tiny`
+FEW = Settings(tokens=256, length=32, batch=2, learning_rate=1e-3)  # 4 steps
+
+
+def settings(**fields):
+    return Settings(**({"length": 8, "batch": 1} | fields))
+
+
+def rows_of(rows, field="input_ids"):
+    return [row[field].tolist() for row in rows]
+
+
+@pytest.fixture
+def corpus(monkeypatch):
+    """Puts documents of the test's own in place of the training split of CHINESE."""
+
+    def replace(*texts):
+        monkeypatch.setattr(tasks, "_documents", lambda *_: [{"text": text} for text in texts])
+
+    return replace
+
+
+@pytest.fixture
+def letters(tiny_model):
+    """The ids of a text's letters: `tiny` reads bytes."""
+    _, tokenizer = tiny_model
+    return lambda text: [tokenizer.convert_tokens_to_ids(letter) for letter in text]
+
+
+# -- rows --------------------------------------------------------------------------------------
+
+
+def test_documents_are_joined_by_the_end_token_and_cut(corpus, tiny_model, letters):
+    corpus("abcdefghij", "abcdefghij", "abcdefghij")
+    rows = pretrain_rows(CHINESE, tiny_model[1], settings(tokens=32), seed=0)
+    stream = [*letters("abcdefghij"), END] * 3  # 33 tokens: four rows of 8 and one left over
+    assert rows_of(rows) == [stream[i : i + 8] for i in (0, 8, 16, 24)]
+    assert rows_of(rows, "labels") == rows_of(rows)
+
+
+def test_what_does_not_fill_a_row_is_dropped(corpus, tiny_model):
+    corpus("abcdefghij", "abcdefghij", "abcdefghij")
+    with pytest.raises(TooLittleText) as caught:
+        pretrain_rows(CHINESE, tiny_model[1], settings(tokens=40), seed=0)
+    assert str(caught.value) == (
+        "tokens=40: zh_everyday has training text for 4 rows of 8 tokens, 5 are asked for; "
+        "lower tokens or name a larger task"
+    )
+
+
+def test_the_seed_draws_the_order_of_documents(corpus, tiny_model, letters):
+    corpus(*"abcdefgh")
+
+    def order(seed):
+        rows = pretrain_rows(CHINESE, tiny_model[1], settings(tokens=16), seed)
+        return [token for row in rows_of(rows) for token in row if token != END]
+
+    orders = [order(seed) for seed in range(4)]
+    assert all(sorted(ids) == sorted(letters("abcdefgh")) for ids in orders)
+    assert order(0) == orders[0]
+    assert len({tuple(ids) for ids in orders}) == 4
+
+
+def test_the_tasks_own_documents_stay_in_their_order():
+    before = CHINESE.documents("train")
+    list(CHINESE.training_texts(seed=1))
+    assert CHINESE.documents("train") == before
+
+
+def dialogue(*pairs):
+    return SimpleNamespace(name="dialogue", training_pairs=lambda seed: iter(pairs))
+
+
+PROMPT = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_sft_supervises_the_answer_and_its_end_alone(tiny_model, letters):
+    _, tokenizer = tiny_model
+    (row,) = sft_rows(dialogue(("hi", "ok")), tokenizer, settings(length=64, tokens=64), seed=0)
+    prompt = tokenizer(PROMPT, add_special_tokens=False).input_ids
+    assert row["input_ids"].tolist() == [*prompt, *letters("ok"), END]
+    assert row["labels"].tolist() == [IGNORED] * len(prompt) + [*letters("ok"), END]
+
+
+def test_sft_cuts_long_answers_and_cycles_through_the_data(tiny_model, letters):
+    _, tokenizer = tiny_model
+    size = len(tokenizer(PROMPT, add_special_tokens=False).input_ids)
+    pairs = [("hi", "abcdef"), ("hi" * 99, "no room for an answer"), ("hi", "x")]
+    wanted = settings(length=size + 3, tokens=5 * (size + 3))
+    rows = sft_rows(dialogue(*pairs), tokenizer, wanted, seed=0)
+    answers = [[t for t in labels if t != IGNORED] for labels in rows_of(rows, "labels")]
+    cut, short = letters("abc"), [*letters("x"), END]
+    assert answers == [cut, short, cut, short, cut]
+
+
+def test_sft_without_room_for_any_answer_is_one_line(tiny_model):
+    with pytest.raises(TooLittleText, match=r"^length=8: no example of dialogue leaves room"):
+        sft_rows(dialogue(("hi", "ok")), tiny_model[1], settings(tokens=16), seed=0)
+
+
+def test_a_batch_is_padded_on_the_right():
+    short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
+    long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
+    batch = {name: tensor.tolist() for name, tensor in pad([short, long]).items()}
+    assert batch == {
+        "input_ids": [[5, 6, 0], [7, 8, 9]],
+        "labels": [[IGNORED, 6, IGNORED], [7, 8, 9]],
+        "attention_mask": [[1, 1, 0], [1, 1, 1]],
+    }
+
+
+# -- the objective -----------------------------------------------------------------------------
+
+
+def test_cross_entropy_by_hand():
+    """Two tokens are predicted: one with probability 3/4, one with 1/2."""
+    logits = torch.tensor([[[math.log(3.0), 0.0], [0.0, 0.0], [9.0, -9.0]]])
+    by_hand = (math.log(4 / 3) + math.log(2)) / 2
+    assert cross_entropy(logits, torch.tensor([[1, 0, 1]])).item() == pytest.approx(by_hand)
+    only_last = torch.tensor([[1, IGNORED, 1]])
+    assert cross_entropy(logits, only_last).item() == pytest.approx(math.log(2))
+
+
+def test_cross_entropy_is_torchs_on_shifted_logits():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(3, 7, 11), torch.randint(0, 11, (3, 7))
+    labels[0, :4] = labels[2, 5:] = IGNORED
+    expected = functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=IGNORED
+    )
+    assert cross_entropy(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_nothing_supervised_is_an_error_and_no_nan():
+    labels = torch.full((1, 4), IGNORED)
+    labels[0, 0] = 3  # the first token is never predicted
+    with pytest.raises(ValueError, match="no supervised token"):
+        cross_entropy(torch.zeros(1, 4, 5), labels)
+
+
+# -- training ----------------------------------------------------------------------------------
+
+
+def trained(tiny, tuning, seed, wanted=FEW):
+    """Weights that may move, after training, and the losses."""
+    model, tokenizer = engine.model(tiny)
+    torch.manual_seed(seed)
+    tuned = tuning.apply(model)
+    losses = training.train(tuned, tokenizer, CHINESE, wanted, seed)
+    return {n: p.detach() for n, p in tuned.named_parameters() if p.requires_grad}, losses
+
+
+@pytest.mark.parametrize("tuning", [Full(), LoRA()], ids=["Full", "LoRA"])
+def test_one_seed_gives_the_same_bits_and_another_seed_others(tuning, tiny):
+    (one, losses), (again, same_losses) = (trained(tiny, tuning, seed=1) for _ in range(2))
+    assert losses == same_losses and len(losses) == 4
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    other, other_losses = trained(tiny, tuning, seed=2)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+    assert losses != other_losses
+
+
+def test_progress_is_told_after_every_step(tiny):
+    model, tokenizer = engine.model(tiny)
+    told = []
+    training.train(model, tokenizer, CHINESE, FEW, seed=0, progress=told.append)
+    assert told == [0.25, 0.5, 0.75, 1.0]
+
+
+def decays(name):
+    """Weight decay is for matrices: the Trainer spares norms."""
+    return "norm" not in name
+
+
+def test_the_first_step_of_adamw_by_hand(tiny):
+    """Both moments are one gradient old: w ← w - η·d·w - η·g/(|g| + ε), g clipped to norm 1."""
+    one_step = Settings(tokens=64, length=32, batch=2, learning_rate=1e-2)
+    model, tokenizer = engine.model(tiny)
+    batch = pad(pretrain_rows(CHINESE, tokenizer, one_step, seed=0))
+    labels = batch.pop("labels")
+    cross_entropy(model(**batch).logits, labels).backward()
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    norm = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
+    moved, _ = trained(tiny, Full(), seed=0, wanted=one_step)
+    for name, p in model.named_parameters():
+        g = gradients[name] * min(1, 1 / norm)
+        kept = 1 - 1e-2 * 0.1 * decays(name)
+        expected = kept * p.detach() - 1e-2 * g / (g.abs() + 1e-5)
+        torch.testing.assert_close(moved[name], expected, atol=2e-6, rtol=1e-4, msg=name)
+
+
+def test_a_plain_torch_loop_gives_the_same_losses_and_weights(tiny):
+    """The same rows, without `transformers.Trainer`."""
+    model, tokenizer = engine.model(tiny)
+    model.train()
+    rows = pretrain_rows(CHINESE, tokenizer, FEW, seed=3)
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if decays(n)], "weight_decay": 0.1},
+        {"params": [p for n, p in model.named_parameters() if not decays(n)], "weight_decay": 0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-5)
+    expected = []
+    for step in range(4):
+        ids = torch.stack([row["input_ids"] for row in rows[2 * step : 2 * step + 2]])
+        logits = model(input_ids=ids).logits[:, :-1]
+        loss = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        expected.append(loss.item())
+    moved, losses = trained(tiny, Full(), seed=3)
+    assert losses == pytest.approx(expected, abs=1e-5)
+    assert losses[-1] < losses[0]
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(moved[name], p.detach(), atol=1e-5, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "changes"),
+    [
+        (Full(), lambda name: True),
+        (FreezeFirst(1), lambda name: ".layers.0." not in name),
+        (FreezeLast(1), lambda name: ".layers.1." not in name),
+        (FreezeAttention(), lambda name: "self_attn" not in name),
+        (OnlyAttention(), lambda name: "self_attn" in name),
+        (FreezeMLP(), lambda name: ".mlp." not in name),
+        (OnlyMLP(), lambda name: ".mlp." in name),
+        (LoRA(), lambda name: "q_proj" in name or "v_proj" in name),
+        (IA3(), lambda name: "k_proj" in name or "v_proj" in name or "down_proj" in name),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_frozen_tensors_are_bit_identical_and_the_others_move(tuning, changes, tiny):
+    quick = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
+    before = engine.state(tiny)
+    after = engine.state(tiny.train(CHINESE, tune=tuning, seed=5, **quick))
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name in before if changes(name)}
