@@ -1,7 +1,13 @@
 """Every test gets a home in a temporary folder, bundled data, one thread, and no network."""
 
 import os
+import socket
+import sys
 import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
 
 # Before the first import of torch, tqdm or huggingface_hub, and for the processes tests start.
 os.environ.update(
@@ -16,13 +22,6 @@ _HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
 os.environ["FORGETTING_HOME"] = _HOME.name
 for _variable in ("FORGETTING_RENDER", "FORGETTING_RESULTS", "FORGETTING_ROOT"):
     os.environ.pop(_variable, None)
-
-import socket
-import sys
-from pathlib import Path
-
-import hypothesis
-import pytest
 
 hypothesis.settings.register_profile(
     "book", deadline=None, derandomize=True, database=None, max_examples=60

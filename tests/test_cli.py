@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import psutil
 import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner
@@ -39,7 +41,7 @@ def write_notebook(
     """A chapter: a heading, a parameters cell, and `code`."""
 
     def cell(kind, source, *tags):
-        rest = {"outputs": [], "execution_count": None} if kind == "code" else {}
+        rest: dict[str, Any] = {"outputs": [], "execution_count": None} if kind == "code" else {}
         metadata = {"tags": list(tags)} if tags else {}
         number = hashlib.sha256(source.encode()).hexdigest()[:8]
         return {"cell_type": kind, "id": number, "metadata": metadata, "source": source, **rest}
@@ -76,7 +78,7 @@ def make_record(key: str = "a" * 20, **fields) -> Record:
         items={"log_likelihood": [-8.0, -4.0]},
         tokens=[4, 4],
     )
-    known = {
+    known: dict[str, Any] = {
         "key": key,
         "chapter": "freezing",
         "tier": "laptop",
@@ -123,6 +125,13 @@ def root(tmp_path, monkeypatch):
     tasks._config.cache_clear()
 
 
+def store_file(kind: str, key: str, content: bytes) -> None:
+    def write(folder: Path) -> None:
+        (folder / "file").write_bytes(content)
+
+    store.put(kind, key, write)
+
+
 def call(*arguments, **options):
     return CliRunner().invoke(cli.app, arguments, **options)
 
@@ -160,12 +169,11 @@ def test_help_is_quick_and_loads_no_torch():
         "heavy = {'torch', 'transformers', 'lm_eval', 'papermill', 'numpy'} & sys.modules.keys()\n"
         "sys.exit(str(heavy) if heavy or 'chapters' not in result.stdout else 0)"
     )
-    best = float("inf")
-    for _ in range(3):  # other work on this machine may slow one of them down
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", script], check=True)
-        best = min(best, time.perf_counter() - started)
-    assert best < 1.5
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", script], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Seconds of work, not of waiting: the clock on the wall depends on what else runs here.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -318,8 +326,8 @@ def test_run_passes_parameters_and_prints_what_the_notebook_prints(root):
     ]
     _, _, injected, code = executed(root)["cells"]
     assert injected["metadata"]["tags"] == ["injected-parameters"]
-    assert 'tier = "smoke"\nseeds = [3, 4]' in injected["source"]
-    assert [out["text"] for out in code["outputs"]][0].startswith("[1/2]")
+    assert 'tier = "smoke"\nseeds = [3, 4]\n' in "".join(injected["source"])
+    assert "".join(code["outputs"][0]["text"]).startswith("[1/2]")
 
 
 def test_the_output_is_named_by_the_settings_not_by_how_they_were_given(root):
@@ -353,7 +361,7 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
     write_notebook(
         root,
         "import os, time\nprint('kernel', os.getpid())\n"
-        "print('[1/2] method full · about 3 min left')\ntime.sleep(600)",
+        "print('[1/2] method full · about 3 min left')\ntime.sleep(60)",
     )
     command = [sys.executable, "-m", "forgetting.cli", "run", "freezing", "-p", "methods=full,LoRA"]
     package = str(Path(forgetting.__file__).parents[1])
@@ -366,12 +374,13 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
         env=environment,
         start_new_session=True,
     ) as process:
+        assert process.stdout
         for line in process.stdout:
             if line.startswith("kernel"):
-                kernel = Path("/proc", line.split()[1])
+                kernel = int(line.split()[1])
             if line.startswith("[1/2]"):
                 break
-        assert kernel.exists()
+        assert psutil.pid_exists(kernel)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -379,7 +388,7 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
         "\nstopped; finished runs are kept, go on with: "
         "forgetting run freezing -p tier=smoke -p methods=full,LoRA\n"
     )
-    assert not kernel.exists()
+    assert not psutil.pid_exists(kernel)
 
 
 # -- check -------------------------------------------------------------------------------------
@@ -397,7 +406,7 @@ class Verdict(BaseModel):
     effect: float | None = -0.1234
     low: float | None = -0.2
     high: float | None = -0.05
-    unit: str = "nats a token"
+    unit: str = "nats a sub-word"
     tier: str | None = "laptop"
     seeds: int = 3
     date: str | None = "2026-11-21"
@@ -407,7 +416,7 @@ class Verdict(BaseModel):
 @pytest.fixture
 def judged(monkeypatch):
     """The verdicts that `forgetting.claims` gives, and the chapters it was asked for."""
-    module = ModuleType("forgetting.claims")
+    module: Any = ModuleType("forgetting.claims")
     module.found, module.asked = [], []
     module.verdicts = lambda chapter: module.asked.append(chapter) or module.found
     monkeypatch.setitem(sys.modules, "forgetting.claims", module)
@@ -416,13 +425,12 @@ def judged(monkeypatch):
 
 
 def test_check_shows_each_verdict_with_its_interval(root, judged):
+    nothing: dict[str, Any] = dict.fromkeys(("effect", "low", "high", "tier", "date"))
+    nothing["seeds"] = 0
     judged.found = [
         Verdict(),
         Verdict(id="c2", verdict="undecided", seeds=1, reason="1 seed, 3 are asked for"),
-        Verdict(
-            **{"id": "c3", "verdict": "not run", "effect": None, "low": None, "high": None},
-            **{"tier": None, "seeds": 0, "date": None, "reason": "no records"},
-        ),
+        Verdict(id="c3", verdict="not run", reason="no records", **nothing),
     ]
     told = rows(answer("check"))
     assert judged.asked == [None]
@@ -430,10 +438,10 @@ def test_check_shows_each_verdict_with_its_interval(root, judged):
         ["verdict", "claim", "effect", "measured"],
         ["holds", "Freezing [attention] forgets less.", "−0.123", "laptop"],
         ["c1 · Li & Lee (2024)", "−0.2 to −0.05", "3 seeds"],
-        ["nats a token", "2026-11-21"],
+        ["nats a sub-word", "2026-11-21"],
         ["undecided", "Freezing [attention] forgets less.", "−0.123", "laptop"],
         ["c2 · Li & Lee (2024)", "−0.2 to −0.05", "1 seed"],
-        ["1 seed, 3 are asked for", "nats a token", "2026-11-21"],
+        ["1 seed, 3 are asked for", "nats a sub-word", "2026-11-21"],
         ["not run", "Freezing [attention] forgets less.", "–", "–"],
         ["c3 · Li & Lee (2024)"],
         ["no records"],
@@ -460,11 +468,10 @@ def test_records_lists_each_run_and_the_store(root):
     records.save(make_record("ab" * 10))
     records.save(make_record("cd" * 10, labels={"method": "full", "seed": 1}))
     records.save(make_record("ef" * 10, tier="smoke"))
-    store.put("weights", "1" * 20, lambda folder: (folder / "w").write_bytes(b"x" * 1000))
-    store.put("scores", "2" * 20, lambda folder: (folder / "s").write_bytes(b"x"))
-    (store.root() / "scores" / ("2" * 20) / "s").write_bytes(b"y")
+    store_file("weights", "1" * 20, b"x" * 1000)
+    store_file("scores", "2" * 20, b"x")
+    (store.root() / "scores" / ("2" * 20) / "file").write_bytes(b"y")
     store.get("scores", "2" * 20)
-    size = sum(entry.size for entry in store.entries() if entry.kind == "weights")
     header = ["key", "labels", "seconds", "date"]
     told = rows(answer("records"))
     assert told[:-2] == [
@@ -477,11 +484,8 @@ def test_records_lists_each_run_and_the_store(root):
         ["cdcdcdcd", "full, seed 1", "90", "2026-11-21"],
     ]
     assert told[-2] == [f"2 records in {root}/results, 1 smoke record in the cache"]
-    assert size > 1000
-    assert re.fullmatch(
-        rf"store {store.root()}: damaged 1 \(\d+ bytes\), scores 0.*, weights 1 \(1.1 kB\)",
-        told[-1][0].replace("weights 1", "scores 0, weights 1"),
-    )
+    sizes = r"damaged 1 \(\d+ bytes\), weights 1 \(1\.1 kB\)"
+    assert re.fullmatch(f"store {re.escape(str(store.root()))}: {sizes}", told[-1][0])
     assert rows(answer("records", "freezing")) == told
 
 
@@ -534,7 +538,8 @@ def test_a_key_must_name_one_record(root):
         records.save(make_record("0" + first * 19))
     said = error_of("records", "--key", "0", code=2)
     assert said == (
-        "key='0': 6 records start so (0aaaaaaa, 0bbbbbbb, 0ccccccc, 0ddddddd and 2 more); add digits"
+        "key='0': 6 records start so (0aaaaaaa, 0bbbbbbb, 0ccccccc, 0ddddddd and 2 more); "
+        "add digits"
     )
     said = error_of("records", "--key", "1f", code=2)
     assert said == "key='1f': no record's key starts so; `forgetting records` lists them"
@@ -579,7 +584,7 @@ def cache(root):
     records.save(make_record())
     records.save(make_record("e" * 20, tier="smoke"))
     for kind in ("weights", "scores"):
-        store.put(kind, "1" * 20, lambda folder: (folder / "file").write_bytes(b"x" * 5000))
+        store_file(kind, "1" * 20, b"x" * 5000)
     home = registry.home()
     for folder in ("models/tiny-1", "data/someone__some-data", "store/damaged/scores-1"):
         (home / folder).mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ keep: bool = False  # whether to keep the weights
 
 def notebook(folder: Path, *sources: str, name: str = "01_toy.ipynb", tag: int = -1) -> Path:
     """A notebook of a heading and `sources` as code cells, of which one is tagged."""
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": s}
         for s in sources
     ]
@@ -197,7 +198,7 @@ def test_only_what_was_given_comes_back(declared):
     assert list(check(declared, {"tokens": "300", "tier": "full"})) == ["tokens", "tier"]
 
 
-BAD_VALUES = [
+BAD_VALUES: list[tuple[Any, ...]] = [
     ("sseds", "0", "sseds='0': freezing has no such parameter; did you mean 'seeds'?"),
     (
         *("colour", "red", "colour='red': freezing has no such parameter; it has tier, model, "),
@@ -253,5 +254,5 @@ def test_a_problem_is_one_line_with_field_value_and_remedy(declared, name, value
 
 def test_numbers_that_python_cannot_hold_are_refused(declared):
     for name, value in (("learning_rates", 10**400), ("tokens", "9" * 5000)):
-        with pytest.raises(BadParameter, match="^[^\n]*: expected a (whole )?number$"):
+        with pytest.raises(BadParameter, match=r"^[^\n]*: expected a (whole )?number$"):
             check(declared, {name: value})

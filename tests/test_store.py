@@ -56,7 +56,7 @@ def test_an_exception_while_writing_leaves_nothing(own_home):
     assert store.put("weights", "k", write_two) == store.get("weights", "k")
 
 
-# Puts an entry and kills itself, as `kill -9` would, at the n-th line that runs in store.py or here.
+# Puts an entry and ends itself by `kill -9` at the n-th line that runs in store.py or here.
 KILLED_AT_LINE = """
 import os, sys
 from forgetting import store

@@ -47,8 +47,28 @@ def runs(rank=4):
     return [Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0}), *taught]
 
 
-def small_study(panel=SMALL, asked=None, say=lambda line: None):
-    return measure("trial", asked or runs(), panel, "smoke", show=["prompts_en"], say=say)
+def small_study(panel=SMALL, asked=None, show=("prompts_en",), say=lambda line: None):
+    return measure("trial", asked or runs(), panel, "smoke", show=show, say=say)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, session_home, tmp_path_factory):
+    """The small study, run once: its home, its records, what it said and how long it took."""
+    home, said = tmp_path_factory.mktemp("undisturbed"), []
+    (home / "models").symlink_to(session_home / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORGETTING_HOME", str(home))
+        started = time.monotonic()
+        found = small_study(say=said.append)
+    return SimpleNamespace(home=home, records=found, said=said, seconds=time.monotonic() - started)
+
+
+@pytest.fixture
+def done(undisturbed, own_home):
+    """The records of the small study; the test's own home holds them and their weights."""
+    for folder in ("store", "results"):
+        shutil.copytree(undisturbed.home / folder, own_home / folder)
+    return undisturbed.records
 
 
 def files(home):
@@ -76,19 +96,23 @@ def test_another_home_gives_the_same_records(own_home, tiny, tmp_path, monkeypat
     assert files(other) == files(own_home)
 
 
-def test_stored_records_are_read_and_nothing_is_computed(own_home, trainings):
-    first = small_study()
+def test_stored_records_are_read_and_nothing_is_computed(done, own_home, trainings):
     before = {p: p.read_bytes() for p in (own_home / "results" / "trial").iterdir()}
-    computed = list(trainings)
     said = []
-    again = small_study(say=said.append)
-    assert again == first and said == []
-    assert trainings == computed == [0, 1, 2]
+    assert small_study(say=said.append) == done
+    assert said == trainings == []
     assert {p: p.read_bytes() for p in (own_home / "results" / "trial").iterdir()} == before
 
 
-def test_a_record_says_what_was_run(own_home):
-    untouched, full, _, lora = small_study()
+def test_a_lost_record_is_written_again_from_the_store(done, own_home, trainings):
+    before = files(own_home)
+    shutil.rmtree(own_home / "results")
+    small_study()
+    assert files(own_home) == before and trainings == []
+
+
+def test_a_record_says_what_was_run(undisturbed):
+    untouched, full, _, lora = undisturbed.records
     assert untouched.trainable == 0 and untouched.losses == []
     assert full.trainable == 26880 and lora.trainable == 896
     assert [len(record.losses) for record in (full, lora)] == [2, 2]
@@ -99,9 +123,8 @@ def test_a_record_says_what_was_run(own_home):
     assert lora.environment["threads"] == "1"
 
 
-def test_each_run_says_a_line_before_it_starts(own_home):
-    said = []
-    small_study(say=said.append)
+def test_each_run_says_a_line_before_it_starts(undisturbed):
+    said = undisturbed.said
     assert [line.partition(" · ")[0] for line in said[:2]] == [
         "[1/4] untouched, rate 0, seed 0",
         "[2/4] full, rate 0.001, seed 0",
@@ -125,25 +148,28 @@ def measured(monkeypatch):
     return names
 
 
-def test_another_parameter_of_one_method_computes_that_method_alone(own_home, trainings, measured):
-    before = small_study(asked=runs(rank=4))
-    trainings.clear(), measured.clear()
+def test_another_parameter_of_one_method_computes_that_method_alone(done, trainings, measured):
     after = small_study(asked=runs(rank=2))
     assert trainings == [2]
     assert sorted(measured) == sorted(task.name for task in SMALL)
-    assert after[:3] == before[:3]
-    assert after[3].key != before[3].key and after[3].trainable == 448
+    assert after[:3] == done[:3]
+    assert after[3].key != done[3].key and after[3].trainable == 448
 
 
-def test_a_new_task_trains_nothing_and_asks_itself_alone(own_home, trainings, measured):
-    before = small_study()
-    trainings.clear(), measured.clear()
+def test_a_new_task_trains_nothing_and_asks_itself_alone(done, trainings, measured):
     after = small_study([*SMALL, Task("winogrande_standin", 2)])
     assert trainings == []
     assert measured == ["winogrande_standin"] * 4
-    for old, new in zip(before, after, strict=True):
+    for old, new in zip(done, after, strict=True):
         assert new.key != old.key
         assert {name: new.scores[name] for name in old.scores} == old.scores
+
+
+@pytest.mark.xfail(strict=True, reason="`show` is no part of a record's key")
+def test_answers_that_are_asked_for_later_are_added(own_home):
+    (without,) = small_study(SMALL[2:], runs()[:1], show=())
+    (with_answers,) = small_study(SMALL[2:], runs()[:1], show=["prompts_en"])
+    assert without.samples == [] and len(with_answers.samples) == 2
 
 
 def test_one_recipe_under_two_labels_is_run_once(own_home, trainings):
@@ -169,41 +195,41 @@ def study_in(home):
     small_study()
 
 
-def test_kill_9_at_any_moment_changes_no_record(own_home, tiny, tmp_path, monkeypatch):
+def test_kill_9_at_any_moment_changes_no_record(undisturbed, own_home):
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, "forgetting.study"])
+    processes.set_forkserver_preload(["forgetting.study"])
 
     def run_for(seconds, target, *arguments):
-        """The exit code of a process that is killed after `seconds`."""
+        """Whether the process had to be killed after `seconds`, and how long it ran."""
+        started = time.monotonic()
         process = processes.Process(target=target, args=arguments)
         process.start()
         process.join(seconds)
         process.kill()
         process.join()
-        return process.exitcode
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode != 0, time.monotonic() - started
 
-    assert run_for(None, time.sleep, 0) == 0  # the server loads the libraries
-    started = time.monotonic()
-    assert run_for(None, study_in, own_home) == 0
-    duration = time.monotonic() - started
-    undisturbed = files(own_home)
-    assert len(undisturbed) == 4
-
-    other = tmp_path / "other"
-    shutil.copytree(own_home / "models", other / "models")
-    dice, kills, stages = random.Random(20241), 0, set()
-    for _ in range(9):
-        killed = run_for(duration * dice.uniform(0.02, 0.2), study_in, other) == -signal.SIGKILL
+    run_for(None, time.sleep, 0)  # the server loads the libraries
+    expected, duration = files(undisturbed.home), undisturbed.seconds
+    assert len(expected) == 4
+    dice, kills = random.Random(20241), 0
+    for _ in range(20):
+        killed, lasted = run_for(duration * dice.random(), study_in, own_home)
+        assert files(own_home).items() <= expected.items()  # whole ones only
         kills += killed
-        stages.add(len(files(other)))
-        assert files(other).items() <= undisturbed.items()  # none half-written
-    assert kills >= 5 and len(stages) > 1
+        if kills == 6:
+            break
+        if not killed:  # it came to its end first: begin again
+            duration = min(duration, lasted)
+            shutil.rmtree(own_home / "store")
+            shutil.rmtree(own_home / "results")
+    assert kills == 6
 
-    monkeypatch.setenv("FORGETTING_HOME", str(other))
     small_study()
-    assert files(other) == undisturbed
-    entries = [p for p in (other / "store" / "weights").iterdir() if p.name[0] != "."]
-    assert len(entries) == 3 and not (other / "store" / "damaged").exists()
+    assert files(own_home) == expected
+    entries = [p for p in (own_home / "store" / "weights").iterdir() if p.name[0] != "."]
+    assert len(entries) == 3 and not (own_home / "store" / "damaged").exists()
 
 
 # -- what is not there -------------------------------------------------------------------------

@@ -196,6 +196,21 @@ def test_progress_is_told_after_every_step(tiny):
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
+@pytest.mark.xfail(strict=True, reason="the Trainer's logging_nan_inf_filter is on")
+def test_a_loss_that_is_no_number_is_not_hidden(tiny):
+    model, tokenizer = engine.model(tiny)
+    model.model.norm.weight.data.fill_(math.nan)
+    losses = training.train(model, tokenizer, CHINESE, FEW, seed=0)
+    assert all(math.isnan(loss) for loss in losses)
+
+
+@pytest.mark.xfail(strict=True, raises=KeyError, reason="no error of our own")
+def test_a_task_that_cannot_be_learned_is_named(tiny):
+    model, tokenizer = engine.model(tiny)
+    with pytest.raises(ValueError, match="english"):
+        training.train(model, tokenizer, Task("english"), FEW, seed=0)
+
+
 def decays(name):
     """Weight decay is for matrices: the Trainer spares norms."""
     return "norm" not in name

@@ -3,7 +3,7 @@
 import pytest
 from peft import IA3Config, LoraConfig, get_peft_model
 from pydantic import ValidationError
-from transformers import LlamaConfig
+from transformers import GPT2Config, LlamaConfig
 
 from forgetting import (
     IA3,
@@ -176,6 +176,15 @@ def test_more_layers_than_there_are_is_one_line(tuning, tiny_model):
     with pytest.raises(ValueError) as caught:
         tuning.apply(model)
     assert str(caught.value) == "k=3: the model has 2 layers; freeze at most that many"
+
+
+@pytest.mark.xfail(strict=True, reason="names that match nothing freeze nothing")
+@pytest.mark.parametrize("tuning", [FreezeFirst(1), FreezeAttention()], ids=repr)
+def test_a_model_with_other_names_is_not_trained_in_full(tuning):
+    """GPT-2 calls its blocks h.0, h.1, … and their attention attn: nothing would be frozen."""
+    config = GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=50)
+    (full, frozen) = (row["trainable"] for row in trainable_table([Full(), tuning], config))
+    assert frozen < full
 
 
 @pytest.mark.parametrize(

@@ -262,14 +262,18 @@ def _untouched(record: Record) -> bool:
 def _curve(
     found: Sequence[Record], measures: Sequence[str], matched_on: str
 ) -> list[tuple[float, np.ndarray]]:
-    """(value of `matched_on`, per-item values) at each rate, in order of the former."""
-    rates = sorted({r.labels["learning_rate"] for r in found})
+    """(value of `matched_on`, per-item values) at each rate, in order of the former.
+
+    `matched_on` falls as a model learns. Rates above the one that learned most are left out: they
+    learn less and lose more, so nobody would choose them.
+    """
     points = []
-    for rate in rates:
+    for rate in sorted({r.labels["learning_rate"] for r in found}):
         at_rate = records.select(found, learning_rate=rate)
         where = float(np.mean([r.mean(matched_on) for r in at_rate]))
         points.append((where, np.mean([item_values(r, measures)[0] for r in at_rate], axis=0)))
-    return sorted(points, key=lambda point: point[0])
+    best = min(range(len(points)), key=lambda i: points[i][0])
+    return sorted(points[: best + 1], key=lambda point: point[0])
 
 
 def _read_curve(points: list[tuple[float, np.ndarray]], where: float) -> np.ndarray:

@@ -290,6 +290,7 @@ def check(
         typer.echo("no claims are written down" + (f" for {name}" if name else ""))
         return
     table = _table("verdict", "claim", "effect", "measured", leading=1)
+    table.columns[2].max_width = 20  # the unit may wrap; the claim needs the room
     for verdict in verdicts:
         colour = COLOURS[verdict.verdict]
         seeds = _count(verdict.seeds, "seed") if verdict.seeds else None
@@ -314,10 +315,10 @@ def check(
 def _effect(effect: float | None, low: float | None, high: float | None, unit: str) -> str:
     if effect is None:
         return "–"
-    lines = [f"{effect:+.3g}"]
+    numbers = f"{effect:+.3g}"
     if low is not None and high is not None:
-        lines.append(f"{low:+.3g} to {high:+.3g}")
-    return escape("\n".join([*lines, *([unit] if unit else [])]).replace("-", "−"))
+        numbers += f"\n{low:+.3g} to {high:+.3g}"
+    return escape(f"{numbers.replace('-', '−')}\n{unit}".strip())
 
 
 @app.command("records")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -304,8 +303,3 @@ PACKAGED = {
     ),
     "tiny": Packaged(locate=_tiny, layers=2, parameters=26_880, digest="tiny-1"),
 }
-
-
-def forget_cached_models() -> None:
-    """Delete every unpacked foundation from the cache."""
-    shutil.rmtree(home() / "models", ignore_errors=True)

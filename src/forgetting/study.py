@@ -125,8 +125,8 @@ def measure(
         left = _left(time.perf_counter() - started, number, len(todo))
         say(f"[{number + 1}/{len(todo)}] {name}{left}")
         record = _compute(chapter, run, panel, tier, show)
-        records.save(record)
-        found[run.checkpoint.key] = record
+        # What is returned is what was stored: a first run and a repeated one show the same.
+        found[run.checkpoint.key] = records.load(records.save(record))
     if todo:
         say(f"{len(todo)} runs in {(time.perf_counter() - started) / 60:.1f} min")
     return [found[run.checkpoint.key] for run in runs]  # type: ignore[misc]
