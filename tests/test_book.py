@@ -316,10 +316,11 @@ def test_each_entry_of_the_table_of_contents_needs_its_page(site):
 
 def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(tmp_path):
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "references.bib").write_text("")
-    (tmp_path / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text())
+    for name in ("book/references.bib", "book/bibliography.md", "_config.yml"):
+        (tmp_path / name).write_text((REPOSITORY / name).read_text())
     (tmp_path / "_toc.yml").write_text(
-        "format: jb-book\nroot: welcome\nchapters:\n  - file: how_to_read\n  - file: scoreboard\n"
+        "format: jb-book\nroot: welcome\nchapters:\n  - file: how_to_read\n"
+        "  - file: scoreboard\n  - file: bibliography\n"
     )
     (tmp_path / "book" / "how_to_read.md").write_text("# How to read\n")
     page = tmp_path / "book" / "welcome.md"

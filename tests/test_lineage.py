@@ -183,7 +183,6 @@ def test_addition_commutes(c, v, w):
     assert c + (v + w) == c + (w + v)
 
 
-@pytest.mark.xfail(strict=True, reason="a merge of a merge is not collected into one sum")
 @given(checkpoints(), vectors(), vectors())
 def test_vectors_may_be_added_one_after_the_other(c, v, w):
     assert c + v + w == c + w + v == c + (v + w)

@@ -132,6 +132,7 @@ YES_NO = {"kind": "exact", "values": ["yes", "no"]}
         ({"kind": "uppercase"}, "THE SKY IS BLUE, 7 DAYS A WEEK!"),
         ({"kind": "lowercase"}, "the sky is blue, 7 days a week!"),
         ({"kind": "one_word"}, "Paris."),
+        ({"kind": "one_word"}, "巴黎。"),
         ({"kind": "one_word"}, "  well-known\n"),
         ({"kind": "max_words", "n": 3}, "Cats like fish."),
         ({"kind": "max_words", "n": 3}, "Cats - like - fish."),  # a dash is no word
@@ -156,9 +157,6 @@ def test_forms_that_are_followed(check, answer):
     assert follows(answer, check)
 
 
-MISREAD = pytest.mark.xfail(strict=True, reason="the check misreads this answer")
-
-
 @pytest.mark.parametrize(
     ("check", "answer"),
     [
@@ -169,14 +167,14 @@ MISREAD = pytest.mark.xfail(strict=True, reason="the check misreads this answer"
         (JSON, '{"name": "banana", "color": "yellow"'),
         ({"kind": "uppercase"}, "THE SKY IS BLUe"),
         ({"kind": "uppercase"}, "123!"),
-        pytest.param({"kind": "uppercase"}, "天空是藍色的。", marks=MISREAD),
+        ({"kind": "uppercase"}, "天空是藍色的。"),
         ({"kind": "lowercase"}, "the sky is Blue"),
-        pytest.param({"kind": "lowercase"}, "天空是藍色的。", marks=MISREAD),
+        ({"kind": "lowercase"}, "天空是藍色的。"),
         ({"kind": "one_word"}, "New York"),
         ({"kind": "one_word"}, "?!"),
-        pytest.param({"kind": "one_word"}, "法國的首都是巴黎。", marks=MISREAD),
+        ({"kind": "one_word"}, "法國的首都是巴黎。"),
         ({"kind": "max_words", "n": 3}, "Cats like fish and milk."),
-        pytest.param({"kind": "max_words", "n": 3}, "貓喜歡吃魚，也喜歡喝牛奶。", marks=MISREAD),
+        ({"kind": "max_words", "n": 3}, "貓喜歡吃魚，也喜歡喝牛奶。"),
         ({"kind": "min_words", "n": 3}, "Cats - - fish."),
         (YES_NO, "Yes, they do."),
         (YES_NO, "yesno"),
@@ -189,7 +187,7 @@ MISREAD = pytest.mark.xfail(strict=True, reason="the check misreads this answer"
         ({"kind": "bullets", "n": 2}, "milk - bread - eggs"),
         ({"kind": "numbered", "n": 2}, "1. wash\n3. rinse"),
         ({"kind": "numbered", "n": 2}, "1. wash\n2. rinse\n3. dry"),
-        pytest.param({"kind": "numbered", "n": 2}, "1.5 litres\n2.5 litres", marks=MISREAD),
+        ({"kind": "numbered", "n": 2}, "1.5 litres\n2.5 litres"),
         ({"kind": "language", "language": "en"}, "貓喜歡在太陽下睡覺。"),
         ({"kind": "language", "language": "zh"}, "Cats like to sleep in the sun."),
     ],

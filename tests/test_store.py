@@ -140,7 +140,6 @@ def test_a_damaged_entry_is_set_aside_and_computed_again(damage, own_home, caplo
     assert (folder / "a.bin").read_bytes() == b"alpha" * 100
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="put() does not try again after get()")
 def test_put_replaces_a_damaged_entry():
     flip_a_byte(store.put("weights", "k", write_two))
     store.put("weights", "k", write_two)

@@ -165,7 +165,6 @@ def test_a_new_task_trains_nothing_and_asks_itself_alone(done, trainings, measur
         assert {name: new.scores[name] for name in old.scores} == old.scores
 
 
-@pytest.mark.xfail(strict=True, reason="`show` is no part of a record's key")
 def test_answers_that_are_asked_for_later_are_added(own_home):
     (without,) = small_study(SMALL[2:], runs()[:1], show=())
     (with_answers,) = small_study(SMALL[2:], runs()[:1], show=["prompts_en"])
@@ -283,7 +282,6 @@ def test_untouched_models_need_no_disk(own_home, monkeypatch):
     study.check_resources(runs()[:1], SMALL)
 
 
-@pytest.mark.xfail(strict=True, reason="check_resources looks at the last step alone")
 def test_disk_for_the_steps_below_a_merge_is_counted(own_home, monkeypatch):
     base, full = (run.checkpoint for run in runs()[:2])
     merged = Run(base + 0.5 * (full - base), {"method": "half", "learning_rate": 0.0, "seed": 0})

@@ -178,7 +178,6 @@ def test_more_layers_than_there_are_is_one_line(tuning, tiny_model):
     assert str(caught.value) == "k=3: the model has 2 layers; freeze at most that many"
 
 
-@pytest.mark.xfail(strict=True, reason="names that match nothing freeze nothing")
 @pytest.mark.parametrize("tuning", [FreezeFirst(1), FreezeAttention()], ids=repr)
 def test_a_model_with_other_names_is_not_trained_in_full(tuning):
     """GPT-2 calls its blocks h.0, h.1, … and their attention attn: nothing would be frozen."""

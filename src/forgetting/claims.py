@@ -79,7 +79,7 @@ def best_stored(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Record]
 
 def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
     """One claim against a chapter's records of one tier."""
-    about = {
+    about: dict[str, Any] = {
         "id": claim.id,
         "statement": claim.statement,
         "paper": paper.short,
@@ -153,9 +153,9 @@ def paired_effect(
     if not pairs:
         raise OutOfRange("no seed was run on both sides")
     rows, weights = [], np.ones(0)
-    for one, other in pairs:
-        x, weights = item_values(one, measures)
-        y, _ = item_values(other, measures)
+    for of_left, of_right in pairs:
+        x, weights = item_values(of_left, measures)
+        y, _ = item_values(of_right, measures)
         rows.append(x - y)
     return interval(np.array(rows), weights)
 

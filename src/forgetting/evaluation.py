@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -252,11 +252,11 @@ def _measure(
             "samples": [sample.model_dump() for sample in samples],
         }
         text = json.dumps(content, ensure_ascii=False) + "\n"
-        store.put(
-            "scores",
-            _key(checkpoint, task),
-            lambda folder, text=text: (folder / "scores.json").write_text(text, encoding="utf-8"),
-        )
+        store.put("scores", _key(checkpoint, task), partial(_write, text=text))
+
+
+def _write(folder: Path, text: str) -> None:
+    (folder / "scores.json").write_text(text, encoding="utf-8")
 
 
 def _read(

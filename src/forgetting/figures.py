@@ -195,10 +195,8 @@ def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
     reach = 8.0
     for row, verdict in enumerate(reversed(judged)):
         scale = verdict.tolerance
-        mean, low, high = (
-            np.clip(value / scale, -reach, reach)
-            for value in (verdict.effect, verdict.low, verdict.high)
-        )
+        numbers = np.array([verdict.effect, verdict.low, verdict.high], dtype=float)
+        mean, low, high = np.clip(numbers / scale, -reach, reach)
         axis.plot([low, high], [row, row], color=colours[verdict.verdict], linewidth=2)
         axis.plot(mean, row, "o", color=colours[verdict.verdict], markersize=6)
         axis.annotate(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -129,12 +129,16 @@ class Checkpoint:
         """Number of transformer blocks."""
         return self.foundation.facts["layers"]
 
+    def ancestors(self) -> dict[str, Checkpoint]:
+        """Every checkpoint this one rests on, by key, itself last."""
+        chain: dict[str, Checkpoint] = {}
+        for parent in self.parents:
+            chain |= parent.ancestors()
+        return chain | {self.key: self}
+
     def lineage(self) -> dict[str, dict[str, Any]]:
         """Every recipe this checkpoint rests on, by key, its own last."""
-        chain: dict[str, dict[str, Any]] = {}
-        for parent in self.parents:
-            chain |= parent.lineage()
-        return chain | {self.key: self.recipe()}
+        return {key: checkpoint.recipe() for key, checkpoint in self.ancestors().items()}
 
     def train(
         self, task: Task, *, tune: Tuning | None = None, seed: int = 0, **settings: Any
@@ -219,12 +223,20 @@ def hash_key(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:
+    for factor, checkpoint in terms:
+        if isinstance(checkpoint.step, Merge):
+            yield from _opened((factor * inner, parent) for inner, parent in checkpoint.step.terms)
+        else:
+            yield factor, checkpoint
+
+
 def _collect(
     terms: Iterable[tuple[float, Checkpoint]],
 ) -> tuple[tuple[float, Checkpoint], ...]:
-    """Terms of the same checkpoint added up, zeros dropped, in order of key."""
+    """Merges opened up, terms of the same checkpoint added, zeros dropped, in order of key."""
     totals: dict[Checkpoint, float] = {}
-    for factor, checkpoint in terms:
+    for factor, checkpoint in _opened(terms):
         totals[checkpoint] = totals.get(checkpoint, 0.0) + factor
     kept = ((factor, checkpoint) for checkpoint, factor in totals.items() if factor != 0.0)
     return tuple(sorted(kept, key=lambda term: term[1].key))

@@ -112,15 +112,16 @@ def _json(text: str, keys: Sequence[str] = ()) -> bool:
 
 
 def _uppercase(text: str) -> bool:
-    return any(c.isalpha() for c in text) and text == text.upper()
+    return text != text.lower() and text == text.upper()
 
 
 def _lowercase(text: str) -> bool:
-    return any(c.isalpha() for c in text) and text == text.lower()
+    return text != text.upper() and text == text.lower()
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\S*\w\S*", text)
+    """Words between spaces; Chinese has no spaces, so two of its characters count as a word."""
+    return re.findall(r"[\u4e00-\u9fff]{1,2}|[^\s\u4e00-\u9fff]*\w[^\s\u4e00-\u9fff]*", text)
 
 
 def _exact(text: str, values: Sequence[str]) -> bool:
@@ -133,7 +134,7 @@ def _lines(text: str, pattern: str) -> list[str]:
 
 
 def _numbered(text: str, n: int) -> bool:
-    found = [line.strip() for line in _lines(text, r"\d+\.")]
+    found = [line.strip() for line in _lines(text, r"\d+\.(?!\d)")]
     return len(found) == n and all(f.startswith(f"{i}.") for i, f in enumerate(found, 1))
 
 

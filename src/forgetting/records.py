@@ -169,7 +169,7 @@ def save(record: Record) -> Path:
 def load(path: Path) -> Record:
     """Read one record. Raises `BadRecord` naming the file and the first wrong field."""
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "file"
@@ -241,7 +241,7 @@ def _pack(value: Any, indent: str = "") -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e15:
+    if isinstance(value, float) and abs(value) < 1e15 and value == int(value):
         value = int(value)
     if isinstance(value, list):
         return "[" + ",".join(_plain(v) for v in value) + "]"

@@ -74,8 +74,8 @@ def put(kind: str, key: str, write: Callable[[Path], None]) -> Path:
         try:
             scratch.rename(final)
         except OSError:
-            if get(kind, key) is None:
-                raise
+            if get(kind, key) is None:  # what stood there was damaged and is now set aside
+                scratch.rename(final)
         _flush(final.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -112,7 +112,7 @@ def measure(
     `show` names the generation tasks whose answers a record keeps. `say` gets a line a run with
     the time left. Raises `NotEnough` before anything slow starts.
     """
-    found = {run.checkpoint.key: _stored(chapter, run, panel, tier) for run in runs}
+    found = {run.checkpoint.key: _stored(chapter, run, panel, tier, show) for run in runs}
     todo = [run for run in runs if found[run.checkpoint.key] is None]
     if todo:
         engine.refuse_while_rendering(f"{len(todo)} runs of chapter {chapter} ({tier} tier)")
@@ -134,8 +134,10 @@ def measure(
 
 def check_resources(runs: Sequence[Run], panel: Sequence[Task]) -> None:
     """Raise `NotEnough`, in one line, for a missing data set, or too little memory or disk."""
-    steps = (run.checkpoint.step for run in runs)
-    needed = {*panel, *(step.task for step in steps if isinstance(step, Train))}
+    chains = (run.checkpoint.ancestors() for run in runs)
+    steps = {key: checkpoint for chain in chains for key, checkpoint in chain.items()}
+    taught = [c.step.task for c in steps.values() if isinstance(c.step, Train)]
+    needed = {*panel, *taught}
     for task in sorted(needed, key=lambda t: t.name):
         for name in task.missing():
             # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
@@ -148,13 +150,13 @@ def check_resources(runs: Sequence[Run], panel: Sequence[Task]) -> None:
             f"memory: {free / 1e9:.1f} GB free, about {memory / 1e9:.1f} GB needed to train "
             f"{parameters / 1e6:.0f}M weights; close programs or name a smaller model"
         )
-    disk = sum(4 * trainable(r.checkpoint) for r in runs)
+    disk = sum(4 * trainable(checkpoint) for checkpoint in steps.values())
     home().mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(home()).free
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{len(runs)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+            f"{len(taught)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
         )
 
 
@@ -175,9 +177,15 @@ def record_key(checkpoint: Checkpoint, panel: Sequence[Task]) -> str:
     return hash_key({"of": checkpoint.key, "on": asked, "version": evaluation.EVALUATION_VERSION})
 
 
-def _stored(chapter: str, run: Run, panel: Sequence[Task], tier: Tier) -> Record | None:
+def _stored(
+    chapter: str, run: Run, panel: Sequence[Task], tier: Tier, show: Sequence[str]
+) -> Record | None:
+    """The run's record, if there is one that holds the answers to `show`."""
     path = records.path_of(chapter, record_key(run.checkpoint, panel), tier)
-    return records.load(path) if path.exists() else None
+    if not path.exists():
+        return None
+    record = records.load(path)
+    return record if {sample.task for sample in record.samples} >= set(show) else None
 
 
 def _compute(

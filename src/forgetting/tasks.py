@@ -92,8 +92,14 @@ class Task:
         return self.recipe() | {"items": self.items}
 
     def documents(self, split: str) -> list[dict[str, Any]]:
-        """The items of `split` ("train" or "test"), as the YAML's loader gives them."""
-        return list(_documents(self.name, split))
+        """The items of `split` ("train" or "test"), as the YAML's loader gives them.
+
+        Raises `ValueError` where the task has no such split.
+        """
+        splits = _splits(self.name)
+        if split not in splits:
+            raise ValueError(f"task={self.name!r}: has no {split} split, only {', '.join(splits)}")
+        return list(splits[split])
 
     def training_texts(self, seed: int) -> Iterator[str]:
         """The training documents' plain text in an order drawn from `seed`."""
@@ -136,17 +142,20 @@ def code(module: str) -> ModuleType:
 
 
 @lru_cache
-def _documents(name: str, split: str) -> list[dict[str, Any]]:
+def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     config = _config(name)
     loader = getattr(code("loaders"), config["custom_dataset"].rpartition(".")[2])
-    return list(loader(**config["metadata"])[split])
+    return {split: list(documents) for split, documents in loader(**config["metadata"]).items()}
 
 
 class _Yaml(yaml.SafeLoader):
     """Reads `!function module.name` as the plain string `module.name`."""
 
+    def function(self, node: yaml.ScalarNode) -> Any:
+        return self.construct_scalar(node)
 
-_Yaml.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+_Yaml.add_constructor("!function", _Yaml.function)
 
 
 @lru_cache

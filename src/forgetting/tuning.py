@@ -14,7 +14,9 @@ from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel
 
-LAYER = re.compile(r"\.layers\.(\d+)\.")
+# Llama's names and GPT-2's.
+BLOCK = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+ATTENTION = re.compile(r"\.(?:self_attn|attn)\.")
 
 
 class Tuning(BaseModel):
@@ -33,13 +35,17 @@ class Tuning(BaseModel):
     def apply(self, model: PreTrainedModel) -> Any:
         """The model with `requires_grad` set (adapters: wrapped by peft).
 
-        Raises `ValueError` where the tuning would train nothing.
+        Raises `ValueError` where the tuning would train nothing, or should freeze and does not.
         """
         layers = model.config.num_hidden_layers
         for name, parameter in model.named_parameters():
             parameter.requires_grad = self.trains(name, layers)
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError(f"{self!r} leaves nothing to train in a model of {layers} layers")
+        if type(self) is not Full and all(p.requires_grad for p in model.parameters()):
+            raise ValueError(
+                f"{self!r} freezes nothing in {type(model).__name__}: its layers have other names"
+            )
         return model
 
     @property
@@ -61,7 +67,7 @@ class FreezeFirst(Tuning):
     k: int = Field(ge=1)
 
     def __init__(self, k: int) -> None:
-        super().__init__(k=k)
+        super().__init__(k=k)  # type: ignore[call-arg]
 
     def trains(self, name: str, layers: int) -> bool:
         block = _block(name)
@@ -74,7 +80,7 @@ class FreezeLast(Tuning):
     k: int = Field(ge=1)
 
     def __init__(self, k: int) -> None:
-        super().__init__(k=k)
+        super().__init__(k=k)  # type: ignore[call-arg]
 
     def trains(self, name: str, layers: int) -> bool:
         block = _block(name)
@@ -85,14 +91,14 @@ class FreezeAttention(Tuning):
     """Self-attention stays; MLPs, norms and embeddings move."""
 
     def trains(self, name: str, layers: int) -> bool:
-        return ".self_attn." not in name
+        return not ATTENTION.search(name)
 
 
 class OnlyAttention(Tuning):
     """Self-attention alone moves."""
 
     def trains(self, name: str, layers: int) -> bool:
-        return ".self_attn." in name
+        return bool(ATTENTION.search(name))
 
 
 class FreezeMLP(Tuning):
@@ -200,7 +206,7 @@ def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, An
 
 
 def _block(name: str) -> int | None:
-    found = LAYER.search(name)
+    found = BLOCK.search(name)
     return int(found[1]) if found else None
 
 
