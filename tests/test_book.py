@@ -94,6 +94,13 @@ def test_the_alt_text_of_a_figure_moves_to_where_the_page_reads_it():
     assert cell.metadata["mystnb"]["image"]["alt"] == "A falling line."
 
 
+def test_a_figure_that_would_be_shown_as_text_is_refused():
+    output = new_output("display_data", {"text/plain": "<Figure size 836x396 with 1 Axes>"})
+    notebook = new_notebook(cells=[new_code_cell("plot()", outputs=[output])])
+    with pytest.raises(BookError, match=r"a\.ipynb, cell 1: a figure was shown as text"):
+        book.normalise(notebook, "a.ipynb", Path("/nowhere"))
+
+
 # -- executing ---------------------------------------------------------------------------------
 
 

@@ -285,6 +285,10 @@ def _refuse_local(output: NotebookNode, where: str, root: Path) -> None:
 
 def _describe_images(cell: NotebookNode, where: str) -> None:
     """Move the alt text that a figure was displayed with to where MyST-NB looks for it."""
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if data.get("text/plain", "").startswith("<Figure size") and not data.keys() & set(IMAGES):
+            raise BookError(f"{where}: a figure was shown as text; show it with figures.show")
     texts = {
         about["alt"]
         for output in cell.outputs

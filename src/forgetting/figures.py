@@ -5,7 +5,9 @@ Figures keep a white ground, so that they read alike on light and dark pages and
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import matplotlib
@@ -65,10 +67,16 @@ def style() -> None:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure in a notebook with its alternative text, and close it."""
+    """Display a figure in a notebook with its alternative text, and close it.
+
+    The picture is made here, so that it does not depend on which backend the kernel has set up.
+    """
     from IPython.display import display
 
-    display(figure, metadata={"image/png": {"alt": alt}})
+    picture = BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    data = {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": alt}
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
     plt.close(figure)
 
 

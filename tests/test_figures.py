@@ -1,0 +1,56 @@
+"""Figures: what reaches a page, and that it is the same picture every time."""
+
+from base64 import b64decode
+
+import matplotlib.pyplot as plt
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from forgetting import claims, figures, paper_rows, records
+from forgetting.records import Record
+
+STORED = records.stored("freezing", "laptop")
+UNTOUCHED = records.select(STORED, method="untouched")[0]
+
+
+def shown(figure, alt="A line."):
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        figures.show(figure, alt)
+    (output,) = captured.outputs
+    return output
+
+
+def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
+    figure, axis = plt.subplots()
+    axis.plot([0, 1])
+    output = shown(figure)
+    assert b64decode(output.data["image/png"]).startswith(b"\x89PNG")
+    assert output.data["text/plain"] == "A line."
+    assert output.metadata["image/png"]["alt"] == "A line."
+    assert not plt.fignum_exists(figure.number)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.anatomy({n: t for n, (t, _) in paper_rows(30).items()}, 30),
+        lambda: figures.plane(
+            STORED, learned="zh_articles.nats", losses={"dolly.nats": "lost"}, untouched=UNTOUCHED
+        ),
+        lambda: figures.claim_intervals(claims.verdicts("freezing", "laptop")),
+    ],
+    ids=["anatomy", "plane", "claim_intervals"],
+)
+def test_a_figure_is_the_same_bytes_every_time(draw):
+    assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]
+
+
+def test_a_figure_says_which_records_it_draws():
+    said = figures.provenance(STORED)
+    assert "laptop tier" in said and "smollm2-135m" in said and "3 seeds" in said
+
+
+def test_every_record_of_the_book_is_readable():
+    assert all(isinstance(record, Record) for record in STORED) and len(STORED) >= 54
