@@ -74,7 +74,7 @@ def show(figure: Figure, alt: str) -> None:
     from IPython.display import display
 
     picture = BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
+    figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
     data = {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": alt}
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
     plt.close(figure)
@@ -146,7 +146,7 @@ def plane(
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
         axis.annotate("untouched", (0, 0), (5, 5), textcoords="offset points", fontsize=8)
-        axis.set_xlabel("learned: held-out Chinese, nats a token gained")
+        axis.set_xlabel("learned: held-out Chinese, nats a token")
         axis.set_ylabel(label)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)

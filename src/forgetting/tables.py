@@ -14,6 +14,8 @@ from forgetting.papers import Table
 from forgetting.records import Record
 from forgetting.tasks import Task
 
+pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
+
 TIMES_TEN = " ×10"
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
@@ -61,16 +63,14 @@ def methods_table(
         }
         for measure, title in measures.items():
             effect = figures.change(group, untouched, measure)
-            cells[title] = f"{effect.mean:+.2f} ± {(effect.high - effect.low) / 2:.2f}"
+            cells[title] = f"{effect.mean:+.2f}\u00a0±\u00a0{(effect.high - effect.low) / 2:.2f}"
         rows[row] = cells
     if published:
         for row in rows:
             numbers = published.rows.get(row, [float("nan")] * len(published.columns))
             for column, number in zip(published.columns, numbers, strict=True):
                 rows[row][f"paper: {column}"] = f"{number:g}"
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index.name = "method"
-    return frame
+    return _titled(rows, "method")
 
 
 def row_names(stored: Sequence[Record], learning_rate: float) -> list[str]:
@@ -109,28 +109,28 @@ def said(stored: Sequence[Record], rows: dict[str, dict[str, Any]]) -> pd.DataFr
         question: {title: clean(of.get(question, "")) for title, of in answers.items()}
         for question in questions
     }
-    frame = pd.DataFrame.from_dict(table, orient="index")
-    frame.index.name = "asked"
-    return frame
+    return _titled(table, "asked")
 
 
 def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
     """Claims with verdicts, effects, intervals and tolerances."""
-    rows = []
+    rows = {}
     for v in found:
         effect = "" if v.effect is None else f"{v.effect:+.3f} [{v.low:+.3f}, {v.high:+.3f}]"
-        rows.append(
-            {
-                "claim": v.statement,
-                "of": v.source,
-                "verdict": v.verdict,
-                "effect [95 % interval]": effect,
-                "claimed": f"{v.direction}, tolerance {v.tolerance:g}",
-                "unit": v.unit,
-                "seeds": v.seeds,
-            }
-        )
-    return pd.DataFrame(rows).set_index("claim")
+        rows[v.statement] = {
+            "of": v.source,
+            "verdict": v.verdict,
+            "effect [95 % interval]": effect,
+            "claimed": f"{v.direction}, tolerance {v.tolerance:g}",
+            "unit": v.unit,
+            "seeds": v.seeds,
+        }
+    return _titled(rows, "claim")
+
+
+def _titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
+    """A frame with a row an entry, and one line of headings that begins with `title`."""
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
 
 
 def thousands(count: int) -> str:
