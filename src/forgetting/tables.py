@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +140,6 @@ def thousands(count: int) -> str:
 
 
 def clean(answer: str, longest: int = 220) -> str:
-    """An answer on one line, cut where it grows long, harmless as HTML."""
+    """An answer on one line, cut where it grows long (pandas escapes it where it becomes HTML)."""
     line = " ".join(answer.replace("\ufffd", "").split())
-    return html.escape(line if len(line) <= longest else line[:longest] + " …")
+    return line if len(line) <= longest else line[:longest] + " …"
