@@ -1,8 +1,9 @@
 """Tasks: what is taught and what is asked, once, for training and testing alike.
 
-A task is an lm-eval YAML file in `data/tasks/`. Its `custom_dataset` loader gives the test items
-and, where the task can be learned, a `train` split; its templates serve both. Its identity in
-lineage keys is its name, its version, a hash of its templates and the hashes of its data.
+A task is an lm-eval YAML file in a family's folder of `data/tasks/`. Its `custom_dataset` loader
+gives the test items and, where the task can be learned, a `train` split; its templates serve both.
+Its identity in lineage keys is its name, its version, a hash of its templates and the hashes of its
+data.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Task:
 
 def names() -> list[str]:
     """All tasks, by file name."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    return sorted(_paths())
 
 
 def folder() -> Path:
@@ -131,10 +132,14 @@ def folder() -> Path:
 
 
 @lru_cache
-def code(module: str) -> ModuleType:
-    """`data/tasks/<module>.py`, which the YAML files refer to."""
-    path = folder() / f"{module}.py"
-    spec = importlib.util.spec_from_file_location(f"forgetting_tasks_{module}", path)
+def _paths() -> dict[str, Path]:
+    return {path.stem: path for path in folder().glob("*/*.yaml")}
+
+
+@lru_cache
+def _code(path: Path) -> ModuleType:
+    """A module that YAML files refer to, from beside them."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
     assert spec and spec.loader
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
@@ -144,7 +149,8 @@ def code(module: str) -> ModuleType:
 @lru_cache
 def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     config = _config(name)
-    loader = getattr(code("loaders"), config["custom_dataset"].rpartition(".")[2])
+    module, _, function = config["custom_dataset"].rpartition(".")
+    loader = getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
     return {split: list(documents) for split, documents in loader(**config["metadata"]).items()}
 
 
@@ -160,7 +166,7 @@ _Yaml.add_constructor("!function", _Yaml.function)
 
 @lru_cache
 def _config(name: str) -> dict[str, Any]:
-    return yaml.load((folder() / f"{name}.yaml").read_text(encoding="utf-8"), _Yaml)
+    return yaml.load(_paths()[name].read_text(encoding="utf-8"), _Yaml)
 
 
 def _is_bundled(data: str) -> bool:

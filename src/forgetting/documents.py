@@ -1,0 +1,56 @@
+"""What the loaders of `data/tasks/` share: reading pinned and bundled files, fixed splits.
+
+A family of tasks is a folder of `data/tasks/`: its YAML files, the `loaders.py` that gives their
+documents, and the `graders.py` that scores generated answers.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from forgetting import registry
+
+Document = dict[str, Any]
+
+
+def splits(test: Iterable[Document], train: Iterable[Document] | None = None) -> DatasetDict:
+    """Test items shuffled once with a fixed seed, so that the first n are a fair sample.
+
+    Training documents keep their order: a training step draws its own.
+    """
+    items = list(test)
+    random.Random(20240103).shuffle(items)
+    found = {"test": Dataset.from_list(items)}
+    if train is not None:
+        found["train"] = Dataset.from_list(list(train))
+    return DatasetDict(found)
+
+
+def in_order(test: Iterable[Document]) -> DatasetDict:
+    """Test items in the order of their file."""
+    return DatasetDict({"test": Dataset.from_list(list(test))})
+
+
+def jsonl(path: Path) -> list[Document]:
+    """The objects of a file with one JSON object a line."""
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def public(name: str, ending: str) -> Path:
+    """The one file of the public data set `name` whose path ends with `ending`, fetched."""
+    paths = [file.path for file in registry.dataset(name).files if file.path.endswith(ending)]
+    if len(paths) != 1:
+        raise ValueError(f"{ending!r}: {name} has {len(paths)} such files, one is wanted")
+    return registry.fetch(name, *paths)[0]
+
+
+def bundled(name: str) -> list[Document]:
+    """The documents of `data/tasks/bundled/<name>`, a JSON-lines file written for this book."""
+    return jsonl(registry.data_dir() / "tasks" / "bundled" / name)
