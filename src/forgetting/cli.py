@@ -586,7 +586,7 @@ def verify(
     """
     damaged, missing, sound = [], [], 0
     for each in registry.names() if name is None else [registry.dataset(name).name]:
-        problems = _damage(each)
+        problems = registry.damage(each)
         damaged += problems
         if not problems and not registry.available(each):
             missing.append(each)
@@ -604,24 +604,6 @@ def verify(
         )
     if damaged or (name and missing):
         raise typer.Exit(1)
-
-
-def _damage(name: str) -> list[str]:
-    """A line for every file of the set that is there and is not as registered."""
-    data = registry.dataset(name)
-    problems = []
-    for file in data.files:
-        for path in registry._places(data, file):
-            if not path.is_file():
-                continue
-            if (size := path.stat().st_size) != file.bytes:
-                wrong = f"{size:,} bytes, registered are {file.bytes:,}"
-            elif (found := registry._sha256(path)) != file.sha256:
-                wrong = f"sha256 {found[:12]}…, registered is {file.sha256[:12]}…"
-            else:
-                continue
-            problems.append(f"{name}: {path}: {wrong}; replace it by {data.url(file)}")
-    return problems
 
 
 # -- shared ------------------------------------------------------------------------------------
