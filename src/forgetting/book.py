@@ -25,6 +25,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from forgetting import cards
 from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
@@ -93,6 +94,7 @@ def stage(root: Path) -> Path:
         files[Path("notebooks", path.name)] = serialise(notebook)
     judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
+    files |= {path: page.encode() for path, page in cards.pages().items()}
     _sync(source, files)
     return source
 

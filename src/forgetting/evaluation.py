@@ -23,8 +23,9 @@ from lm_eval.tasks import TaskManager, get_task_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import engine, metrics, store, tasks
-from forgetting.lineage import Checkpoint, hash_key
+from forgetting.lineage import Checkpoint
 from forgetting.records import Sample, Scores
+from forgetting.store import hash_key
 from forgetting.tasks import Task
 
 # Raised when the same model and task would no longer give the same scores.
