@@ -1,6 +1,7 @@
 """Definitions of forgetting: by hand, by loops, and what must hold for any matrix."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_each_wider_maximum_is_at_least_the_narrower_one(matrix):
         maximum_drop(matrix),
         maximum_drop(matrix, before=before),
     ]
-    for narrow, wide in zip(drops, drops[1:], strict=False):
+    for narrow, wide in pairwise(drops):
         assert (wide >= narrow).all()
     assert (drops[3] >= drop_from_original(before, matrix[-1])[:-1]).all()
 

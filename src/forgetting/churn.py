@@ -26,8 +26,9 @@ class Churn(BaseModel):
     `both`, `lost`, `gained` and `neither` count the items that are right in both, in the first
     alone, in the second alone, in neither. `difference` is the second accuracy minus the first,
     with its 95 % interval; `p_value` is McNemar's. `agreement` is the share of items with the same
-    answer, `agreement_on` says what was compared: the option chosen, the generated text, or, where
-    neither was kept, the 0/1 score alone, which cannot tell two wrong answers apart.
+    answer. `agreement_on` says what was compared: the option of the highest likelihood (that of
+    `acc`, not of `acc_norm`), the generated text, or, where neither was kept, the 0/1 score alone,
+    which cannot tell two wrong answers apart.
     """
 
     model_config = ConfigDict(frozen=True)
