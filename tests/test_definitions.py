@@ -1,8 +1,11 @@
 """Definitions of forgetting: by hand, by loops, and what must hold for any matrix."""
 
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
+import jinja2
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -329,3 +332,14 @@ def test_the_pages_churn_example_has_one_accuracy_and_half_the_answers_changed()
     found = worked_examples.example_churn()
     assert (found.both, found.lost, found.gained, found.neither) == (4, 2, 2, 2)
     assert found.difference == 0 and found.agreement == 0.5 and found.agreement_on == "choice"
+
+
+def test_every_number_that_the_page_asks_for_is_there():
+    """A bar inside a table cell would end the cell, and the page would show the braces."""
+    page = (Path(__file__).parents[1] / "book" / "definitions.md").read_text(encoding="utf-8")
+    asked = re.findall(r"\{\{.*?\}\}", page, re.DOTALL)
+    assert len(asked) > 40 and not any("|" in one for one in asked)
+    strict = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    values = {"definitions": worked_examples.book_values()}
+    for one in asked:
+        assert re.fullmatch(r"[-+]?\d+(\.\d\d)?", strict.from_string(one).render(r=values)), one
