@@ -497,15 +497,20 @@ def _style_problems(css: str) -> list[str]:
     return [f"a style asks for {url}" for url in addresses if OTHER_HOST.match(url)]
 
 
+VERBATIM = {"pre", "code", "script", "style", "textarea"}
+
+
 class _PageParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[str] = []
         self._in_style = False
+        self._verbatim = 0  # depth of elements whose text is code
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self._in_style = tag == "style"
+        self._verbatim += tag in VERBATIM
         relations = set(given.get("rel", "").lower().split())
         if tag not in NOT_FETCHED or (tag == "link" and relations & FETCHED_BY_LINK):
             for name in ("src", "href", "xlink:href", "data", "poster"):
@@ -522,10 +527,15 @@ class _PageParser(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = False
+        self._verbatim -= tag in VERBATIM
 
     def handle_data(self, data: str) -> None:
         if self._in_style:
             self.problems += _style_problems(data)
+        elif not self._verbatim and "{{" in data:
+            # In a table cell a bar ends the cell, and MyST says nothing of the torn substitution.
+            shown = " ".join(data[data.index("{{") :].split())[:60]
+            self.problems.append(f"a number was not filled in: {shown}")
 
     def _check(self, tag: str, address: str) -> None:
         if OTHER_HOST.match(address):
