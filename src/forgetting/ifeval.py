@@ -67,12 +67,17 @@ def followed(
 def _checker() -> ModuleType:
     """`lm_eval.tasks.ifeval.utils`, which looks for its sentence splitter when it is imported."""
     _install_splitter()
-    if find_spec("immutabledict") is None:
-        module = ModuleType("immutabledict")
-        module.immutabledict = MappingProxyType  # type: ignore[attr-defined]
-        sys.modules["immutabledict"] = module
+    stand_in = ModuleType("immutabledict")
+    stand_in.immutabledict = MappingProxyType  # type: ignore[attr-defined]
+    absent = find_spec("immutabledict") is None
+    if absent:
+        sys.modules["immutabledict"] = stand_in
+    try:
+        from lm_eval.tasks.ifeval import utils
+    finally:
+        if absent:  # for this import alone
+            del sys.modules["immutabledict"]
     import langdetect
-    from lm_eval.tasks.ifeval import utils
 
     langdetect.DetectorFactory.seed = 0
     return utils
