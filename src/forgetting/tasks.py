@@ -176,9 +176,13 @@ def folder() -> Path:
     return registry.data_dir() / "tasks"
 
 
-@lru_cache
 def _paths() -> dict[str, Path]:
-    return {path.stem: path for path in folder().glob("*/*.yaml")}
+    return _listed(folder())
+
+
+@lru_cache
+def _listed(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*/*.yaml")}
 
 
 @lru_cache
