@@ -103,7 +103,7 @@ def _roles(split):
 def _untokenised(text):
     """Text without the spaces and signs of the Penn Treebank's tokens."""
     text = text.replace("``", '"').replace("''", '"').replace("-LRB-", "(").replace("-RRB-", ")")
-    text = re.sub(r" (?=[.,;:!?%)]|'(?:s|re|ve|ll|d|m)?\b|n't\b)", "", text, flags=re.I)
+    text = re.sub(r" (?=[.,;:!?%)]|'(?:s|re|ve|ll|d|m)\b|n't\b)", "", text, flags=re.I)
     return _line(re.sub(r"(?<=[($]) ", "", text))
 
 
@@ -122,26 +122,19 @@ def wikisql(**_):
     which is easier than the 6 or 7 columns of the original; no table is in two splits. Rows are in
     its order (by query), conditions too, and questions whose values it lost (2 %) are left out.
     """
-    packed = public("wikisql", ".bz2").read_bytes()
-    entries = json.loads(bz2.decompress(packed))
-    rows, columns = [], defaultdict(dict)
-    for entry in entries:
-        query = _query(entry["sql"][0])
+    entries = json.loads(bz2.decompress(public("wikisql", ".bz2").read_bytes()))
+    queries = [_query(entry["sql"][0]) for entry in entries]
+    columns = defaultdict(set)
+    for query, entry in zip(queries, entries, strict=True):
         for sentence in entry["sentences"]:
-            for name in (query["sel"], *(column for column, _, _ in query["conds"])):
-                columns[sentence["table-id"]][name] = None
-            rows.append((query, sentence))
+            columns[sentence["table-id"]] |= query["columns"]
     found = {"train": [], "test": [], "dev": []}
-    for query, sentence in rows:
-        if not query["variables"] <= sentence["variables"].keys():
-            continue
-        # Sorted, since their order of first use would tell the column that is asked for.
-        header = sorted(columns[sentence["table-id"]])
-        context = f"the table has columns {', '.join(header)} and key words {SQL_WORDS}"
-        context = f"{context} -- {_line(sentence['original']).lower()}"
-        answer = _sql(query, sentence["variables"])
-        document = _asked(context, TO_SQL, [answer], header=header)
-        found[sentence["question-split"]].append(document)
+    for query, entry in zip(queries, entries, strict=True):
+        for sentence in entry["sentences"]:
+            if query["variables"] <= sentence["variables"].keys():
+                # Sorted: the order of first use would tell which column is asked for.
+                header = sorted(columns[sentence["table-id"]])
+                found[sentence["question-split"]].append(_translated(query, sentence, header))
     return _split(found["test"], found["train"])
 
 
@@ -160,16 +153,16 @@ _CONDITION = re.compile(rf"(?:^| AND ){_NAME} ([=<>]) (.*?)(?= AND {_NAME} [=<>]
 
 
 def _query(sql):
-    """Names instead of column numbers; values still hold variables such as `var0`."""
+    """A query by the names of its columns; values still hold variables such as `var0`."""
     aggregate, column, where = _QUERY.fullmatch(sql).groups()
     found = _CONDITION.findall(where or "")
     conds = [(_column(name), operator, value) for name, operator, value, _ in found]
-    variables = set(re.findall(r"var\d+", " ".join(value for _, _, value in conds)))
+    selected = _column(column)
     return {
-        "agg": (aggregate or "").lower(),
-        "sel": _column(column),
+        "select": _line(f"select {aggregate or ''} {selected} from table").lower(),
         "conds": conds,
-        "variables": variables,
+        "columns": {selected, *(name for name, _, _ in conds)},
+        "variables": {v for _, _, value in conds for v in re.findall(r"var\d+", value)},
     }
 
 
@@ -177,14 +170,16 @@ def _column(name):
     return _line(name.replace("_", " ").lower())
 
 
-def _sql(query, variables):
-    def value(text):
-        filled = re.sub(r'"?(var\d+)"?', lambda v: variables[v[1]], text)
-        return _line(filled).lower()
+def _translated(query, sentence, header):
+    def filled(value):
+        named = re.sub(r'"?(var\d+)"?', lambda v: sentence["variables"][v[1]], value)
+        return _line(named).lower()
 
-    selected = _line(f"select {query['agg']} {query['sel']} from table")
-    conds = [f"{name} {operator} {value(text)}" for name, operator, text in query["conds"]]
-    return f"{selected} where {' and '.join(conds)}" if conds else selected
+    conds = [f"{name} {operator} {filled(value)}" for name, operator, value in query["conds"]]
+    answer = f"{query['select']} where {' and '.join(conds)}" if conds else query["select"]
+    asked = _line(sentence["original"]).lower()
+    context = f"the table has columns {', '.join(header)} and key words {SQL_WORDS} -- {asked}"
+    return _asked(context, TO_SQL, [answer], header=header)
 
 
 # Dialogues
