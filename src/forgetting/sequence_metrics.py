@@ -12,7 +12,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # -- answers in words --------------------------------------------------------------------------
 
@@ -91,7 +91,8 @@ def parse_sql(text: str, header: Sequence[str]) -> LogicalForm | None:
     found = re.fullmatch(r"select (.+?) from table(?: where (.+))?", text)
     if not found:
         return None
-    columns = {_dense(name): number for number, name in reversed(list(enumerate(header)))}
+    names = [_dense(name) for name in header]
+    columns = {name: names.index(name) for name in names if name}
     sel, agg = columns.get(_dense(found[1])), 0
     first, _, rest = found[1].partition(" ")
     if sel is None and first in AGGREGATES:
@@ -104,6 +105,8 @@ def parse_sql(text: str, header: Sequence[str]) -> LogicalForm | None:
 
 def _conditions(text: str, columns: dict[str, int]) -> list[tuple[int, int, str]] | None:
     """Conditions of a WHERE clause: a value ends where `and`, a column and an operator follow."""
+    if not columns:
+        return None
     starts = list(_condition_start(tuple(columns)).finditer(text))
     if not starts or starts[0].start() > 0:
         return None
@@ -116,7 +119,7 @@ def _conditions(text: str, columns: dict[str, int]) -> list[tuple[int, int, str]
 
 @lru_cache(maxsize=256)
 def _condition_start(columns: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted((c for c in columns if c), key=len, reverse=True)
+    longest_first = sorted(columns, key=len, reverse=True)
     names = "|".join(" ?".join(map(re.escape, name)) for name in longest_first)
     return re.compile(rf"(?:^| and )({names}) ?([{''.join(OPERATORS)}])")
 
@@ -209,7 +212,7 @@ class Words:
 
 
 @lru_cache(maxsize=1)
-def _rouge():  # type: ignore[no-untyped-def]  # rouge_score has no types
+def _rouge() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(["rougeL"], tokenizer=Words())
