@@ -426,7 +426,7 @@ SIZES = {
     "wikisql": (15_573, 55_370, 2),
     "woz": (1_646, 1_970, 566),
     "sst": (1_821, 6_917, 3),
-    "ag_news": (7_600, 4_000, 0),
+    "ag_news_pinned": (7_600, 4_000, 0),
     "amazon": (7_600, 5_000, 0),
     "dbpedia": (2_600, 5_000, 0),
     "yelp": (1_000, 4_000, 0),
@@ -525,7 +525,7 @@ def test_the_gold_answer_has_full_marks_and_another_has_not(name, load):
     ("name", "classes", "question"),
     [
         ("sst", 2, "is this review negative or positive?"),
-        ("ag_news", 4, "Is this sentence World, Sports, Business, or Sci/Tech?"),
+        ("ag_news_pinned", 4, "Is this sentence World, Sports, Business, or Sci/Tech?"),
         (
             "amazon",
             5,

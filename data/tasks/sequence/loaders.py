@@ -2,11 +2,15 @@
 
 A document has a context, a question, its answers, and `prompt`, what the model reads: the context,
 the question and "Answer:", each on its own line. LAMOL puts a special token `__ans__` where this
-says "Answer:", and nothing between context and question. Questions are decaNLP's (McCann et al.
-2018), in lower case for the tasks that LAMOL took from decaNLP, whose preprocessing lowers them.
+says "Answer:", and nothing between context and question. LAMOL's own files are not in the
+registry, so their form is that of decaNLP's code (McCann et al. 2018): its questions, contexts and
+answers, in lower case, as its preprocessing makes them, for SST, QA-SRL, WOZ and WikiSQL. Questions
+about classes are those that later users of LAMOL's files quote for AG News and DBpedia; those for
+Amazon and Yelp are made alike.
 
-Not here, because no public set in the registry has it: Yahoo Answers; the tasks DSG, Expl and POS
-of SSR; the full training sets of the classification tasks (115,000 rows in LAMOL).
+Not here, because the registry does not have it: Yahoo Answers; the tasks DSG, Expl and POS of SSR;
+the 115,000 training rows that LAMOL draws for each classification task (O-LoRA's are 5000 or fewer;
+AG News' full training set is registered, but in no mirror).
 """
 
 import bz2
@@ -23,6 +27,10 @@ from forgetting.documents import in_order, jsonl, public, splits, without_overla
 
 def _line(text):
     return " ".join(text.split())
+
+
+def _dense(text):
+    return "".join(text.lower().split())
 
 
 def _asked(context, question, answers, **more):
@@ -119,7 +127,7 @@ def wikisql(**_):
     """WikiSQL (Zhong et al. 2017) from the edition of Finegan-Dollak et al. (2018).
 
     That edition has no tables, so a table's columns are those that any of its questions uses,
-    which is easier than the 6 or 7 columns of the original; no table is in two splits. Rows are in
+    which is easier than to choose among all of them; no table is in two splits. Rows are in
     its order (by query), conditions too, and questions whose values it lost (2 %) are left out.
     """
     entries = json.loads(bz2.decompress(public("wikisql", ".bz2").read_bytes()))
@@ -256,7 +264,6 @@ ARTICLES = (
     *("MeanOfTransportation", "Building", "NaturalPlace", "Village", "Animal", "Plant", "Album"),
     *("Film", "WrittenWork"),
 )
-LAMOL_NAMES = {"Science or Technology": "Sci/Tech"}
 
 
 def classes(train, test, train_rows, labels, **_):
@@ -265,18 +272,18 @@ def classes(train, test, train_rows, labels, **_):
     Where one file is both `train` and `test`, its first `train_rows` rows are to be learned.
     """
     names = globals()[labels]
+    # O-LoRA's names of the classes differ from LAMOL's in spaces and in one word.
+    written = {_dense(name): name for name in names} | {"scienceortechnology": "Sci/Tech"}
     asked = f"Is this sentence {', '.join(names[:-1])}, or {names[-1]}?"
 
     def rows(ending):
         content = public("olora_cl_benchmark", ending).read_text(encoding="utf-8")
         for row in json.loads(content):
-            label = row["label"]
-            label = (
-                label if label in names else LAMOL_NAMES.get(label, label.title().replace(" ", ""))
-            )
             # The files end lines by `\n` or `\` written out, a remnant of their CSV form.
             text = re.sub(r"^(?:Title|Text):", "", row["sentence"], flags=re.M)
-            yield _asked(_line(re.sub(r"\\n|\\", " ", text)), asked, [names[names.index(label)]])
+            yield _asked(
+                _line(re.sub(r"\\n|\\", " ", text)), asked, [written[_dense(row["label"])]]
+            )
 
     if train == test:
         every = list(rows(test))
