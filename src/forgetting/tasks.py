@@ -198,7 +198,7 @@ def _code(path: Path) -> ModuleType:
 @lru_cache
 def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     splits = _loader(name)(**_config(name)["metadata"])
-    return {split: list(documents) for split, documents in splits.items()}
+    return {split: documents.to_list() for split, documents in splits.items()}
 
 
 def _loader(name: str) -> Any:
