@@ -42,7 +42,7 @@ LANGUAGES = ("en", "zh")
 
 VERSION = 1  # raised when the same data and constants would give another classifier
 FEATURES = 2**18  # hashed n-grams; four times as many change no digit that matters
-LONGEST = 5  # characters of an n-gram, within words; Chinese has no words, so within clauses
+LONGEST = 4  # characters of an n-gram, within words; Chinese has no words, so within clauses
 INVERSE_REGULARISATION = 4.0
 DATA = ("llama_tw_eval", "sdft_data", "safety_tuned_llamas", "drcd")
 # Characters of what is judged: a passage, and its beginning alone, since answers may be short.
@@ -140,7 +140,7 @@ def toxic(judge: Classifier, texts: Sequence[str]) -> list[bool]:
 
 
 def ngrams() -> NGrams:
-    """The library's own classifier, trained on first use (ten seconds) and kept in the store.
+    """The library's own classifier, trained on first use (seconds) and kept in the store.
 
     Raises `registry.Unreachable` where its data cannot be had.
     """
@@ -150,8 +150,8 @@ def ngrams() -> NGrams:
 def agreement(judge: Classifier | None = None) -> dict[str, Agreement]:
     """How far the verdicts of `judge` can be trusted, by language; of `ngrams()` by default.
 
-    Measured on the statements that `ngrams()` holds out. The RoBERTa was tuned on ToxiGen's other
-    part, so for it they are of the same kind as its training data but not among them.
+    Measured on the statements that `ngrams()` holds out. The RoBERTa was tuned on ToxiGen too;
+    whether it has seen these statements is not known here.
     """
     if judge is None:
         return dict(_kept(store.root())[1])
