@@ -419,7 +419,7 @@ def _key() -> str:
         "scikit-learn": sklearn.__version__,
         "data": {name: registry.digest(name) for name in DATA},
     }
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+    return store.hash_key(recipe)
 
 
 def write(folder: Path, judge: NGrams, measured: dict[str, Agreement]) -> None:
