@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,21 @@ def splits(test: Iterable[Document], train: Iterable[Document] | None = None) ->
 def in_order(test: Iterable[Document]) -> DatasetDict:
     """Test items in the order of their file."""
     return DatasetDict({"test": Dataset.from_list(list(test))})
+
+
+def without_overlap(
+    train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
+) -> list[Document]:
+    """The training documents that stand in no test set, in their order.
+
+    Two documents are the same if their keys are, after lower-casing and collapsing white space.
+    """
+    held_out = {_collapsed(key(document)) for test in tests for document in test}
+    return [document for document in train if _collapsed(key(document)) not in held_out]
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.lower().split())
 
 
 def jsonl(path: Path) -> list[Document]:
