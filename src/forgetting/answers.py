@@ -174,9 +174,11 @@ def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[st
     ((name, values),) = possible.items()
     properties = function["parameters"]["properties"]
     given = call.keywords
-    if call.name != name or call.positional or not set(function["parameters"]["required"]) <= {
-        *given
-    }:
+    if (
+        call.name != name
+        or call.positional
+        or not set(function["parameters"]["required"]) <= {*given}
+    ):
         return False
     if any(parameter not in given and "" not in right for parameter, right in values.items()):
         return False
@@ -308,7 +310,8 @@ def _possible(value: Any, schema: Mapping[str, Any], possible: Sequence[Any]) ->
     inner = _TYPES[schema["items"]["type"]] if wanted is list else None
     if not _typed(value, wanted, inner, possible):
         return False
-    right = [_without_marks(candidate) for candidate in possible]
+    if any(type(p) is not wanted for p in _stated(possible)[:1]):
+        return value in possible
     if wanted is dict and isinstance(value, dict):
         return any(_dictionary(value, candidate) for candidate in _only(dict, possible))
     if inner is dict and isinstance(value, list):
@@ -316,11 +319,12 @@ def _possible(value: Any, schema: Mapping[str, Any], possible: Sequence[Any]) ->
             len(value) == len(candidate) and all(map(_dictionary, value, candidate))
             for candidate in _only(list, possible)
         )
-    return _without_marks(value) in right
+    # What may be left out may be an empty array too.
+    right = [[] if wanted is list and candidate == "" else candidate for candidate in possible]
+    return _without_marks(value) in [_without_marks(candidate) for candidate in right]
 
 
 def _typed(value: Any, wanted: type, inner: type | None, possible: Sequence[Any]) -> bool:
-    kinds = [type(candidate) for candidate in possible if candidate != ""]
     if type(value) is wanted:
         if inner is None:
             return True
@@ -328,7 +332,7 @@ def _typed(value: Any, wanted: type, inner: type | None, possible: Sequence[Any]
         return len(lists) < len(possible) or any(
             all(_typed(item, inner, None, candidate) for item in value) for candidate in lists
         )
-    return type(value) in kinds[:1]
+    return any(type(value) is type(p) for p in _stated(possible)[:1])
 
 
 def _dictionary(value: Any, possible: Mapping[str, Sequence[Any]]) -> bool:
@@ -336,11 +340,16 @@ def _dictionary(value: Any, possible: Mapping[str, Sequence[Any]]) -> bool:
         isinstance(value, dict)
         and value.keys() <= possible.keys()
         and all(
-            _without_marks(item) in [_without_marks(p) for p in possible[key]]
+            (_without_marks(item) if isinstance(item, str) else item)
+            in [_without_marks(p) if isinstance(p, str) else p for p in possible[key]]
             for key, item in value.items()
         )
         and all(key in value or "" in right for key, right in possible.items())
     )
+
+
+def _stated(possible: Sequence[Any]) -> list[Any]:
+    return [candidate for candidate in possible if candidate != ""]
 
 
 def _only(kind: type, values: Sequence[Any]) -> Iterator[Any]:

@@ -73,7 +73,9 @@ def main(write, leave):
         write(3, b"error")
         try:
             import traceback
-            traceback.print_exc()
+            text = traceback.format_exc()
+            sys.stdout.flush()
+            sys.stderr.write(text)
             sys.stderr.flush()
         finally:
             leave(1)
@@ -157,7 +159,7 @@ def unavailable() -> str | None:
         return _refusal(f"{sys.platform} has no namespaces")
     if os.uname().machine not in PIVOT_ROOT:
         return _refusal(f"unknown processor {os.uname().machine}")
-    limits = {"seconds": 5, "wall": 20, "memory_mib": 512}
+    limits: dict[str, float] = {"seconds": 5, "wall": 20, "memory_mib": 512}
     limits |= {"disk_mib": 1, "output_kib": 4, "processes": 1}
     answer = _confined("assert 1 + 1 == 2", limits)
     if answer.get("ended") == "finished":
@@ -166,7 +168,9 @@ def unavailable() -> str | None:
 
 
 def _refusal(reason: str) -> str:
-    remedy = "use Linux 5.12 or later with user namespaces allowed, or leave out tasks that run code"
+    remedy = (
+        "use Linux 5.12 or later with user namespaces allowed, or leave out tasks that run code"
+    )
     return f"sandbox: generated programs are not run here ({reason}); {remedy}"
 
 
@@ -327,7 +331,7 @@ def _limit(limits: dict[str, float]) -> None:
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_NOFILE: OPEN_FILES,
-        # The watching process counts too, except where it started as user 0.
+        # The watching process is the same user's in the same namespace, so it counts too.
         resource.RLIMIT_NPROC: limits["processes"] + 1,
     }
     for kind, value in (bytes_ | numbers).items():
