@@ -18,10 +18,8 @@ LONGEST_CALL_TEXT = 10_000
 CALLS_TRIED = 32
 
 _NUMBER = re.compile(
-    r"(?:(?<![\w.)\]])[-\u2212])?"  # a minus, unless it stands after something to subtract from
-    r"\$?"
-    r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)?"
-    r"(?:(?<=[0-9])\.[0-9]+|(?<![\w.])\.[0-9]+|(?<=[0-9]))"
+    r"(?:(?<![\w.)\]])[-\u2212])?\$?"  # a minus, unless there is something to subtract from
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![\w.])\.[0-9]+)"
 )
 
 
