@@ -322,7 +322,7 @@ def _possible(value: Any, schema: Mapping[str, Any], possible: Sequence[Any]) ->
     return _without_marks(value) in [_without_marks(candidate) for candidate in right]
 
 
-def _typed(value: Any, wanted: type, inner: type | None, possible: Sequence[Any]) -> bool:
+def _typed(value: Any, wanted: Any, inner: type | None, possible: Sequence[Any]) -> bool:
     if type(value) is wanted:
         if inner is None:
             return True
