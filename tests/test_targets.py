@@ -547,6 +547,13 @@ def test_lm_eval_runs_every_kind_of_task(tiny, mirror):
             assert len(given(tiny, task)) == 1
 
 
+@pytest.mark.skipif(sandbox.unavailable() is not None, reason="programs cannot be confined here")
+def test_a_slow_right_answer_has_time(mirror):
+    """The slowest gold program of MBPP, which a limit of 3 seconds fails on a slow machine."""
+    slow = [d for d in Task("mbpp_pinned").documents("test") if "amicable" in d["task"]]
+    assert [grade("mbpp_pinned", d, d["answer"]) for d in slow] == [{"passed": 1.0}]
+
+
 def test_where_nothing_can_be_confined_no_score_is_invented(mirror, monkeypatch):
     monkeypatch.setattr(sandbox, "unavailable", lambda: "sandbox: not here")
     document = Task("mbpp_pinned").documents("test")[0]

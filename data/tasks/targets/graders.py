@@ -4,6 +4,9 @@ import json
 
 from forgetting import answers, sandbox
 
+# The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
+CPU_SECONDS = 15
+
 
 def log_likelihood(doc, results):
     """Sum over the text, in nats; the library divides by tokens, which lm-eval does not know."""
@@ -29,10 +32,10 @@ def possible_call(doc, results):
 def program(doc, results):
     """pass@1 of one greedy answer (Chen et al. 2021): the code, then the tests."""
     source = f"{answers.code(results[0])}\n{doc['tests']}\n"
-    return {"passed": float(sandbox.run(source).passed)}
+    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}
 
 
 def completion(doc, results):
     """The same for an answer that continues the prompt's own function."""
     source = f"{doc['prompt']}{results[0]}\n{doc['tests']}\n"
-    return {"passed": float(sandbox.run(source).passed)}
+    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}
