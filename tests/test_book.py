@@ -265,6 +265,7 @@ def site(tmp_path: Path) -> Path:
         '<link rel="stylesheet" href="_static/custom.css"><script src="_static/a.js"></script>'
         '<a href="https://arxiv.org/abs/2401.03129">paper</a>'
         '<img src="_images/a.png" alt="A falling line.">'
+        "<p>Write <code>{{ r.x }}</code> for a number.</p><pre>{{ r.y }}</pre>"
     )
     return site
 
@@ -290,6 +291,7 @@ def test_a_good_site_passes(site):
             '<img src="_images/b.png" alt="_images/b.png">',
             "the image _images/b.png has no alt text",
         ),
+        ('<td>{{ "%.2f"</td><td>format(r.x) }}</td>', 'a number was not filled in: {{ "%.2f"'),
     ],
 )
 def test_other_hosts_and_images_without_words_are_refused(site, markup, problem):

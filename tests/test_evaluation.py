@@ -84,12 +84,6 @@ def assert_item_for_item(model, manager, name, chat):
     assert their_means and our_means == pytest.approx(their_means, abs=1e-4, rel=1e-6)
 
 
-@pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat template"])
-@pytest.mark.parametrize("name", KINDS)
-def test_item_for_item_as_plain_lm_eval(name, chat, model, manager):
-    assert_item_for_item(model, manager, name, chat)
-
-
 def test_a_text_longer_than_the_model_is_read_in_the_same_windows(tiny, manager):
     model, tokenizer = engine.model(tiny)
     model.config.max_position_embeddings = 100  # the paragraphs have about 480 bytes
@@ -122,14 +116,23 @@ def test_the_order_of_requests_is_kept(model):
     assert ours[0] == ours[4]
 
 
-@pytest.mark.xfail(strict=True, reason="what shares a context is never split over rows")
-def test_no_row_is_longer_than_a_batch(model, monkeypatch):
-    """Sixteen texts share the start token as their context; attention is quadratic in a row."""
+def test_texts_that_share_only_the_start_token_are_read_in_several_rows(model, monkeypatch):
+    """Attention is quadratic in a row, and sixteen texts of 300 tokens have one token in common."""
     lm, lengths = SharedPrefixLM(*model), []
     monkeypatch.setattr(lm, "_score", lambda rows: lengths.extend(len(r.ids) for r in rows) or {})
     with contextlib.suppress(KeyError):  # nothing was scored
         lm._loglikelihood_tokens([(None, [1], [5] * 300)] * 16)
-    assert max(lengths) <= evaluation.TOKENS_A_BATCH
+    assert len(lengths) == 16 and max(lengths) <= evaluation.SHORT_ROW
+
+
+def test_rows_that_were_cut_give_the_same_numbers(model, monkeypatch):
+    requests = [(None, [1], [5 + i, 6, 7 + i, 8]) for i in range(9)]
+    lm = SharedPrefixLM(*model)
+    together = lm._loglikelihood_tokens(requests)
+    monkeypatch.setattr(evaluation, "LONGEST_ROW", 20)
+    monkeypatch.setattr(evaluation, "SHORT_ROW", 10)
+    apart = lm._loglikelihood_tokens(requests)
+    assert [ll for ll, _ in apart] == pytest.approx([ll for ll, _ in together], abs=1e-5)
 
 
 # -- our scores --------------------------------------------------------------------------------

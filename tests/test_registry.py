@@ -15,6 +15,8 @@ import requests
 
 from forgetting import registry
 
+pytestmark = pytest.mark.public
+
 FILES = {"docs/one.txt": b"first\n", "docs/玉山 100%.txt": "山高三九五二公尺\n".encode()}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -25,6 +25,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from forgetting import cards
 from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
@@ -93,6 +94,7 @@ def stage(root: Path) -> Path:
         files[Path("notebooks", path.name)] = serialise(notebook)
     judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
+    files |= {path: page.encode() for path, page in cards.pages().items()}
     _sync(source, files)
     return source
 
@@ -495,15 +497,20 @@ def _style_problems(css: str) -> list[str]:
     return [f"a style asks for {url}" for url in addresses if OTHER_HOST.match(url)]
 
 
+VERBATIM = {"pre", "code", "script", "style", "textarea"}
+
+
 class _PageParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[str] = []
         self._in_style = False
+        self._verbatim = 0  # depth of elements whose text is code
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self._in_style = tag == "style"
+        self._verbatim += tag in VERBATIM
         relations = set(given.get("rel", "").lower().split())
         if tag not in NOT_FETCHED or (tag == "link" and relations & FETCHED_BY_LINK):
             for name in ("src", "href", "xlink:href", "data", "poster"):
@@ -520,10 +527,15 @@ class _PageParser(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style = False
+        self._verbatim -= tag in VERBATIM
 
     def handle_data(self, data: str) -> None:
         if self._in_style:
             self.problems += _style_problems(data)
+        elif not self._verbatim and "{{" in data:
+            # In a table cell a bar ends the cell, and MyST says nothing of the torn substitution.
+            shown = " ".join(data[data.index("{{") :].split())[:60]
+            self.problems.append(f"a number was not filled in: {shown}")
 
     def _check(self, tag: str, address: str) -> None:
         if OTHER_HOST.match(address):

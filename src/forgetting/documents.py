@@ -32,9 +32,27 @@ def splits(test: Iterable[Document], train: Iterable[Document] | None = None) ->
     return DatasetDict(found)
 
 
-def in_order(test: Iterable[Document]) -> DatasetDict:
+def in_order(test: Iterable[Document], train: Iterable[Document] | None = None) -> DatasetDict:
     """Test items in the order of their file."""
-    return DatasetDict({"test": Dataset.from_list(list(test))})
+    found = {"test": Dataset.from_list(list(test))}
+    if train is not None:
+        found["train"] = Dataset.from_list(list(train))
+    return DatasetDict(found)
+
+
+def without_overlap(
+    train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
+) -> list[Document]:
+    """Training documents, in their order, whose `key` is that of no test document.
+
+    Keys are compared without case and white space at their ends or in excess.
+    """
+
+    def same(document: Document) -> str:
+        return " ".join(key(document).casefold().split())
+
+    held_out = {same(document) for test in tests for document in test}
+    return [document for document in train if same(document) not in held_out]
 
 
 def without_overlap(

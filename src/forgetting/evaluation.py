@@ -23,13 +23,16 @@ from lm_eval.tasks import TaskManager, get_task_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import engine, metrics, store, tasks
-from forgetting.lineage import Checkpoint, hash_key
+from forgetting.lineage import Checkpoint
 from forgetting.records import Sample, Scores
+from forgetting.store import hash_key
 from forgetting.tasks import Task
 
 # Raised when the same model and task would no longer give the same scores.
 EVALUATION_VERSION = 1
 TOKENS_A_BATCH = 2048
+# Attention is quadratic in a row: what exceeds the first is cut into rows of the second.
+LONGEST_ROW, SHORT_ROW = 4096, 512
 GENERATION_BATCH = 48
 
 log = logging.getLogger(__name__)
@@ -70,8 +73,9 @@ class SharedPrefixLM(HFLM):
         for index, (_, context, _) in enumerate(requests):
             groups.setdefault(tuple(context), []).append(index)
         rows = [
-            _Row.packed(context, [(i, requests[i][2]) for i in members], self.max_length)
+            _Row.packed(context, part, self.max_length)
             for context, members in groups.items()
+            for part in _parts(context, [(i, requests[i][2]) for i in members])
         ]
         answers: dict[int, tuple[float, bool]] = {}
         for batch in _by_tokens(rows, TOKENS_A_BATCH):
@@ -162,6 +166,23 @@ class _Row:
         for start, end in self.spans:
             allowed[start:end, start:end] = True
         return causal & allowed
+
+
+def _parts(
+    context: Sequence[int], members: list[tuple[int, Sequence[int]]]
+) -> list[list[tuple[int, Sequence[int]]]]:
+    """The continuations of a context, together where they fit a row."""
+    if len(context) + sum(len(continuation) for _, continuation in members) <= LONGEST_ROW:
+        return [members]
+    parts: list[list[tuple[int, Sequence[int]]]] = []
+    room = 0
+    for member in sorted(members, key=lambda m: len(m[1])):
+        if not parts or room < len(member[1]):
+            parts.append([])
+            room = SHORT_ROW - len(context)
+        parts[-1].append(member)
+        room -= len(member[1])
+    return parts
 
 
 def _by_tokens(rows: list[_Row], budget: int) -> list[list[_Row]]:

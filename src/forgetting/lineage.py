@@ -11,8 +11,6 @@ hash over that recipe and the keys of its parents (a Merkle chain). Same recipe,
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forgetting import models
 from forgetting.models import Foundation
+from forgetting.store import hash_key
 from forgetting.tasks import Task
 from forgetting.tuning import Full, Tuning
 
@@ -215,12 +214,6 @@ class TaskVector:
 def foundation(name: str) -> Checkpoint:
     """The checkpoint nobody here trained: `smollm2-135m`, `tiny`, a hub id or a local folder."""
     return Checkpoint(models.resolve(name))
-
-
-def hash_key(recipe: dict[str, Any]) -> str:
-    """20 hexadecimal digits of the sha256 over canonical JSON."""
-    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:

@@ -135,6 +135,27 @@ def fetch(name: str, *paths: str) -> list[Path]:
     return [_fetch_file(data, files[path]) for path in paths or files]
 
 
+def damage(name: str) -> list[str]:
+    """A line for every file of the set that is there and is not as registered: what and where.
+
+    Raises `UnknownDataSet`.
+    """
+    data = dataset(name)
+    problems = []
+    for file in data.files:
+        for path in _places(data, file):
+            if not path.is_file():
+                continue
+            if (size := path.stat().st_size) != file.bytes:
+                wrong = f"{size:,} bytes, registered are {file.bytes:,}"
+            elif (found := _sha256(path)) != file.sha256:
+                wrong = f"sha256 {found[:12]}…, registered is {file.sha256[:12]}…"
+            else:
+                continue
+            problems.append(f"{name}: {path}: {wrong}; replace it by {data.url(file)}")
+    return problems
+
+
 def _fetch_file(data: DataSet, file: DataFile) -> Path:
     *mirrored, cached = _places(data, file)
     for path in mirrored:

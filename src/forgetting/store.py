@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forgetting.registry import home
 
@@ -37,6 +38,12 @@ class Entry:
 def root() -> Path:
     """The store's folder: `FORGETTING_HOME` or the user's cache folder, then `store`."""
     return home() / "store"
+
+
+def hash_key(recipe: dict[str, Any]) -> str:
+    """A key: 20 hexadecimal digits of the sha256 over a recipe's canonical JSON."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def get(kind: str, key: str) -> Path | None:

@@ -21,9 +21,10 @@ import torch
 from transformers import AutoConfig
 
 from forgetting import engine, evaluation, panels, records, tuning
-from forgetting.lineage import Checkpoint, Train, hash_key
+from forgetting.lineage import Checkpoint, Train
 from forgetting.records import Record, Sample, Tier
 from forgetting.registry import home
+from forgetting.store import hash_key
 from forgetting.tasks import Task
 
 PACKAGES = ("torch", "transformers", "peft", "lm_eval", "accelerate", "numpy")

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -49,7 +49,8 @@ class Task:
     def __post_init__(self) -> None:
         if self.name not in names():
             near = get_close_matches(self.name, names(), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names())}"
+            families = sorted({path.parent.name for path in _paths().values()})
+            hint = f"did you mean {near[0]!r}?" if near else f"families: {', '.join(families)}"
             raise UnknownTask(f"task={self.name!r}: no such task; {hint}")
         if self.items is not None and self.items < 1:
             raise ValueError(f"items={self.items}: task {self.name} needs at least one item")
@@ -68,6 +69,16 @@ class Task:
     def chat(self) -> bool:
         """Whether the task speaks through the model's chat template."""
         return bool(self.metadata.get("chat_template"))
+
+    @property
+    def family(self) -> str:
+        """The folder of `data/tasks/` in which the task stands."""
+        return _paths()[self.name].parent.name
+
+    @property
+    def about(self) -> str:
+        """The first paragraph of what its loader says of the documents."""
+        return " ".join((_loader(self.name).__doc__ or "").partition("\n\n")[0].split())
 
     @property
     def public(self) -> list[str]:
@@ -97,10 +108,34 @@ class Task:
 
         Raises `ValueError` where the task has no such split.
         """
-        splits = _splits(self.name)
+        splits = self.splits()
         if split not in splits:
             raise ValueError(f"task={self.name!r}: has no {split} split, only {', '.join(splits)}")
         return list(splits[split])
+
+    def splits(self) -> dict[str, list[dict[str, Any]]]:
+        """All documents by split; loaded once in a process."""
+        return _splits(self.name)
+
+    def rendered(self, document: dict[str, Any]) -> tuple[str, str]:
+        """What is asked about `document`, and its right answer, as the templates write them."""
+        from lm_eval.utils import apply_template
+
+        def filled(field: str) -> Any:
+            template = self.config.get(field, "")
+            if isinstance(template, str) and template in document:
+                return document[template]
+            return apply_template(template, document) if isinstance(template, str) else template
+
+        asked, target, choices = map(filled, ("doc_to_text", "doc_to_target", "doc_to_choice"))
+        if isinstance(choices, list):
+            # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
+            gold = asked if isinstance(asked, int) else target
+            listed = "\n".join(f"{chr(65 + i)}. {c}" for i, c in enumerate(choices))
+            if isinstance(asked, int):
+                return f"{listed}\n… {target}", str(choices[asked])
+            return f"{asked}\n{listed}", str(choices[int(gold)])
+        return str(asked), str(target)
 
     def training_texts(self, seed: int) -> Iterator[str]:
         """The training documents' plain text in an order drawn from `seed`."""
@@ -126,6 +161,16 @@ def names() -> list[str]:
     return sorted(_paths())
 
 
+def named(wanted: Sequence[str]) -> list[str]:
+    """Tasks by name or by family, in order. Raises `UnknownTask` for what is neither."""
+    families = {Task(name).family for name in names()}
+    found: list[str] = []
+    for each in wanted:
+        of_family = [name for name in names() if each in families and Task(name).family == each]
+        found += of_family or [Task(each).name]
+    return list(dict.fromkeys(found))
+
+
 def folder() -> Path:
     """Where the YAML files are: what to give `lm_eval --include_path`."""
     return registry.data_dir() / "tasks"
@@ -148,10 +193,13 @@ def _code(path: Path) -> ModuleType:
 
 @lru_cache
 def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
-    config = _config(name)
-    module, _, function = config["custom_dataset"].rpartition(".")
-    loader = getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
-    return {split: list(documents) for split, documents in loader(**config["metadata"]).items()}
+    splits = _loader(name)(**_config(name)["metadata"])
+    return {split: list(documents) for split, documents in splits.items()}
+
+
+def _loader(name: str) -> Any:
+    module, _, function = _config(name)["custom_dataset"].rpartition(".")
+    return getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
 
 
 class _Yaml(yaml.SafeLoader):

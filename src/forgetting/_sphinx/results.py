@@ -1,7 +1,8 @@
 """Numbers in prose: `{{ "%.2f"|format(r.freezing.minutes) }}` is read from the run records.
 
 A page that asks for a number which no record holds gets a warning from MyST, and the book is built
-with warnings as errors. So a number on a page is either measured or the build stops.
+with warnings as errors. So a number on a page is either measured or the build stops. The one
+exception says so: `r.definitions` holds invented examples and what is computed from them.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting import claims
+from forgetting import claims, worked_examples
 
 
 def values(root: Path) -> dict[str, Any]:
@@ -23,7 +24,8 @@ def set_substitutions(app: Sphinx, config: Config) -> None:
     # Sphinx stores this setting with its pages, so new values make it read every page again.
     # Pages lie in <root>/build/source, which is where a build without FORGETTING_ROOT starts from.
     root = Path(os.environ.get("FORGETTING_ROOT") or Path(app.srcdir).parents[1])
-    config.myst_substitutions = {**config.myst_substitutions, "r": values(root)}
+    found = {**values(root), "definitions": worked_examples.book_values()}
+    config.myst_substitutions = {**config.myst_substitutions, "r": found}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

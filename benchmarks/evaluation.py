@@ -1,0 +1,131 @@
+"""Reading the retention panel: the library beside lm-eval's own HFLM, on the same items.
+
+    python benchmarks/evaluation.py            # SmolLM2-135M, every item of the panel
+    python benchmarks/evaluation.py --items 10 # ten items a task
+
+HFLM is given its best batch size, found on a few items of each task before. The two run one after
+the other, each in a process of its own; nothing else should run. Printed are seconds, their ratio,
+and whether every answer is the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+BATCH_SIZES = (1, 4, 8, 16, 32, 64)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--model", default="smollm2-135m")
+    options.add_argument("--items", type=int, help="items a task (default: the panel's own)")
+    options.add_argument("--source", default="auto", choices=["auto", "public", "bundled"])
+    options.add_argument("--threads", type=int, default=os.cpu_count())
+    options.add_argument("--side", help=argparse.SUPPRESS)
+    options.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.side:
+        measured = measure(given.side, given.model, given.source, given.items, given.batch)
+        print(json.dumps(measured))
+        return
+    trial = {size: side(given, "theirs", size, items=3)["seconds"] for size in BATCH_SIZES}
+    print("HFLM, 3 items a task:", ", ".join(f"batch {k}: {v:.1f} s" for k, v in trial.items()))
+    best = min(trial, key=trial.__getitem__)
+    ours = side(given, "ours", None, given.items)
+    theirs = side(given, "theirs", best, given.items)
+    differ = [name for name in ours["answers"] if ours["answers"][name] != theirs["answers"][name]]
+    gap = max(
+        abs(a - b)
+        for name in ours["likelihoods"]
+        for a, b in zip(ours["likelihoods"][name], theirs["likelihoods"][name], strict=True)
+    )
+    print(f"items: {ours['items']}, tasks: {len(ours['answers'])}, threads: {given.threads}")
+    print(f"the library: {ours['seconds']:.1f} s, {ours['memory']:.0f} MiB at most")
+    print(f"HFLM, batch {best}: {theirs['seconds']:.1f} s, {theirs['memory']:.0f} MiB at most")
+    print(f"ratio: {theirs['seconds'] / ours['seconds']:.2f}")
+    print(f"tasks with another answer: {', '.join(differ) or 'none'}; largest gap {gap:.1e} nats")
+
+
+def side(given: argparse.Namespace, name: str, batch: int | None, items: int | None) -> dict:
+    """One side's measurement, from a fresh process."""
+    command = [sys.executable, __file__, "--side", name, "--model", given.model]
+    command += ["--source", given.source]
+    command += ["--items", str(items)] if items else []
+    command += ["--batch", str(batch)] if batch else []
+    threads = {"OMP_NUM_THREADS": str(given.threads), "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        command, env={**os.environ, **threads}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name: str, model: str, source: str, items: int | None, batch: int | None) -> dict:
+    """Seconds to answer the panel once model and documents are loaded, and the answers."""
+    import logging
+    import resource
+
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager, get_task_dict
+
+    from forgetting import engine, foundation, panels, tasks
+    from forgetting.evaluation import SharedPrefixLM
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    network, tokenizer = engine.model(foundation(model))
+    if name == "ours":
+        lm = SharedPrefixLM(network, tokenizer)
+    else:
+        lm = HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch, max_length=2048)
+    manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
+    panel = panels.retention_panel(source)
+    loaded = {task.name: get_task_dict([task.name], manager)[task.name] for task in panel}
+    wanted = {
+        task.name: list(range(min(items or len(them.eval_docs), task.items or 10**9)))
+        for task, them in ((task, loaded[task.name]) for task in panel)
+    }
+    wanted = {name: at[: len(loaded[name].eval_docs)] for name, at in wanted.items()}
+    samples = {}
+    started = time.perf_counter()
+    for chat in (False, True):
+        group = [task.name for task in panel if task.chat == chat]
+        if group:
+            done = evaluate(
+                lm,
+                {name: loaded[name] for name in group},
+                samples={name: wanted[name] for name in group},
+                apply_chat_template=chat,
+                bootstrap_iters=0,
+                log_samples=True,
+            )
+            samples |= done["samples"]
+    seconds = time.perf_counter() - started
+    answers, likelihoods = {}, {}
+    for task in panel:
+        logged = sorted(samples[task.name], key=lambda sample: sample["doc_id"])
+        generated = task.config["output_type"] == "generate_until"
+        replies = [[reply[0] for reply in sample["resps"]] for sample in logged]
+        if generated:
+            answers[task.name] = replies
+            continue
+        numbers = [[r[0] if isinstance(r, (tuple, list)) else r for r in one] for one in replies]
+        answers[task.name] = [one.index(max(one)) for one in numbers]
+        likelihoods[task.name] = [value for one in numbers for value in one]
+    return {
+        "seconds": seconds,
+        "items": sum(map(len, wanted.values())),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "answers": answers,
+        "likelihoods": likelihoods,
+    }
+
+
+if __name__ == "__main__":
+    main()
