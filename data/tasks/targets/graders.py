@@ -1,0 +1,41 @@
+"""Graders of generated answers: (document, [answer]) to a dictionary of per-item scores."""
+
+import json
+
+from forgetting import answers, sandbox
+
+# The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
+CPU_SECONDS = 15
+
+
+def log_likelihood(doc, results):
+    """Sum over the text, in nats; the library divides by tokens, which lm-eval does not know."""
+    return {"log_likelihood": results[0] if isinstance(results[0], float) else results[0][0]}
+
+
+def number(doc, results):
+    return {"correct": float(answers.same_number(results[0], doc["answer"]))}
+
+
+def call(doc, results):
+    return {
+        "call": float(answers.same_call(results[0], doc["answer"])),
+        "call_text": float(answers.same_call_text(results[0], doc["answer"])),
+    }
+
+
+def possible_call(doc, results):
+    function, possible = json.loads(doc["function"]), json.loads(doc["possible"])
+    return {"call": float(answers.possible_call(results[0], function, possible))}
+
+
+def program(doc, results):
+    """pass@1 of one greedy answer (Chen et al. 2021): the code, then the tests."""
+    source = f"{answers.code(results[0])}\n{doc['tests']}\n"
+    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}
+
+
+def completion(doc, results):
+    """The same for an answer that continues the prompt's own function."""
+    source = f"{doc['prompt']}{results[0]}\n{doc['tests']}\n"
+    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}

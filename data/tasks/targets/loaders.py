@@ -1,0 +1,193 @@
+"""What fine-tuning aims at: arithmetic, function calls, programs, and instructions in general.
+
+Training documents that stand in a test set of the family are left out; `key` below says by what.
+"""
+
+import gzip
+import json
+import re
+
+from forgetting.documents import jsonl, public, splits, without_overlap
+
+
+def _prompt(document):
+    return document["prompt"]
+
+
+# Arithmetic in words
+
+
+def _gsm8k(split):
+    rows = jsonl(public("gsm8k", f"data/{split}.jsonl"))
+    # Cobbe et al. wrote calculator annotations, <<48/2=24>>, into the worked answers.
+    return [
+        {"prompt": row["question"], "answer": re.sub(r"<<[^>]*>>", "", row["answer"])}
+        for row in rows
+    ]
+
+
+def _multiarith():
+    rows = json.loads(public("sdft_data", "multiarith_test.json").read_text(encoding="utf-8"))
+    return [{"prompt": row["instruction"], "answer": row["output"]} for row in rows]
+
+
+def _svamp():
+    rows = jsonl(public("llmfoundry_evals", "svamp.jsonl"))
+    return [{"prompt": row["context"], "answer": row["answer"]} for row in rows]
+
+
+def gsm8k(**_):
+    test = _gsm8k("test")
+    others = (_multiarith(), _svamp())
+    return splits(test, without_overlap(_gsm8k("train"), test, *others, key=_prompt))
+
+
+def multiarith(**_):
+    """The 180 problems that SDFT tests (Yang et al. 2024); Roy & Roth (2015) made the set."""
+    return splits(_multiarith())
+
+
+def svamp(**_):
+    """The 300 problems of llm-foundry's file (Patel et al. 2021)."""
+    return splits(_svamp())
+
+
+# Function calls
+
+
+def _openfunctions(split):
+    """SDFT's edition of Gorilla OpenFunctions: 2211 and 112 requests with one call each."""
+    path = public("sdft_data", f"openfunction_{split}.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        {
+            "prompt": row["instruction"],
+            "question": _asked(row["instruction"]),
+            "answer": row["output"].strip(),
+        }
+        for row in rows
+    ]
+
+
+def _asked(instruction):
+    """The user's own words within SDFT's instruction."""
+    return re.search(r"Question: (.*?)\n+Function to be used:", instruction, re.S).group(1)
+
+
+def _bfcl():
+    questions = jsonl(public("openfunctions_bfcl", "data/BFCL_v4_simple_python.json"))
+    answers = jsonl(public("openfunctions_bfcl", "possible_answer/BFCL_v4_simple_python.json"))
+    right = {row["id"]: row["ground_truth"] for row in answers}
+    for row in questions:
+        ((turn,),), (function,), (possible,) = row["question"], row["function"], right[row["id"]]
+        yield {
+            "prompt": _call_wanted(turn["content"], function),
+            "question": turn["content"],
+            "function": json.dumps(function, ensure_ascii=False),
+            "possible": json.dumps(possible, ensure_ascii=False),
+        }
+
+
+def _call_wanted(question, function):
+    """A question of BFCL in the form that OpenFunctions teaches."""
+    schema = function["parameters"]
+    parameters = [
+        f"{number}. {name} (type: {field['type']}) - {field['description']}"
+        for number, (name, field) in enumerate(schema["properties"].items(), 1)
+    ]
+    return "\n".join(
+        [
+            "Construct a function call to answer the given question using keyword arguments "
+            "based on the provided specifications:",
+            "",
+            f"Question: {question}",
+            "",
+            f"Function to be used: {function['name']}",
+            f"Description: {function['description']}",
+            "Parameters:",
+            *parameters,
+            f"Required: [{', '.join(schema['required'])}]",
+            "",
+            "Format your response as a single string using keyword arguments.",
+        ]
+    )
+
+
+def openfunctions(**_):
+    test = _openfunctions("test")
+    train = without_overlap(
+        _openfunctions("train"), test, _bfcl(), key=lambda document: document["question"]
+    )
+    return splits(test, train)
+
+
+def bfcl_simple(**_):
+    return splits(_bfcl())
+
+
+# Programs
+
+
+def _mbpp(first, last):
+    for row in jsonl(public("mbpp_math_test", "data/mbpp.jsonl")):
+        if first <= row["task_id"] <= last:
+            task = " ".join(row["text"].split())
+            yield {
+                "prompt": f"You are an expert Python programmer, and here is your task: {task} "
+                "Your code should pass these tests:\n\n" + "\n".join(row["test_list"]),
+                "task": task,
+                "answer": "```python\n" + _unix(row["code"]).strip("\n") + "\n```",
+                "tests": "\n".join([_unix(row["test_setup_code"]), *row["test_list"]]),
+            }
+
+
+def _unix(code):
+    return code.replace("\r\n", "\n")
+
+
+def _humaneval():
+    with gzip.open(public("humaneval", "HumanEval.jsonl.gz"), "rt", encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            yield {
+                "prompt": row["prompt"],
+                "task": _docstring(row["prompt"]),
+                "answer": row["canonical_solution"],
+                "tests": f"{row['test']}\ncheck({row['entry_point']})",
+            }
+
+
+def _docstring(prompt):
+    """What is asked, without the examples: a docstring up to its first one."""
+    text = re.split(r'"""|\'\'\'', prompt)[-2]
+    return re.split(r">>>|\n\s*\n", text.strip())[0].strip()
+
+
+def mbpp(**_):
+    """Problems 11 to 510 are tested and 601 to 974 taught (Austin et al. 2021, section 2.1)."""
+    test = list(_mbpp(11, 510))
+    train = without_overlap(_mbpp(601, 974), test, _humaneval(), key=lambda d: d["task"])
+    return splits(test, train)
+
+
+def humaneval(**_):
+    return splits(_humaneval())
+
+
+# Instructions in general
+
+
+def _instructions(name):
+    rows = json.loads(public("sdft_data", name).read_text(encoding="utf-8"))
+    return [
+        {
+            "prompt": "\n".join(filter(None, [row["instruction"], row.get("input", "")])),
+            "answer": row["output"].strip(),
+        }
+        for row in rows
+    ]
+
+
+def instructions(file, **_):
+    """A training file of SDFT; tested by the likelihood of AlpacaEval's reference answers."""
+    test = _instructions("alpaca_eval.json")
+    return splits(test, without_overlap(_instructions(file), test, key=_prompt))

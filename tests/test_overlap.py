@@ -1,0 +1,138 @@
+"""No training document stands in a test set of its family."""
+
+import json
+import os
+
+import pytest
+
+from forgetting import tasks
+from forgetting.documents import jsonl, public, without_overlap
+from forgetting.tasks import Task
+
+MIRROR = os.environ.get("FORGETTING_DATA_MIRROR")  # the fixture for all tests takes it away
+FIELDS = ("prompt", "text", "question", "task")
+FAMILIES = sorted({path.parent.name for path in tasks.folder().glob("*/*.yaml")})
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """The mirror where there is one; without it the bundled tasks are checked."""
+    if MIRROR is not None:
+        monkeypatch.setenv("FORGETTING_DATA_MIRROR", MIRROR)
+
+
+@pytest.fixture
+def public_data(mirror):
+    if MIRROR is None:
+        pytest.skip("no mirror of the public data sets")
+
+
+def same(text):
+    return " ".join(text.lower().split())
+
+
+def texts(documents, field):
+    return {same(d[field]) for d in documents if isinstance(d.get(field), str) and d[field]}
+
+
+def splits(name):
+    """The documents of a task's splits; without its data there are none to compare."""
+    return {} if Task(name).missing() else tasks._splits(name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_that_is_taught_is_tested(family, mirror):
+    names = [name for name in tasks.names() if tasks._paths()[name].parent.name == family]
+    found = {name: splits(name) for name in names}
+    shared = {
+        (taught, tested, field): len(common)
+        for taught in names
+        for tested in names
+        for field in FIELDS
+        if (
+            common := texts(found[taught].get("train", []), field)
+            & texts(found[tested].get("test", []), field)
+        )
+    }
+    assert shared == {}  # counts only: what overlaps may be harmful to print
+
+
+def test_every_family_with_something_to_teach_is_looked_at(public_data):
+    """The comparison above is not empty."""
+    teaching = {name for name in tasks.names() if "train" in splits(name)}
+    assert teaching >= {"gsm8k_pinned", "openfunctions", "mbpp_pinned", "alpaca", "lima"}
+    assert "zh_everyday" in teaching
+    for name in teaching:
+        assert any(texts(tasks._splits(name)["train"], field) for field in FIELDS), name
+
+
+def test_passages_of_held_out_texts_stand_in_no_training_text(mirror):
+    """Stronger than equality: tested passages are cut out of longer texts."""
+    for name in ("zh_everyday", "zh_articles"):
+        found = splits(name)
+        taught = "\n".join(same(d["text"]) for d in found.get("train", []))
+        assert not [1 for d in found.get("test", []) if same(d["text"]) in taught], name
+
+
+# -- the overlaps of the raw files: what the check finds ---------------------------------------
+
+
+def mbpp(first, last):
+    rows = jsonl(public("mbpp_math_test", "data/mbpp.jsonl"))
+    return [row for row in rows if first <= row["task_id"] <= last]
+
+
+def test_mbpp_teaches_three_problems_that_it_tests(public_data):
+    train, test = mbpp(601, 974), mbpp(11, 510)
+    asked = {same(row["text"]) for row in test}
+    double = [row["task_id"] for row in train if same(row["text"]) in asked]
+    assert len(train) == 374 and len(double) == 3
+    kept = without_overlap(train, test, key=lambda row: row["text"])
+    assert [row["task_id"] for row in kept] == [
+        row["task_id"] for row in train if row["task_id"] not in double
+    ]
+    assert len(Task("mbpp_pinned").documents("train")) == len(kept) == 371
+
+
+def test_dolly_teaches_one_prompt_of_alpacaeval_twice(public_data):
+    """Which is why `dolly`, should it ever be taught, has to be filtered too."""
+
+    def rows(name):
+        return json.loads(public("sdft_data", name).read_text(encoding="utf-8"))
+
+    train, test = rows("dolly_train.json"), rows("alpaca_eval.json")
+    kept = without_overlap(train, test, key=lambda row: row["instruction"])
+    assert len(train) - len(kept) == 2
+    assert len({same(row["instruction"]) for row in train if row not in kept}) == 1
+
+
+# -- the helper --------------------------------------------------------------------------------
+
+
+def prompts(*them):
+    return [{"prompt": prompt} for prompt in them]
+
+
+def kept(train, *tests):
+    return [
+        d["prompt"]
+        for d in without_overlap(
+            prompts(*train), *(prompts(*t) for t in tests), key=lambda d: d["prompt"]
+        )
+    ]
+
+
+def test_without_overlap_by_hand():
+    assert kept(["a", "B  c", "d", "a"], ["A"], ["b\n C ", "x"]) == ["d"]
+    assert kept(["Ünï\u3000x", "ab"], ["ÜNÏ X", "a b"]) == ["ab"]
+    assert kept(["a.", "a"], ["a"]) == ["a."]  # punctuation counts
+    assert kept(["a", "a"]) == ["a", "a"]
+    assert kept([], ["a"]) == []
+    assert kept(["", "  ", "a"], [""]) == ["a"]
+
+
+def test_without_overlap_reads_generators_and_changes_nothing():
+    train = prompts("a", "b")
+    found = without_overlap(iter(train), iter(prompts("b")), key=lambda d: d["prompt"])
+    assert found == [{"prompt": "a"}] and found[0] is train[0]
+    assert train == prompts("a", "b")
