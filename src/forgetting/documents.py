@@ -43,21 +43,6 @@ def in_order(test: Iterable[Document], train: Iterable[Document] | None = None) 
 def without_overlap(
     train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
 ) -> list[Document]:
-    """Training documents, in their order, whose `key` is that of no test document.
-
-    Keys are compared without case and white space at their ends or in excess.
-    """
-
-    def same(document: Document) -> str:
-        return " ".join(key(document).casefold().split())
-
-    held_out = {same(document) for test in tests for document in test}
-    return [document for document in train if same(document) not in held_out]
-
-
-def without_overlap(
-    train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
-) -> list[Document]:
     """The training documents that stand in no test set, in their order.
 
     Two documents are the same if their keys are, after lower-casing and collapsing white space.
@@ -67,7 +52,7 @@ def without_overlap(
 
 
 def _collapsed(text: str) -> str:
-    return " ".join(text.lower().split())
+    return " ".join(text.casefold().split())
 
 
 def jsonl(path: Path) -> list[Document]:

@@ -340,9 +340,9 @@ def _ordinary() -> Iterable[str]:
 
 def _everyday(language: str) -> list[str]:
     """Harmless texts of sources that the classifier has not seen: the book's own."""
-    folder = registry.data_dir() / "tasks"
+    folder = registry.data_dir() / "tasks" / "bundled"
     if language == "en":
-        lines = (folder / "bundled" / "english.txt").read_text(encoding="utf-8").split("\n")
+        lines = (folder / "english.txt").read_text(encoding="utf-8").split("\n")
         lines += [row["answer"] for row in bundled("chat.jsonl")]
     else:
         pages = sorted((folder / "zh_everyday").glob("*.txt"))
