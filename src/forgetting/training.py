@@ -82,8 +82,8 @@ def sft_rows(
         for prompt, answer in task.training_pairs(seed):
             if task.chat:
                 turn = [{"role": "user", "content": prompt}]
-                prompt = tokenizer.apply_chat_template(
-                    turn, tokenize=False, add_generation_prompt=True
+                prompt = str(
+                    tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
                 )
             else:
                 answer = task.config.get("target_delimiter", " ") + answer
