@@ -55,21 +55,6 @@ def without_overlap(
     return [document for document in train if same(document) not in held_out]
 
 
-def without_overlap(
-    train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
-) -> list[Document]:
-    """The training documents that stand in no test set, in their order.
-
-    Two documents are the same if their keys are, after lower-casing and collapsing white space.
-    """
-    held_out = {_collapsed(key(document)) for test in tests for document in test}
-    return [document for document in train if _collapsed(key(document)) not in held_out]
-
-
-def _collapsed(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
 def jsonl(path: Path) -> list[Document]:
     """The objects of a file with one JSON object a line."""
     with open(path, encoding="utf-8") as lines:
