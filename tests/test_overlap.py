@@ -9,21 +9,14 @@ from forgetting import tasks
 from forgetting.documents import jsonl, public, without_overlap
 from forgetting.tasks import Task
 
-MIRROR = os.environ.get("FORGETTING_DATA_MIRROR")  # the fixture for all tests takes it away
-FIELDS = ("prompt", "text", "question", "task")
-FAMILIES = sorted({path.parent.name for path in tasks.folder().glob("*/*.yaml")})
+pytestmark = pytest.mark.public
+FAMILIES = sorted({Task(name).family for name in tasks.names()})
 
 
 @pytest.fixture
-def mirror(monkeypatch):
-    """The mirror where there is one; without it the bundled tasks are checked."""
-    if MIRROR is not None:
-        monkeypatch.setenv("FORGETTING_DATA_MIRROR", MIRROR)
-
-
-@pytest.fixture
-def public_data(mirror):
-    if MIRROR is None:
+def public_data():
+    """Without a mirror the bundled tasks alone are compared."""
+    if "FORGETTING_DATA_MIRROR" not in os.environ:
         pytest.skip("no mirror of the public data sets")
 
 
@@ -31,28 +24,27 @@ def same(text):
     return " ".join(text.lower().split())
 
 
-def texts(documents, field):
-    return {same(d[field]) for d in documents if isinstance(d.get(field), str) and d[field]}
+def texts(documents, fields=("prompt", "text")):
+    """What distinguishes documents: the first of these fields that they have."""
+    return {same(next(d[f] for f in fields if d.get(f))) for d in documents}
 
 
 def splits(name):
     """The documents of a task's splits; without its data there are none to compare."""
-    return {} if Task(name).missing() else tasks._splits(name)
+    return {} if Task(name).missing() else Task(name).splits()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_that_is_taught_is_tested(family, mirror):
-    names = [name for name in tasks.names() if tasks._paths()[name].parent.name == family]
+def test_nothing_that_is_taught_is_tested(family):
+    names = [name for name in tasks.names() if Task(name).family == family]
     found = {name: splits(name) for name in names}
+    taught = {name: texts(s["train"]) for name, s in found.items() if "train" in s}
+    tested = {name: texts(s["test"]) for name, s in found.items() if taught and "test" in s}
     shared = {
-        (taught, tested, field): len(common)
-        for taught in names
-        for tested in names
-        for field in FIELDS
-        if (
-            common := texts(found[taught].get("train", []), field)
-            & texts(found[tested].get("test", []), field)
-        )
+        (learned, asked): len(common)
+        for learned, train in taught.items()
+        for asked, test in tested.items()
+        if (common := train & test)
     }
     assert shared == {}  # counts only: what overlaps may be harmful to print
 
@@ -62,11 +54,23 @@ def test_every_family_with_something_to_teach_is_looked_at(public_data):
     teaching = {name for name in tasks.names() if "train" in splits(name)}
     assert teaching >= {"gsm8k_pinned", "openfunctions", "mbpp_pinned", "alpaca", "lima"}
     assert "zh_everyday" in teaching
-    for name in teaching:
-        assert any(texts(tasks._splits(name)["train"], field) for field in FIELDS), name
+    assert all(texts(splits(name)["train"]) for name in teaching)
 
 
-def test_passages_of_held_out_texts_stand_in_no_training_text(mirror):
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        ("question", ["openfunctions", "bfcl_simple"]),  # in whatever words the function is told
+        ("task", ["mbpp_pinned", "humaneval_pinned"]),  # without the tests
+    ],
+)
+def test_no_question_is_taught_in_another_form(field, names, public_data):
+    taught = texts(splits(names[0])["train"], [field])
+    for name in names:
+        assert not taught & texts(splits(name)["test"], [field])
+
+
+def test_passages_of_held_out_texts_stand_in_no_training_text():
     """Stronger than equality: tested passages are cut out of longer texts."""
     for name in ("zh_everyday", "zh_articles"):
         found = splits(name)

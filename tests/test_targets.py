@@ -27,7 +27,7 @@ from forgetting.answers import (
 )
 from forgetting.tasks import Task
 
-MIRROR = os.environ.get("FORGETTING_DATA_MIRROR")  # the fixture for all tests takes it away
+pytestmark = pytest.mark.public
 
 # -- numbers -----------------------------------------------------------------------------------
 
@@ -444,10 +444,9 @@ SIZES = {  # test, train
 
 
 @pytest.fixture
-def mirror(monkeypatch):
-    if MIRROR is None:
+def mirror():
+    if "FORGETTING_DATA_MIRROR" not in os.environ:
         pytest.skip("no mirror of the public data sets")
-    monkeypatch.setenv("FORGETTING_DATA_MIRROR", MIRROR)
 
 
 def grade(name, document, answer):

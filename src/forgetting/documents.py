@@ -43,16 +43,16 @@ def in_order(test: Iterable[Document], train: Iterable[Document] | None = None) 
 def without_overlap(
     train: Iterable[Document], *tests: Iterable[Document], key: Callable[[Document], str]
 ) -> list[Document]:
-    """The training documents that stand in no test set, in their order.
+    """Training documents, in their order, whose `key` is that of no test document.
 
-    Two documents are the same if their keys are, after lower-casing and collapsing white space.
+    Keys are compared without case and white space at their ends or in excess.
     """
-    held_out = {_collapsed(key(document)) for test in tests for document in test}
-    return [document for document in train if _collapsed(key(document)) not in held_out]
 
+    def same(document: Document) -> str:
+        return " ".join(key(document).casefold().split())
 
-def _collapsed(text: str) -> str:
-    return " ".join(text.casefold().split())
+    held_out = {same(document) for test in tests for document in test}
+    return [document for document in train if same(document) not in held_out]
 
 
 def jsonl(path: Path) -> list[Document]:
