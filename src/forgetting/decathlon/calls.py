@@ -371,6 +371,8 @@ def arguments(call: str, signature: str) -> dict[str, Any]:
             raise NotACall(f"call={call!r}: has ** instead of named arguments")
         values = [ast.literal_eval(argument) for argument in tree.args]
         named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+        if len(named) < len(tree.keywords):  # which Python's parser lets pass, and its compiler not
+            raise NotACall(f"call={call!r}: names an argument twice")
         bound = defaults.bind(*values, **named)
     except NotACall:
         raise

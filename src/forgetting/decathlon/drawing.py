@@ -60,7 +60,7 @@ class Draw:
 
     def entity(self, entries: Sequence[T]) -> T:
         """An entry of the split's own part of a pool of entities."""
-        return self.one(part(entries, self.test))
+        return self._of(entries, self.test)
 
     def entities(self, entries: Sequence[T], k: int) -> list[T]:
         """`k` different entries of the split's own part."""
@@ -68,11 +68,20 @@ class Draw:
 
     def wording(self, entries: Sequence[T]) -> T:
         """A template, table or function; one that was held out if the document is novel."""
-        return self.one(part(entries, self.novel))
+        return self._of(entries, self.novel)
 
     def wordings(self, entries: Sequence[T], k: int) -> list[T]:
         """`k` different templates, tables or functions."""
         return self.some(part(entries, self.novel), k)
+
+    def _of(self, entries: Sequence[T], held_out: bool) -> T:
+        """One of `part(entries, held_out)`, without writing that list."""
+        step = min(HELD_OUT, len(entries))
+        apart = len(entries) // step
+        if held_out:
+            return entries[self.below(apart) * step + step - 1]
+        number = self.below(len(entries) - apart)
+        return entries[number + number // (step - 1)]
 
     def shuffled(self, entries: Sequence[T]) -> list[T]:
         """The entries in a drawn order (Fisher and Yates)."""

@@ -58,16 +58,24 @@ def execute(query: str, table: Table) -> list[Row]:
 
     Raises `Refused` unless it is one SELECT statement within the limits.
     """
+    with closing(database(table)) as connection:
+        return run(query, connection)
+
+
+def run(query: str, connection: sqlite3.Connection) -> list[Row]:
+    """The rows that `query` returns on an open `database`, which it cannot change.
+
+    Raises `Refused`, as `execute` does.
+    """
     if len(query) > MAX_CHARACTERS:
         raise Refused(f"query: {len(query)} characters, at most {MAX_CHARACTERS} are run")
     if not re.match(r"\s*select\b", query, re.IGNORECASE):
         raise Refused("query: does not begin with SELECT, and nothing else is run")
-    with closing(_database(table)) as database:
-        try:
-            rows = database.execute(query).fetchmany(MAX_ROWS + 1)
-        # ValueError: null bytes and lone surrogates; Warning: two statements, before Python 3.12
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            raise Refused(f"query: {error}") from error
+    try:
+        rows = connection.execute(query).fetchmany(MAX_ROWS + 1)
+    # ValueError: null bytes and lone surrogates; Warning: two statements, before Python 3.12
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        raise Refused(f"query: {error}") from error
     if len(rows) > MAX_ROWS:
         raise Refused(f"query: returns more than {MAX_ROWS} rows")
     return rows
@@ -155,18 +163,19 @@ def _token(found: re.Match[str]) -> str:
     return word.lower() if word is not None else sign.get(found["sign"], found["sign"])
 
 
-def _database(table: Table) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None)
+def database(table: Table) -> sqlite3.Connection:
+    """A database in memory that holds `table`, ready for queries that nobody has checked."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
     columns = ", ".join(f"{name} {kind}" for name, kind in table.columns)
-    database.execute(f"CREATE TABLE {table.name} ({columns})")
+    connection.execute(f"CREATE TABLE {table.name} ({columns})")
     marks = ", ".join("?" * len(table.columns))
-    database.executemany(f"INSERT INTO {table.name} VALUES ({marks})", table.rows)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
-    database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100)
-    database.set_progress_handler(lambda: 1, MAX_STEPS)
-    database.set_authorizer(_reads_only(table.name))
-    return database
+    connection.executemany(f"INSERT INTO {table.name} VALUES ({marks})", table.rows)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100)
+    connection.set_progress_handler(lambda: 1, MAX_STEPS)
+    connection.set_authorizer(_reads_only(table.name))
+    return connection
 
 
 def _reads_only(table: str) -> Any:

@@ -356,9 +356,10 @@ def _write(draw: Draw) -> Document:
 
 def _names(draw: Draw, kind: Kind) -> tuple[list[str], list[str]]:
     if kind.name == "person":
-        people = dict(person(draw) for _ in range(20))
-        names = list(people)[:ENTITIES]
-        return names, [people[name] for name in names]
+        people: dict[str, str] = {}
+        while len(people) < ENTITIES:
+            people |= [person(draw)]
+        return list(people), list(people.values())
     endings = {"museum": " Museum", "fair": " Fair", "novel": ""}
     opening = "The " if kind.name == "novel" else ""
     names = [f"{opening}{n}{endings[kind.name]}" for n in several(draw, label, ENTITIES)]

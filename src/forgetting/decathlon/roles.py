@@ -67,7 +67,11 @@ TIMES = pool(
     "before the wedding, on Tuesday, an hour ago, after dinner, in October, last year",
     ", ",
 )
-_PREPOSITIONS = ("in front of", "in", "at", "on", "behind", "near", "under", "beside", "outside")
+# Without "after", "after dinner" would be another time; "on Monday" is Monday.
+_PREPOSITIONS = {
+    "place": ("in front of", "in", "at", "on", "behind", "near", "under", "beside", "outside"),
+    "time": ("in", "at", "on", "during"),
+}
 
 SENTENCES = (
     "{agent} {past} {patient}{to} {place} {time}.",
@@ -122,10 +126,9 @@ def documents(seed: int, n: int, split: Split) -> list[Document]:
 
 def spans(role: str, span: str) -> list[str]:
     """The span and, for place and time, the span without its preposition: both are right."""
-    if role in {"place", "time"}:
-        for preposition in (*_PREPOSITIONS, "before", "after", "during"):
-            if span.startswith(preposition + " ") and not span.startswith("after the"):
-                return [span, span.removeprefix(preposition + " ")]
+    for preposition in _PREPOSITIONS.get(role, ()):
+        if span.startswith(preposition + " "):
+            return [span, span.removeprefix(preposition + " ")]
     return [span]
 
 

@@ -79,7 +79,7 @@ class Pattern:
     mild: bool = False
 
 
-# Of each group one pattern is drawn as often as of any other; the last ones are held out.
+# The last of each group is held out.
 PATTERNS = (
     (
         Pattern("The {t} was {x}.", x=1),
@@ -118,6 +118,8 @@ PATTERNS = (
     ),
 )
 
+CONCESSIONS = PATTERNS[2]
+
 OPENINGS = (
     "We were there on a {d}.",
     "I had read a lot about this {k}.",
@@ -139,7 +141,8 @@ def documents(seed: int, n: int, split: Split) -> list[Document]:
 def _write(draw: Draw) -> Document:
     # Two neighbours share a label, so that novel and other test items are both balanced.
     label = 1 if draw.index // 2 % 2 == 0 else -1
-    pattern = draw.wording(draw.one(PATTERNS))
+    # Concessions come twice as often: then counting kind and unkind words is no better than chance.
+    pattern = draw.wording(draw.one((*PATTERNS, CONCESSIONS)))
     kind = draw.one(tuple(PARTS))
     part, other = draw.some(PARTS[kind], 2)
     words = MILD if pattern.mild else draw.one((MILD, STRONG))

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import permutations
 
 from forgetting.decathlon.drawing import Document, Draw, Split, distinct, pool
 from forgetting.decathlon.english import TOWNS, label, person, plural, several
-from forgetting.decathlon.execution import Refused, Row, Table, execute, same_result
+from forgetting.decathlon.execution import Row, Table, database, run, same_result
 
 ROWS = 6
 GROUPS = 3
@@ -438,14 +439,12 @@ def _suite(
 
 def _survivors(query: Query, others: list[str], table: Table) -> list[str]:
     """Those of `others` that the table does not tell from `query`."""
-    gold, kept = execute(query.sql(), table), []
-    for other in others:
-        try:
-            same = same_result(execute(other, table), gold, bool(query.order))
-        except Refused:
-            same = False
-        if same:
-            kept.append(other)
+    kept = []
+    with closing(database(table)) as connection:
+        gold = run(query.sql(), connection)
+        for other in others:
+            if same_result(run(other, connection), gold, bool(query.order)):
+                kept.append(other)
     return kept
 
 

@@ -57,7 +57,11 @@ _PRICE = Slot(
     "price",
     "price range",
     PRICES,
-    ("It should be in the {v} price range.", "The price should be {v}.", "Make it a {v} one."),
+    (
+        "It should be in the {v} price range.",
+        "The price should be {v}.",
+        "Something {v} is what I want.",
+    ),
 )
 _DAY = Slot(
     "day",
