@@ -20,7 +20,7 @@ from forgetting.decathlon.execution import Row, Table, database, run, same_resul
 
 ROWS = 6
 GROUPS = 3
-SUITE_ATTEMPTS = 8
+SUITE_ATTEMPTS = 24
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,8 @@ def documents(seed: int, n: int, split: Split) -> list[Document]:
 
 def _write(draw: Draw) -> Document:
     domain = draw.wording(DOMAINS)
-    numbers = draw.some(domain.numbers, 2)
+    # Sorted, so that `order` below alone says how the columns stand.
+    numbers = sorted(draw.some(domain.numbers, 2))
     keys = several(draw, _maker(domain.keys), ROWS)
     groups = several(draw, _maker(domain.groups), GROUPS, keys)
     columns = (
@@ -365,6 +366,9 @@ def _ask(draw: Draw, domain: Domain, table: Table) -> tuple[Query, str]:
         if kind == "count":
             query = replace(base, select=("COUNT(*)",), where=where)
             return query, draw.wording(COUNT).format(**words)
+        # The largest age of those whose age is above 30 is no sensible thing to ask.
+        number = next(name for name in names[2:] if name not in {column for column, *_ in where})
+        words["noun"] = domain.called(number)
         function = draw.one(list(AGGREGATED))
         words["extreme"] = draw.wording(AGGREGATED[function])
         query = replace(base, select=(f"{function}({number})",), where=where)
@@ -426,7 +430,7 @@ def _suite(
     bounds = {column: value for column, _, value in query.where if isinstance(value, int)}
     found: list[Table] = []
     for _ in range(SUITE_ATTEMPTS):
-        rows = _rows(draw, draw.shuffled(keys), groups, numbers, bounds)
+        rows = _rows(draw, draw.shuffled(keys), groups, numbers, bounds, ties=not query.order)
         other = replace(table, rows=rows)
         left = _survivors(query, alive, other)
         if len(left) < len(alive) or not found:
@@ -454,8 +458,9 @@ def _rows(
     groups: list[str],
     numbers: list[tuple[str, str, int, int]],
     bounds: dict[str, int] | None = None,
+    ties: bool = False,
 ) -> tuple[Row, ...]:
-    """Rows in which every group occurs and a column's numbers differ, so that there are no ties.
+    """Rows in which every group occurs; without `ties` the numbers of a column differ.
 
     Numbers at and beside a bound, where there is one, are among them.
     """
@@ -466,7 +471,10 @@ def _rows(
         if bounds and name in bounds:
             values += [bounds[name] - 1, bounds[name], bounds[name] + 1]
         while len(values) < ROWS:
-            if (value := draw.number(low, high)) not in values:
+            value = draw.number(low, high)
+            if ties and values and draw.chance(0.4):
+                values.append(draw.one(values))
+            elif value not in values:
                 values.append(value)
         columns.append(draw.shuffled(values))
     return tuple(zip(keys, told, *columns, strict=True))

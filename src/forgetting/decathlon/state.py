@@ -181,10 +181,10 @@ DOMAINS = {
 
 GREETINGS = (
     "Hello, I am looking for {d}.",
-    "Hi, can you help me to find {d}?",
+    "Hi, can you help me to arrange {d}?",
     "Good morning, I need {d}.",
     "I want to book {d}.",
-    "Please find me {d}.",
+    "Please help me with {d}.",
 )
 CHANGES = (
     "Actually, please change the {c} to {v}.",
