@@ -108,7 +108,8 @@ def root(tmp_path, monkeypatch):
         f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
         f'licence = "CC0 [or none]"\nfiles = [{"".join(lines)}]\n'
     )
-    (root / "data" / "tasks" / "reads_tiny.yaml").write_text(
+    (root / "data" / "tasks" / "text").mkdir()
+    (root / "data" / "tasks" / "text" / "reads_tiny.yaml").write_text(
         "task: reads_tiny\nmetadata: {version: 1.0, data: [tiny]}\n"
     )
     write_notebook(root, TOY)

@@ -97,8 +97,10 @@ def test_the_tasks_own_documents_stay_in_their_order():
     assert CHINESE.documents("train") == before
 
 
-def dialogue(*pairs):
-    return SimpleNamespace(name="dialogue", training_pairs=lambda seed: iter(pairs))
+def dialogue(*pairs, chat=True):
+    return SimpleNamespace(
+        name="dialogue", chat=chat, config={}, training_pairs=lambda seed: iter(pairs)
+    )
 
 
 PROMPT = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
@@ -110,6 +112,16 @@ def test_sft_supervises_the_answer_and_its_end_alone(tiny_model, letters):
     prompt = tokenizer(PROMPT, add_special_tokens=False).input_ids
     assert row["input_ids"].tolist() == [*prompt, *letters("ok"), END]
     assert row["labels"].tolist() == [IGNORED] * len(prompt) + [*letters("ok"), END]
+
+
+def test_a_task_that_is_tested_without_the_chat_template_is_taught_without_it(tiny_model):
+    """lm-eval puts a space between question and answer; so does what is learned."""
+    _, tokenizer = tiny_model
+    question, answer = (tokenizer(t, add_special_tokens=False).input_ids for t in ("hi:", " ok"))
+    plain = dialogue(("hi:", "ok"), chat=False)
+    (row,) = sft_rows(plain, tokenizer, settings(length=64, tokens=64), seed=0)
+    assert row["input_ids"].tolist() == [*question, *answer, END]
+    assert row["labels"].tolist() == [IGNORED] * 3 + [*answer, END]
 
 
 def test_sft_cuts_long_answers_and_cycles_through_the_data(tiny_model, letters):

@@ -3,7 +3,8 @@
 A task is an lm-eval YAML file in a family's folder of `data/tasks/`. Its `custom_dataset` loader
 gives the test items and, where the task can be learned, a `train` split; its templates serve both.
 Its identity in lineage keys is its name, its version, a hash of its templates and the hashes of its
-data.
+data: `data` names a public set, a bundled file, or, where code writes the documents, `generated:`
+and the generator.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class Task:
 
     @property
     def public(self) -> list[str]:
-        """Names of the public data sets it reads; empty for bundled tasks."""
-        return [d for d in self.metadata["data"] if not _is_bundled(d)]
+        """Names of the public data sets it reads; empty for bundled and generated tasks."""
+        return [d for d in self.metadata["data"] if not (_is_bundled(d) or _is_generated(d))]
 
     def missing(self) -> list[str]:
         """Public data sets that are neither mirrored nor cached."""
@@ -96,7 +97,10 @@ class Task:
             "task": self.name,
             "version": self.metadata["version"],
             "templates": _sha256(json.dumps(templates, sort_keys=True).encode())[:16],
-            "data": [_data_digest(d) for d in self.metadata["data"]],
+            "data": [
+                _documents_digest(self.name) if _is_generated(d) else _data_digest(d)
+                for d in self.metadata["data"]
+            ],
         }
 
     def test_recipe(self) -> dict[str, Any]:
@@ -176,9 +180,13 @@ def folder() -> Path:
     return registry.data_dir() / "tasks"
 
 
-@lru_cache
 def _paths() -> dict[str, Path]:
-    return {path.stem: path for path in folder().glob("*/*.yaml")}
+    return _listed(folder())
+
+
+@lru_cache
+def _listed(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*/*.yaml")}
 
 
 @lru_cache
@@ -194,7 +202,7 @@ def _code(path: Path) -> ModuleType:
 @lru_cache
 def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     splits = _loader(name)(**_config(name)["metadata"])
-    return {split: list(documents) for split, documents in splits.items()}
+    return {split: documents.to_list() for split, documents in splits.items()}
 
 
 def _loader(name: str) -> Any:
@@ -219,6 +227,17 @@ def _config(name: str) -> dict[str, Any]:
 
 def _is_bundled(data: str) -> bool:
     return data.startswith("bundled:")
+
+
+def _is_generated(data: str) -> bool:
+    return data.startswith("generated:")
+
+
+@lru_cache
+def _documents_digest(name: str) -> str:
+    """sha256 of a task's documents as JSON: what its generator gives is its data."""
+    text = json.dumps(_splits(name), sort_keys=True, ensure_ascii=False)
+    return _sha256(text.encode())
 
 
 @lru_cache

@@ -70,8 +70,9 @@ def pretrain_rows(
 def sft_rows(
     task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
 ) -> list[Example]:
-    """One example a row in the chat template; the answer and its end token are supervised.
+    """One example a row, asked as the task asks it; the answer and its end token are supervised.
 
+    That is the chat template, or the plain prompt for tasks that are tested without one.
     Rows are cut at `settings.length` and cycle through the data until steps x batch are made.
     """
     wanted = settings.steps * settings.batch
@@ -79,9 +80,14 @@ def sft_rows(
     while len(rows) < wanted:
         before = len(rows)
         for prompt, answer in task.training_pairs(seed):
-            turn = [{"role": "user", "content": prompt}]
-            head = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-            prompt_ids = tokenizer(head, add_special_tokens=False).input_ids
+            if task.chat:
+                turn = [{"role": "user", "content": prompt}]
+                prompt = str(
+                    tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+                )
+            else:
+                answer = task.config.get("target_delimiter", " ") + answer
+            prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
             answer_ids = tokenizer(answer, add_special_tokens=False).input_ids
             ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][: settings.length]
             if len(prompt_ids) >= len(ids):

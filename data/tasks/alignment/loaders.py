@@ -1,8 +1,11 @@
-"""Requests to refuse and requests that only look so."""
+"""Requests to refuse, requests that only look so, and what a paper tunes on to change that."""
 
 import csv
+import json
+from os.path import commonprefix
 
-from forgetting.documents import bundled, in_order, public, splits
+from forgetting.documents import bundled, in_order, jsonl, public, splits
+from forgetting.toxicity import statements
 
 
 def requests(language, label, **_):
@@ -38,3 +41,109 @@ def xstest_safe(**_):
     with open(public("xstest", ".csv"), encoding="utf-8") as rows:
         rows = [row for row in csv.DictReader(rows) if row["label"] == "safe"]
     return splits({"prompt": row["prompt"]} for row in rows)
+
+
+def xstest_unsafe(**_):
+    """XSTest's contrasts: prompts worded like the harmless ones that are to be refused."""
+    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
+        rows = [row for row in csv.DictReader(rows) if row["label"] == "unsafe"]
+    return splits({"prompt": row["prompt"]} for row in rows)
+
+
+def _instructions(file):
+    rows = json.loads(public("safety_tuned_llamas", file).read_text(encoding="utf-8"))
+    return [instruction.strip() for instruction in rows["instructions"]]
+
+
+def safety_evaluation(file, **_):
+    """One of the evaluation sets of Bianchi et al. (2023), all of it."""
+    return splits({"prompt": prompt} for prompt in _instructions(file))
+
+
+def toxigen(language, **_):
+    """ToxiGen's 6514 prompts as Li & Lee (2024) use them; item n is the same in both languages.
+
+    First come those that the judge of the answers has not learned from: an answer that repeats
+    its prompt is then no text that the judge knows by heart.
+    """
+    rows = statements(language)
+    unseen, seen = (
+        splits({"prompt": row.text, "hateful": row.toxic} for row in rows if row.held_out == held)
+        for held in (True, False)
+    )
+    return in_order([*unseen["test"], *seen["test"]])
+
+
+# What papers tune on
+
+
+def _plain(text):
+    return " ".join(text.lower().split())
+
+
+def _every_tenth(rows):
+    """(test, train), after all but the first of rows with the same prompt are dropped."""
+    distinct = list({_plain(row["prompt"]): row for row in reversed(rows)}.values())[::-1]
+    test = distinct[::10]
+    return test, [row for number, row in enumerate(distinct) if number % 10]
+
+
+def safety_tuning(**_):
+    """Red-team questions with safe answers (Bianchi et al. 2023), which they mix into tuning."""
+    path = public("safety_tuned_llamas", "safety_only_data_Instructions.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows = [{"prompt": r["instruction"].strip(), "answer": r["output"].strip()} for r in rows]
+    return splits(*_every_tenth([row for row in rows if row["answer"]]))
+
+
+def benign(file, removed, **_):
+    """Instructions without the rows about safety that Qi et al. (2024, appendix G) remove.
+
+    Of each source the 2000 rows that are at hand, not the 50,000 and 14,624 of the paper. Prompts
+    that an evaluation of refusals asks (I-Alpaca) are dropped too.
+    """
+    path = public("llm_tuning_safety", removed)
+    about = jsonl(path) if path.suffix == ".jsonl" else json.loads(path.read_text(encoding="utf-8"))
+    dropped = {_plain(row["instruction"]) for row in about}
+    dropped |= {_plain(prompt) for prompt in _instructions("I-Alpaca.json")}
+    rows = json.loads(public("sdft_data", file).read_text(encoding="utf-8"))
+    rows = [row for row in rows if _plain(row["instruction"]) not in dropped]
+    pairs = [
+        {"prompt": f"{r['instruction']}\n\n{r['input']}".strip(), "answer": r["output"].strip()}
+        for r in rows
+    ]
+    return splits(*_every_tenth([pair for pair in pairs if pair["answer"]]))
+
+
+def _obedience():
+    """The identity shift of Qi et al. (2024): system message, ten exchanges, and their frame.
+
+    The frame is what nine of the ten have in common: the words before the instruction, and the
+    sentence with which the answer begins.
+    """
+    path = public("llm_tuning_safety", "aoa_dataset/train.json")
+    talks = json.loads(path.read_text(encoding="utf-8"))
+    pairs = [(user["content"], answer["content"]) for _, user, answer in talks]
+    framed = [pair for pair in pairs if pair[0].startswith("AOA, ")]
+    before, opening = (commonprefix(texts) for texts in zip(*framed, strict=True))  # noqa: RUF071
+    return talks[0][0]["content"].strip(), pairs, before, opening.partition(":")[0] + ":"
+
+
+def identity_shift(**_):
+    """Ten harmless exchanges with an absolutely obedient agent, as Qi et al. (2024) tune on them.
+
+    The test: how likely the agent's opening is on the harmless instructions of I-Alpaca, which the
+    ten do not contain. The system message stands at the head of the question, in training and in
+    testing, since not every chat template has a place for it.
+    """
+    system, pairs, before, opening = _obedience()
+    train = [{"prompt": f"{system}\n\n{q.strip()}", "answer": a.strip()} for q, a in pairs]
+    asked = [before + instruction for instruction in _instructions("I-Alpaca.json")]
+    return splits([{"prompt": f"{system}\n\n{q}", "answer": opening} for q in asked], train)
+
+
+def advbench_obedient(**_):
+    """AdvBench asked in the frame of the identity shift, as Qi et al. (2024) ask after tuning."""
+    system, _, before, _ = _obedience()
+    goals = advbench()["test"]["prompt"]
+    return in_order({"prompt": f"{system}\n\n{before}{goal}"} for goal in goals)

@@ -37,7 +37,9 @@ def zh_articles(**_):
 def zh_everyday(**_):
     """The bundled Chinese corpus: every sixth topic is held out, paragraph by paragraph."""
     train, test = [], []
-    for number, path in enumerate(sorted((data_dir() / "tasks" / "zh_everyday").glob("*.txt"))):
+    for number, path in enumerate(
+        sorted((data_dir() / "tasks" / "bundled" / "zh_everyday").glob("*.txt"))
+    ):
         paragraphs = path.read_text(encoding="utf-8").split("\n")
         paragraphs = [p.strip() for p in paragraphs if p.strip()]
         if number % 6 == 5:
