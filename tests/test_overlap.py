@@ -25,8 +25,8 @@ def same(text):
 
 
 def texts(documents, fields=("prompt", "text")):
-    """What distinguishes documents: the first of these fields that they have."""
-    return {same(next(d[f] for f in fields if d.get(f))) for d in documents}
+    """What distinguishes documents: the first of these fields that they have, or all of them."""
+    return {same(next((d[f] for f in fields if d.get(f)), json.dumps(d))) for d in documents}
 
 
 def splits(name):
