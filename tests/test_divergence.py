@@ -41,7 +41,7 @@ def rows(tiny):
     _, tokenizer = engine.model(tiny)
     text = pretrain_rows(Task("zh_everyday"), tokenizer, SETTINGS, seed=0)
     pairs = [("What is in the sea?", "Salt, fish and ships.")]
-    dialogue = SimpleNamespace(name="dialogue", training_pairs=lambda seed: iter(pairs))
+    dialogue = SimpleNamespace(name="dialogue", chat=True, training_pairs=lambda seed: iter(pairs))
     chat = sft_rows(dialogue, tokenizer, Settings(tokens=200, length=200, batch=1), seed=0)
     assert (chat[0]["labels"] == IGNORED).any()
     return text + chat[:1]
