@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 
-from forgetting import Task, evaluate, evaluation, metrics, registry, store, tasks, toxicity
+from forgetting import Task, evaluate, evaluation, metrics, registry, store, tasks
+from forgetting.grading import toxicity
 
 pytestmark = pytest.mark.public
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.task import ConfigurableTask
 
-from forgetting import Task, evaluate, evaluation, ifeval, panels, tasks
+from forgetting import Task, evaluate, evaluation, panels, tasks
 from forgetting.documents import bundled
+from forgetting.grading import ifeval
 from forgetting.metrics import character_f1, characters, exact_match, follows
 
 # The fixtures of conftest hide it from every other test.

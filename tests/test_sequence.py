@@ -15,7 +15,7 @@ from lm_eval.utils import apply_template
 from forgetting import tasks
 from forgetting.documents import in_order, without_overlap
 from forgetting.evaluation import evaluate
-from forgetting.sequence_metrics import (
+from forgetting.grading.sequence import (
     AGGREGATES,
     OPERATORS,
     LogicalForm,

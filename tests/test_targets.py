@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting import answers, sandbox, tasks
-from forgetting.answers import (
+from forgetting import tasks
+from forgetting.grading import answers, sandbox
+from forgetting.grading.answers import (
     Bare,
     Call,
     NoCall,

@@ -1,6 +1,7 @@
 """Graders: (document, [answer or its likelihood]) to a dictionary of per-item scores."""
 
-from forgetting import metrics, toxicity
+from forgetting import metrics
+from forgetting.grading import toxicity
 
 
 def refused(doc, results):

@@ -28,7 +28,7 @@ def extracted(doc, results):
 
 def ifeval(doc, results):
     """Counts an item add up to the instruction level: sum(followed) / sum(instructions)."""
-    from forgetting.ifeval import followed
+    from forgetting.grading.ifeval import followed
 
     checks = json.loads(doc["checks"])
     strict = followed(results[0], doc["prompt"], checks)

@@ -1,7 +1,7 @@
 """What an answer says: the number at its end, the call in it, the code in it; and whether it fits.
 
 Pure functions of text. Nothing of an answer is evaluated: calls are read with `ast`, code is run in
-`forgetting.sandbox` alone.
+`forgetting.grading.sandbox` alone.
 """
 
 from __future__ import annotations
