@@ -28,14 +28,14 @@ def main() -> None:
     options.add_argument("--source", default="auto", choices=["auto", "public", "bundled"])
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--side", choices=["ours", "theirs"], help="one side alone, as JSON")
-    options.add_argument("--batch", type=int, help=argparse.SUPPRESS)
+    options.add_argument("--batch", type=int, help="HFLM's batch size (default: found by trial)")
     given = options.parse_args()
     if given.side:
         measured = measure(given.side, given.model, given.source, given.items, given.batch)
         print(json.dumps(measured))
         return
-    trial = {}
-    for size in BATCH_SIZES:
+    trial = {given.batch: 0.0} if given.batch else {}
+    for size in () if given.batch else BATCH_SIZES:
         trial[size] = side(given, "theirs", size, items=2)["seconds"]
         print(f"HFLM, 2 items a task, batch {size}: {trial[size]:.1f} s", flush=True)
     best = min(trial, key=trial.__getitem__)

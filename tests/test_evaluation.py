@@ -135,6 +135,24 @@ def test_rows_that_were_cut_give_the_same_numbers(model, monkeypatch):
     assert [ll for ll, _ in apart] == pytest.approx([ll for ll, _ in together], abs=1e-5)
 
 
+def test_long_prompts_are_generated_from_apart():
+    """With 4 rows and 40 tokens a batch, prompts of up to 10 tokens are short."""
+    parts = evaluation._by_length([3, 25, 10, 11, 39, 12, 1, 55], rows=4, tokens=40)
+    assert parts == [[0, 2, 6], [7], [4], [1], [5, 3]]
+    assert evaluation._by_length([], rows=4, tokens=40) == []
+
+
+def test_answers_come_back_in_order_when_prompts_are_batched_apart(model, monkeypatch):
+    def answer(self, requests, disable_tqdm):
+        return [request.args[0].upper() for request in requests]
+
+    monkeypatch.setattr(HFLM, "generate_until", answer)
+    monkeypatch.setattr(evaluation, "TOKENS_A_PREFILL", 48 * 10)
+    prompts = ["ab", "cd" * 30, "e", "fg" * 40]
+    requests = [Instance("generate_until", {}, (p, {}), i) for i, p in enumerate(prompts)]
+    assert SharedPrefixLM(*model).generate_until(requests) == [p.upper() for p in prompts]
+
+
 # -- our scores --------------------------------------------------------------------------------
 
 

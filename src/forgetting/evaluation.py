@@ -33,7 +33,7 @@ EVALUATION_VERSION = 1
 TOKENS_A_BATCH = 2048
 # Attention is quadratic in a row: what exceeds the first is cut into rows of the second.
 LONGEST_ROW, SHORT_ROW = 4096, 512
-GENERATION_BATCH = 48
+GENERATION_BATCH, TOKENS_A_PREFILL = 48, 16_384
 
 log = logging.getLogger(__name__)
 Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
@@ -62,7 +62,13 @@ class SharedPrefixLM(HFLM):
         return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        return super().generate_until(requests, disable_tqdm=True)
+        """Greedy answers; long prompts are batched apart, or short ones would be padded to them."""
+        lengths = [len(self.tok_encode(request.args[0])) for request in requests]
+        answers: dict[int, str] = {}
+        for batch in _by_length(lengths, GENERATION_BATCH, TOKENS_A_PREFILL):
+            found = super().generate_until([requests[i] for i in batch], disable_tqdm=True)
+            answers |= dict(zip(batch, found, strict=True))
+        return [answers[index] for index in range(len(requests))]
 
     @torch.no_grad()
     def _loglikelihood_tokens(
@@ -182,6 +188,24 @@ def _parts(
             room = SHORT_ROW - len(context)
         parts[-1].append(member)
         room -= len(member[1])
+    return parts
+
+
+def _by_length(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
+    """Indices of prompts to read together: all the short ones, the long ones by padded size.
+
+    Short are those of which `rows` fit in `tokens`; they are batched as lm-eval does.
+    """
+    short = [i for i, length in enumerate(lengths) if length * rows <= tokens]
+    parts = [short] if short else []
+    padded = room = 0
+    for index in sorted(set(range(len(lengths))) - set(short), key=lambda i: -lengths[i]):
+        if room < padded or not room:
+            parts.append([])
+            padded = lengths[index]  # sorted: no later prompt of this part is longer
+            room = max(tokens, padded)
+        parts[-1].append(index)
+        room -= padded
     return parts
 
 
