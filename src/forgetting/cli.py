@@ -39,6 +39,9 @@ HOLDINGS = {
     "weights": "checkpoints; trained again when a run needs them",
     "scores": "measurements; made again when a run needs them",
     "damaged": "set aside because a hash was wrong; of no use",
+    "cards": "facts of task cards; made again",
+    "digests": "hashes of generated tasks; made again",
+    "classifiers": "the toxicity classifier; trained again, in a minute",
     "models": "unpacked foundations; fetched and unpacked again",
     "data": "downloaded data sets; downloaded again",
 }
@@ -498,6 +501,8 @@ def clean(
         return
     if everything or weights or scores:
         kinds.append("damaged")
+    if everything:
+        kinds += ["cards", "digests", "classifiers"]
     total = filesize.decimal(sum(sizes[kind] for kind in kinds))
     if not yes:
         typer.confirm(f"delete {', '.join(kinds)} ({total})?", abort=True)

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from forgetting import registry
+from forgetting import registry, store
 
 TEMPLATE_FIELDS = (
     "output_type",
@@ -98,7 +98,7 @@ class Task:
             "version": self.metadata["version"],
             "templates": _sha256(json.dumps(templates, sort_keys=True).encode())[:16],
             "data": [
-                _documents_digest(self.name) if _is_generated(d) else _data_digest(d)
+                _documents_digest(self.name, d) if _is_generated(d) else _data_digest(d)
                 for d in self.metadata["data"]
             ],
         }
@@ -234,10 +234,24 @@ def _is_generated(data: str) -> bool:
 
 
 @lru_cache
-def _documents_digest(name: str) -> str:
-    """sha256 of a task's documents as JSON: what its generator gives is its data."""
-    text = json.dumps(_splits(name), sort_keys=True, ensure_ascii=False)
-    return _sha256(text.encode())
+def _documents_digest(name: str, data: str) -> str:
+    """sha256 of a task's documents as JSON: what its generator gives is its data.
+
+    Kept in the cache by the generator's code and the task's metadata, for it takes seconds.
+    """
+    generator = Path(__file__).parent / data.removeprefix("generated:")
+    code = [*sorted(generator.glob("*.py")), _paths()[name].with_name("loaders.py")]
+    made_by = [_sha256(path.read_bytes()) for path in code]
+    key = store.hash_key({"documents of": name, "by": made_by, "with": _config(name)["metadata"]})
+    folder = store.get("digests", key)
+    if folder is None:
+        digest = _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
+        folder = store.put("digests", key, lambda into: _write(into / "sha256", digest))
+    return (folder / "sha256").read_text()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 @lru_cache
