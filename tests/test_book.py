@@ -330,7 +330,7 @@ def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(tmp_path
         (tmp_path / name).write_text((REPOSITORY / name).read_text())
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: welcome\nchapters:\n  - file: how_to_read\n"
-        "  - file: scoreboard\n  - file: bibliography\n"
+        "  - file: scoreboard\n  - file: tasks/index\n  - file: bibliography\n"
     )
     (tmp_path / "book" / "how_to_read.md").write_text("# How to read\n")
     page = tmp_path / "book" / "welcome.md"
@@ -345,6 +345,26 @@ def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(tmp_path
         with pytest.raises(BookError, match=r"welcome\.md:3.*freezing"):
             book.build(tmp_path)
     assert "A formula" in (html / "welcome.html").read_text()
+
+    page.write_text("# Welcome\n\nOther words.\n")
+    (tmp_path / "book" / "how_to_read.md").write_text("# How to use\n")
+    book.build(tmp_path)  # a title stands in the sidebar of pages that were not read again
+    for name in ("welcome", "scoreboard", "bibliography"):
+        assert "How to use" in (html / f"{name}.html").read_text()
+    assert "Other words" in (html / "welcome.html").read_text()
+    page.write_text("# Welcome\n\nYet other words.\n")
+    book.build(tmp_path)
+    assert "Yet other words" in (html / "welcome.html").read_text()
+
+
+def test_only_what_other_pages_may_show_is_in_the_skeleton(tmp_path):
+    page = tmp_path / "page.md"
+    seen = []
+    for text in ("# A\n\nb\n", "# A\n\nc\n", "# B\n\nc\n", "# B\n\nc {cite}`d`\n", "(l)=\n# B\n"):
+        page.write_text(text)
+        seen.append(book.skeleton(tmp_path))
+    assert seen[0] == seen[1]
+    assert len(set(seen)) == 4
 
 
 def test_the_lock_file_pins_versions_and_names_no_place():

@@ -4,7 +4,7 @@
 
     executed/<key>.ipynb   notebooks, run once per (code, records, library); new prose runs none
     source/                what Jupyter Book reads: `book/`, executed notebooks, the scoreboard
-    _build/                Jupyter Book's own folder; moved to `html/` when every check has passed
+    _build/                Jupyter Book's own folder; copied to `html/` when every check has passed
 """
 
 import hashlib
@@ -72,10 +72,11 @@ def build(root: Path, *, strict: bool = True) -> Path:
     pages = run_jupyter_book(root, source, strict=strict)
     verify(pages, root / "_toc.yml")
     if strict:  # warnings are printed only while a page is read, so only a clean read may be reused
-        (root / "build" / "_build" / ".inputs").write_text(rendering_fingerprint(root))
+        (pages.parent / ".inputs").write_text(rendering_fingerprint(root))
+        (pages.parent / ".skeleton").write_text(skeleton(source))
     html = root / "build" / "html"
     shutil.rmtree(html, ignore_errors=True)
-    return pages.rename(html)
+    return shutil.copytree(pages, html)
 
 
 # -- staging -----------------------------------------------------------------------------------
@@ -396,8 +397,13 @@ def run_jupyter_book(root: Path, source: Path, *, strict: bool) -> Path:
     if not inputs.is_file() or inputs.read_text() != rendering_fingerprint(root):
         shutil.rmtree(output, ignore_errors=True)
     inputs.unlink(missing_ok=True)
-    # Sphinx writes only pages that it read again, and leaves old sidebars on all the others.
-    shutil.rmtree(output / "html", ignore_errors=True)
+    # Sphinx writes only pages that it read again, and leaves old titles and links on the others.
+    known = output / ".skeleton"
+    if not known.is_file() or known.read_text() != skeleton(source):
+        shutil.rmtree(output / "html", ignore_errors=True)
+    # Links carry a file's checksum where the file stands already: they must not on a second build.
+    shutil.rmtree(output / "html" / "_static", ignore_errors=True)
+    known.unlink(missing_ok=True)
     shutil.rmtree(output / "jupyter_execute", ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
     command += [str(source), "--path-output", str(output.parent), "-n", "-q"]
@@ -415,6 +421,22 @@ def run_jupyter_book(root: Path, source: Path, *, strict: bool) -> Path:
         told = [line for line in lines if re.search(r"WARNING|ERROR|error:|Error", line)]
         raise BookError("Jupyter Book failed:\n  " + "\n  ".join((told or lines)[:20]))
     return output / "html"
+
+
+SPEAKS_TO_OTHERS = re.compile(r'^[\s"]*(?:#|\(|:::|```)|\{')
+
+
+def skeleton(source: Path) -> str:
+    """Hash of the lines that may show on pages other than their own: headings, labels, roles."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(f"\0{path.relative_to(source).as_posix()}\0".encode())
+        if path.suffix in (".md", ".ipynb"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            digest.update("\n".join(filter(SPEAKS_TO_OTHERS.search, lines)).encode())
+        else:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def rendering_fingerprint(root: Path) -> str:

@@ -94,7 +94,15 @@ def card(task: Task, scores: dict[str, Record]) -> str:
         "chance": f"{metadata['chance']:.3g}" if "chance" in metadata else "–",
         "version": f"{metadata['version']}, templates {task.recipe()['templates']}",
     }
-    lines = [f"# {task.name}", "", f"**{metadata['title']}.** {about['about'] if about else ''}"]
+    lines = [
+        "---",
+        "orphan: true",
+        "---",
+        "",
+        f"# {task.name}",
+        "",
+        f"**{metadata['title']}.** {about['about'] if about else ''}",
+    ]
     lines += ["", "| | |", "|---|---|"]
     lines += [f"| {key} | {_cell(value)} |" for key, value in rows.items()]
     lines += ["", "## Base score", "", *_score_lines(task, scores), "", "## Example", ""]
