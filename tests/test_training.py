@@ -24,7 +24,7 @@ from forgetting import (
 )
 from forgetting.lineage import Settings
 from forgetting.objectives import IGNORED, cross_entropy
-from forgetting.training import TooLittleText, pad, pretrain_rows, sft_rows
+from forgetting.training import TooLittleText, pad, pretrain_rows, sft_rows, steps_of
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -138,6 +138,34 @@ def test_sft_cuts_long_answers_and_cycles_through_the_data(tiny_model, letters):
 def test_sft_without_room_for_any_answer_is_one_line(tiny_model):
     with pytest.raises(TooLittleText, match=r"^length=8: no example of dialogue leaves room"):
         sft_rows(dialogue(("hi", "ok")), tiny_model[1], settings(tokens=16), seed=0)
+
+
+def test_examples_are_different_ones(tiny_model):
+    pairs = dialogue(("hi", "a"), ("hi" * 99, "no room"), ("hi", "b"), ("hi", "c"))
+    _, tokenizer = tiny_model
+    two = sft_rows(pairs, tokenizer, settings(length=64, examples=2), seed=0)
+    assert len({tuple(ids) for ids in rows_of(two)}) == 2
+    with pytest.raises(TooLittleText) as caught:
+        sft_rows(pairs, tokenizer, settings(length=64, examples=4), seed=0)
+    assert str(caught.value) == (
+        "examples=4: dialogue has 3 whose answer fits in 64 tokens; lower examples or raise length"
+    )
+    with pytest.raises(TooLittleText, match=r"^examples=9999: zh_everyday .* lower examples or"):
+        pretrain_rows(CHINESE, tokenizer, settings(examples=9999, length=256), seed=0)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_no_step_has_two():
+    def epochs(count, seed=0):
+        wanted = Settings(examples=9, epochs=count, batch=4)
+        return steps_of(list(range(9)), wanted, seed)
+
+    four = epochs(4)
+    assert [len(step) for step in four] == [4, 4, 1] * 4
+    orders = [[*four[i], *four[i + 1], *four[i + 2]] for i in (0, 3, 6, 9)]
+    assert orders[0] == list(range(9))  # as drawn
+    assert all(sorted(order) == list(range(9)) for order in orders)
+    assert len(set(map(tuple, orders))) == 4
+    assert epochs(2) == four[:6] and epochs(4, seed=1)[3:] != four[3:]
 
 
 def test_a_batch_is_padded_on_the_right():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,20 +28,20 @@ Example = dict[str, torch.Tensor]
 
 
 class TooLittleText(ValueError):
-    """The task's training split holds fewer tokens than the settings ask for."""
+    """The task's training split holds less than the settings ask for."""
 
 
 @dataclass
-class Examples(Dataset):
-    """Token rows in the order in which they are trained on."""
+class Steps(Dataset):
+    """The token rows of each optimiser step, in the order in which they are trained on."""
 
-    rows: list[Example]
+    steps: list[list[Example]]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.steps)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.rows[index]
+    def __getitem__(self, index: int) -> list[Example]:
+        return self.steps[index]
 
 
 def pretrain_rows(
@@ -51,7 +52,7 @@ def pretrain_rows(
     Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Rows are
     (length,) tensors. Raises `TooLittleText` where the task's training split is too short.
     """
-    wanted = settings.steps * settings.batch
+    wanted = settings.rows
     rows, buffer = [], []
     for text in task.training_texts(seed):
         buffer += [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
@@ -61,9 +62,11 @@ def pretrain_rows(
             buffer = buffer[settings.length :]
             if len(rows) == wanted:
                 return rows
+    amount = "tokens" if settings.examples is None else "examples"
     raise TooLittleText(
-        f"tokens={settings.tokens}: {task.name} has training text for {len(rows)} rows of "
-        f"{settings.length} tokens, {wanted} are asked for; lower tokens or name a larger task"
+        f"{amount}={getattr(settings, amount)}: {task.name} has training text for {len(rows)} "
+        f"rows of {settings.length} tokens, {wanted} are asked for; lower {amount} or name a "
+        "larger task"
     )
 
 
@@ -73,9 +76,10 @@ def sft_rows(
     """One example a row, asked as the task asks it; the answer and its end token are supervised.
 
     That is the chat template, or the plain prompt for tasks that are tested without one.
-    Rows are cut at `settings.length` and cycle through the data until steps x batch are made.
+    Rows are cut at `settings.length`. Where `tokens` says how many, they cycle through the data
+    until all are made; `examples` must be different ones, or `TooLittleText` is raised.
     """
-    wanted = settings.steps * settings.batch
+    wanted = settings.rows
     rows: list[Example] = []
     while len(rows) < wanted:
         before = len(rows)
@@ -100,7 +104,26 @@ def sft_rows(
             raise TooLittleText(
                 f"length={settings.length}: no example of {task.name} leaves room for its answer"
             )
+        if settings.examples is not None:
+            raise TooLittleText(
+                f"examples={wanted}: {task.name} has {len(rows)} whose answer fits in "
+                f"{settings.length} tokens; lower examples or raise length"
+            )
     return rows
+
+
+def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Example]]:
+    """The rows of every optimiser step, each epoch in an order of its own drawn from `seed`.
+
+    The first epoch keeps the order of `rows`. No step holds rows of two epochs, so its last one
+    may be smaller; epochs do not depend on how many follow.
+    """
+    rows, drawn = list(rows), random.Random(f"epochs of {seed}")
+    steps: list[list[Example]] = []
+    for _ in range(settings.epochs):
+        steps += [rows[i : i + settings.batch] for i in range(0, len(rows), settings.batch)]
+        drawn.shuffle(rows)
+    return steps
 
 
 def pad(rows: list[Example]) -> Example:
@@ -115,7 +138,7 @@ def pad(rows: list[Example]) -> Example:
 
 
 class OrderedTrainer(Trainer):
-    """`transformers.Trainer` with our objective, over rows already in their order."""
+    """`transformers.Trainer` with our objective, over steps already in their order."""
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
@@ -134,10 +157,13 @@ def train(
     settings: Settings,
     seed: int,
     progress: Callable[[float], None] | None = None,
+    after_epoch: Callable[[int, list[float]], None] | None = None,
 ) -> list[float]:
     """Train `model` in place; the loss of every optimiser step, nats per token.
 
-    `model` already has its tuning applied. `progress` is told the share done after each step.
+    `model` already has its tuning applied. `progress` is told the share done after each step;
+    `after_epoch` the number of epochs done and the losses so far, when `model` is what a training
+    of so many epochs gives.
     """
     set_seed(seed)
     make_rows = pretrain_rows if settings.style == "pretrain" else sft_rows
@@ -149,12 +175,14 @@ def train(
             if logs and "loss" in logs:
                 losses.append(float(logs["loss"]))
                 if progress:
-                    progress(state.global_step / settings.steps)
+                    progress(len(losses) / settings.steps)
+                if after_epoch and len(losses) % settings.epoch_steps == 0:
+                    after_epoch(len(losses) // settings.epoch_steps, list(losses))
 
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
-            per_device_train_batch_size=settings.batch,
+            per_device_train_batch_size=1,  # the data set's items are whole steps
             max_steps=settings.steps,
             learning_rate=settings.learning_rate,
             lr_scheduler_type="constant",
@@ -175,8 +203,8 @@ def train(
         trainer = OrderedTrainer(
             model=model,
             args=arguments,
-            train_dataset=Examples(rows),
-            data_collator=pad,
+            train_dataset=Steps(steps_of(rows, settings, seed)),
+            data_collator=lambda steps: pad(steps[0]),
             callbacks=[Watch()],
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
