@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from forgetting import Task, engine
-from forgetting.divergence import Divergence, divergence, token_divergence
+from forgetting.divergence import Divergence, divergence, read, token_divergence
 from forgetting.lineage import Settings
 from forgetting.objectives import IGNORED
 from forgetting.training import pretrain_rows, sft_rows
@@ -188,8 +188,26 @@ def test_logits_exist_for_one_chunk_of_supervised_tokens_at_a_time(models, rows)
 
 
 def test_the_mean_counts_tokens_and_not_rows():
-    found = Divergence([1.0, 4.0], [0.0, 3.0], [1.0, 0.5], [3, 1])
+    found = Divergence([1.0, 4.0], [0.0, 3.0], [1.0, 0.5], [2.0, 2.0], [1.0, 5.0], [3, 1])
     assert (found.mean(), found.mean("reverse"), found.mean("agreement")) == (1.75, 0.75, 0.875)
+    assert (found.mean("greedy"), found.mean("nats")) == (2.0, 2.0)
+
+
+def test_cross_entropy_on_the_originals_choice_and_on_the_text(models, rows):
+    """Against `torch`'s own cross-entropy over the whole row of logits."""
+    found = divergence(*models, rows)
+    for number, row in enumerate(rows):
+        before, after = (m(input_ids=row["input_ids"][None]).logits[0, :-1] for m in models)
+        wanted = row["labels"][1:]
+        kept = wanted != IGNORED
+        nats = functional.cross_entropy(after, wanted, ignore_index=IGNORED)
+        greedy = functional.cross_entropy(after[kept], before.argmax(dim=-1)[kept])
+        assert found.nats[number] == pytest.approx(nats.item(), rel=1e-4)
+        assert found.greedy[number] == pytest.approx(greedy.item(), rel=1e-4)
+
+
+def test_a_reading_of_the_original_serves_many(models, rows):
+    assert divergence(read(models[0], rows), models[1], rows) == divergence(*models, rows)
 
 
 def test_training_moves_the_model_away_from_itself(tiny, rows):

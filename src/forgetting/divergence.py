@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from forgetting.objectives import IGNORED
 
 Row = Mapping[str, torch.Tensor]
+Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]
 
 
 @dataclass(frozen=True)
@@ -23,30 +24,50 @@ class Divergence:
     """Means over each row's supervised tokens, a value a row, and how many tokens that were.
 
     `forward` is KL(original ‖ tuned), `reverse` KL(tuned ‖ original), both in nats per token;
-    `agreement` is the share of tokens for which both models' likeliest token is the same.
+    `agreement` is the share of tokens for which both models' likeliest token is the same;
+    `greedy` is the tuned model's cross-entropy on the original's likeliest token, nats per token:
+    the forgetting of Kalajdzievski (2024, arXiv 2401.05605); `nats` that on the tokens themselves.
     """
 
     forward: list[float]
     reverse: list[float]
     agreement: list[float]
+    greedy: list[float]
+    nats: list[float]
     tokens: list[int]
 
-    def mean(self, measure: Literal["forward", "reverse", "agreement"] = "forward") -> float:
+    def mean(self, measure: Measure = "forward") -> float:
         """The mean over all supervised tokens: rows count by their tokens."""
         values = getattr(self, measure)
         total = sum(v * n for v, n in zip(values, self.tokens, strict=True))
         return total / sum(self.tokens)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A model's hidden states at the tokens that predict supervised ones, a (tokens, width) a row.
+
+    `head` turns them into logits. A reading is a thousandth of the logits' size, so that one of the
+    original serves the comparison with many tuned models.
+    """
+
+    head: torch.nn.Module
+    hidden: list[torch.Tensor]
+
+
 def divergence(
-    original: PreTrainedModel, tuned: PreTrainedModel, rows: Sequence[Row], chunk: int = 128
+    original: PreTrainedModel | Reading,
+    tuned: PreTrainedModel,
+    rows: Sequence[Row],
+    chunk: int = 128,
 ) -> Divergence:
     """Compare two causal language models on token rows, as `training.pretrain_rows` makes them.
 
     A row holds `input_ids` and `labels`, both (length,), unpadded; labels are -100 where a token is
     not supervised, and token t's logits predict token t + 1. Rows are read one at a time: hidden
     states are (length, width), logits exist for `chunk` tokens at once, (chunk, vocabulary) in
-    float32, about six such tensors. Results do not depend on `chunk` beyond rounding.
+    float32, about six such tensors. Results do not depend on `chunk` beyond rounding. `original`
+    may be a `read` of the same rows.
 
     Raises `ValueError` for models of different vocabularies, in training mode (dropout), or whose
     logits are more than the output embedding of the last hidden state; and for a row without a
@@ -56,19 +77,37 @@ def divergence(
         raise ValueError(f"chunk={chunk}: must be at least one token")
     if not rows:
         raise ValueError("rows: none given; make some with training.pretrain_rows")
-    sizes = [model.get_output_embeddings().weight.shape[0] for model in (original, tuned)]
+    before = original if isinstance(original, Reading) else read(original, rows, "original")
+    sizes = [head.weight.shape[0] for head in (before.head, tuned.get_output_embeddings())]
     if sizes[0] != sizes[1]:
         raise ValueError(
             f"tuned: vocabulary of {sizes[1]} tokens, original of {sizes[0]}; "
             "compare models of one tokenizer"
         )
-    for name, model in (("original", original), ("tuned", tuned)):
-        _check(name, model)
+    after = read(tuned, rows, "tuned")
     found = [
-        _row_divergence(original, tuned, row, number, chunk) for number, row in enumerate(rows)
+        _row_divergence(before, after, row["labels"], number, chunk)
+        for number, row in enumerate(rows)
     ]
-    forward, reverse, same, tokens = (list(column) for column in zip(*found, strict=True))
-    return Divergence(forward, reverse, same, tokens)
+    return Divergence(*(list(column) for column in zip(*found, strict=True)))
+
+
+@torch.no_grad()
+def read(model: PreTrainedModel, rows: Sequence[Row], name: str = "model") -> Reading:
+    """Read token rows, one at a time. Raises `ValueError` as `divergence` does."""
+    _check(name, model)
+    hidden = []
+    for number, row in enumerate(rows):
+        at = _predicting(row["labels"])
+        if not len(at):
+            raise ValueError(f"rows[{number}]: no supervised token; leave the row out")
+        hidden.append(_hidden(model, row["input_ids"])[at.to(model.device)])
+    return Reading(model.get_output_embeddings(), hidden)
+
+
+def _predicting(labels: torch.Tensor) -> torch.Tensor:
+    """Positions whose logits predict a supervised token: t for token t + 1."""
+    return (labels[1:] != IGNORED).nonzero()[:, 0]
 
 
 def token_divergence(
@@ -94,20 +133,20 @@ def _kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _row_divergence(
-    original: PreTrainedModel, tuned: PreTrainedModel, row: Row, number: int, chunk: int
-) -> tuple[float, float, float, int]:
-    ids, labels = row["input_ids"], row["labels"]
-    at = (labels[1:] != IGNORED).nonzero()[:, 0]  # token t + 1 is predicted at t
-    if not len(at):
-        raise ValueError(f"rows[{number}]: no supervised token; leave the row out")
-    hidden = [_hidden(model, ids)[at.to(model.device)] for model in (original, tuned)]
-    sums = torch.zeros(3, dtype=torch.float64)
-    for of_original, of_tuned in zip(*(states.split(chunk) for states in hidden), strict=True):
-        p = original.get_output_embeddings()(of_original)
-        q = tuned.get_output_embeddings()(of_tuned).to(p.device)
-        sums += torch.stack([x.double().sum() for x in token_divergence(p, q)]).cpu()
-    forward, reverse, same = (sums / len(at)).tolist()
-    return forward, reverse, same, len(at)
+    before: Reading, after: Reading, labels: torch.Tensor, number: int, chunk: int
+) -> tuple[float | int, ...]:
+    """A value a measure of `Divergence`, in its order, and the number of tokens."""
+    wanted = labels[_predicting(labels) + 1]
+    sums = torch.zeros(5, dtype=torch.float64)
+    parts = (before.hidden[number], after.hidden[number], wanted)
+    for of_original, of_tuned, gold in zip(*(part.split(chunk) for part in parts), strict=True):
+        p = before.head(of_original)
+        q = after.head(of_tuned).to(p.device)
+        log_q = q.float().log_softmax(dim=-1)
+        taken = torch.stack([p.argmax(dim=-1), gold.to(p.device)], dim=-1)
+        values = (*token_divergence(p, q), *(-log_q.gather(1, taken)).T)
+        sums += torch.stack([x.double().sum() for x in values]).cpu()
+    return *(sums / len(wanted)).tolist(), len(wanted)
 
 
 def _hidden(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:

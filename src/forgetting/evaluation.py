@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -37,6 +37,28 @@ GENERATION_BATCH, TOKENS_A_PREFILL = 48, 16_384
 
 log = logging.getLogger(__name__)
 Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
+
+
+class Measure(Protocol):
+    """What can be asked of a checkpoint beside lm-eval's tasks: see `measures`."""
+
+    @property
+    def name(self) -> str:
+        """The key of its scores in a record."""
+
+    def missing(self) -> list[str]:
+        """Public data sets that it needs and that are not at hand."""
+
+    def test_recipe(self) -> dict[str, Any]:
+        """What its scores depend on, beside the model."""
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> Scores:
+        """Measure `model`, which is `checkpoint` loaded."""
+
+
+Asked = Task | Measure
 
 
 class SharedPrefixLM(HFLM):
@@ -221,9 +243,9 @@ def _by_tokens(rows: list[_Row], budget: int) -> list[list[_Row]]:
 
 
 def evaluate(
-    checkpoint: Checkpoint, wanted: Sequence[Task], load: Loader | None = None
+    checkpoint: Checkpoint, wanted: Sequence[Asked], load: Loader | None = None
 ) -> dict[str, Scores]:
-    """The checkpoint's scores on each task, by task name; only missing ones are computed.
+    """The checkpoint's scores on each task or measure, by name; only missing ones are computed.
 
     `load` gives the model where the caller holds it already. Adding a task measures that task
     alone and trains nothing.
@@ -233,9 +255,12 @@ def evaluate(
         engine.refuse_while_rendering(f"scores of {checkpoint.key}")
         model, tokenizer = (load or (lambda: engine.model(checkpoint)))()
         for chat in (False, True):
-            group = [task for task in missing if task.chat == chat]
+            group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
             if group:
                 _measure(checkpoint, model, tokenizer, group, chat)
+        for measure in missing:
+            if not isinstance(measure, Task):
+                _keep(checkpoint, measure, measure.scores(checkpoint, model, tokenizer), [])
     return {task.name: _stored(checkpoint, task)[0] for task in wanted}
 
 
@@ -244,11 +269,11 @@ def answers(checkpoint: Checkpoint, task: Task) -> list[Sample]:
     return _stored(checkpoint, task)[1]
 
 
-def _key(checkpoint: Checkpoint, task: Task) -> str:
+def _key(checkpoint: Checkpoint, task: Asked) -> str:
     return hash_key({"scores": EVALUATION_VERSION, "of": checkpoint.key, "on": task.test_recipe()})
 
 
-def _stored(checkpoint: Checkpoint, task: Task) -> tuple[Scores, list[Sample]]:
+def _stored(checkpoint: Checkpoint, task: Asked) -> tuple[Scores, list[Sample]]:
     folder = store.get("scores", _key(checkpoint, task))
     if folder is None:
         raise engine.NotComputed(f"{task.name} of {checkpoint.key} was not measured")
@@ -291,13 +316,16 @@ def _measure(
     )
     for task in group:
         logged = sorted(result["samples"][task.name], key=lambda sample: sample["doc_id"])
-        scores, samples = _read(task, logged, tokenizer, lm)
-        content = {
-            "scores": scores.model_dump(mode="json"),
-            "samples": [sample.model_dump() for sample in samples],
-        }
-        text = json.dumps(content, ensure_ascii=False) + "\n"
-        store.put("scores", _key(checkpoint, task), partial(_write, text=text))
+        _keep(checkpoint, task, *_read(task, logged, tokenizer, lm))
+
+
+def _keep(checkpoint: Checkpoint, task: Asked, scores: Scores, samples: list[Sample]) -> None:
+    content = {
+        "scores": scores.model_dump(mode="json"),
+        "samples": [sample.model_dump() for sample in samples],
+    }
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+    store.put("scores", _key(checkpoint, task), partial(_write, text=text))
 
 
 def _write(folder: Path, text: str) -> None:

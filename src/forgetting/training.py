@@ -83,21 +83,11 @@ def sft_rows(
     rows: list[Example] = []
     while len(rows) < wanted:
         before = len(rows)
-        for prompt, answer in task.training_pairs(seed):
-            if task.chat:
-                turn = [{"role": "user", "content": prompt}]
-                prompt = str(
-                    tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-                )
-            else:
-                answer = task.config.get("target_delimiter", " ") + answer
-            prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
-            answer_ids = tokenizer(answer, add_special_tokens=False).input_ids
-            ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][: settings.length]
-            if len(prompt_ids) >= len(ids):
-                continue  # the prompt alone fills the row: nothing to supervise
-            labels = [IGNORED] * len(prompt_ids) + ids[len(prompt_ids) :]
-            rows.append({"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)})
+        for pair in task.training_pairs(seed):
+            row = sft_row(task, tokenizer, pair, settings.length)
+            if row is None:
+                continue
+            rows.append(row)
             if len(rows) == wanted:
                 return rows
         if len(rows) == before:
@@ -110,6 +100,27 @@ def sft_rows(
                 f"{settings.length} tokens; lower examples or raise length"
             )
     return rows
+
+
+def sft_row(
+    task: Task, tokenizer: PreTrainedTokenizerBase, pair: tuple[str, str], length: int
+) -> Example | None:
+    """(prompt, answer) as one row of at most `length` tokens; None if the prompt alone fills it."""
+    prompt, answer = pair
+    if task.chat:
+        turn = [{"role": "user", "content": prompt}]
+        prompt = str(
+            tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        )
+    else:
+        answer = task.config.get("target_delimiter", " ") + answer
+    prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    answer_ids = tokenizer(answer, add_special_tokens=False).input_ids
+    ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][:length]
+    if len(prompt_ids) >= len(ids):
+        return None
+    labels = [IGNORED] * len(prompt_ids) + ids[len(prompt_ids) :]
+    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
 
 
 def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Example]]:

@@ -42,7 +42,7 @@ class Tuning(BaseModel):
             parameter.requires_grad = self.trains(name, layers)
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError(f"{self!r} leaves nothing to train in a model of {layers} layers")
-        if type(self) is not Full and all(p.requires_grad for p in model.parameters()):
+        if not isinstance(self, Full) and all(p.requires_grad for p in model.parameters()):
             raise ValueError(
                 f"{self!r} freezes nothing in {type(model).__name__}: its layers have other names"
             )
@@ -138,6 +138,31 @@ class LoRA(Tuning):
 
     def apply(self, model: PreTrainedModel) -> Any:
         return get_peft_model(model, self.adapter)
+
+
+class DoRA(LoRA):
+    """LoRA on each column's direction beside a trained magnitude (Liu et al. 2024)."""
+
+    @property
+    def adapter(self) -> PeftConfig:
+        config = super().adapter
+        config.use_dora = True
+        return config
+
+
+class AttentionDropout(Full):
+    """Everything may move, while training drops attention weights with probability `p`."""
+
+    p: float = Field(0.05, gt=0, lt=1)
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        """As `Tuning.apply`. Raises `ValueError` for attention without a dropout of Llama's kind."""
+        found = [m for m in model.modules() if hasattr(m, "attention_dropout")]
+        if not found:
+            raise ValueError(f"{self!r}: {type(model).__name__} has no attention_dropout to set")
+        for module in found:
+            module.attention_dropout = self.p
+        return super().apply(model)
 
 
 class IA3(Tuning):

@@ -1,0 +1,149 @@
+"""What a record holds beside the scores of tasks: drift from the original, and where weights moved.
+
+A measure stands in a panel beside tasks and gives the same kind of scores, item by item.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from forgetting import divergence, engine, training, weight_change
+from forgetting.divergence import Reading
+from forgetting.lineage import Checkpoint
+from forgetting.models import Foundation
+from forgetting.records import Scores
+from forgetting.tasks import Task
+from forgetting.training import Example
+from forgetting.tuning import BLOCK
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a model's next tokens lie from those of its foundation, on a task's test documents.
+
+    Items are documents cut at `length` tokens: a plain text whole, of a question with an answer the
+    answer's tokens. Each has the means over its tokens of `divergence.Divergence`, and the
+    `log_likelihood` of the text or answer itself, so that `nats` can be asked for.
+    """
+
+    task: Task
+    length: int = 256
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}:drift"
+
+    def missing(self) -> list[str]:
+        return self.task.missing()
+
+    def test_recipe(self) -> dict[str, Any]:
+        return self.task.test_recipe() | {"task": self.name, "length": self.length, "drift": 1}
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> Scores:
+        """Raises `ValueError` where no document leaves room for its answer."""
+        rows = self.rows(tokenizer)
+        original = _original(checkpoint.foundation, self)
+        found = divergence.divergence(original, model, rows)
+        pairs = zip(found.nats, found.tokens, strict=True)
+        items = {
+            "log_likelihood": [-nats * tokens for nats, tokens in pairs],
+            "forward_kl": found.forward,
+            "reverse_kl": found.reverse,
+            "agreement": found.agreement,
+            "greedy_nats": found.greedy,
+        }
+        return Scores(
+            task=self.name,
+            version=self.task.metadata["version"],
+            templates=self.task.recipe()["templates"],
+            n=len(rows),
+            batch=1,
+            items={name: [_short(value) for value in values] for name, values in items.items()},
+            tokens=found.tokens,
+        )
+
+    def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
+        """Token rows of the first `task.items` test documents, (length,) each or shorter."""
+        documents = self.task.documents("test")[: self.task.items]
+        if self.task.config["output_type"] == "loglikelihood_rolling":
+            texts = (document["text"] for document in documents)
+            found = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+            whole = [torch.tensor(ids[: self.length]) for ids in found]
+            return [{"input_ids": ids, "labels": ids.clone()} for ids in whole if len(ids) > 1]
+        pairs = map(self.task.rendered, documents)
+        cut = [training.sft_row(self.task, tokenizer, pair, self.length) for pair in pairs]
+        kept = [row for row in cut if row is not None]
+        if not kept:
+            raise ValueError(
+                f"length={self.length}: no document of {self.task.name} leaves room for its answer"
+            )
+        return kept
+
+
+@lru_cache(maxsize=8)
+def _original(foundation: Foundation, drift: Drift) -> Reading:
+    """The foundation's reading of the rows: once in a process, for all that were made from it."""
+    model, tokenizer = engine.model(Checkpoint(foundation))
+    return divergence.read(model, drift.rows(tokenizer), "original")
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """In how many directions the weights moved since the last training began.
+
+    Items are the transformer blocks, in their order. `rank_90 q_proj` says how many singular values
+    of that matrix's ΔW hold 90 % of its energy (`weight_change.weight_change`); `rank_90` is the
+    mean over the block's matrices. So are `rank`, of the singular values above rounding, and
+    `relative`, ‖ΔW‖ ÷ ‖W‖.
+    """
+
+    @property
+    def name(self) -> str:
+        return "spectrum"
+
+    def missing(self) -> list[str]:
+        return []
+
+    def test_recipe(self) -> dict[str, Any]:
+        return {"task": self.name, "version": 1}
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> Scores:
+        start = checkpoint.parents[0] if checkpoint.parents else checkpoint
+        before = {n: p for n, p in engine.state(start).items() if BLOCK.search(n) and p.ndim == 2}
+        after = {n: p.detach() for n, p in model.named_parameters() if n in before}
+        blocks: dict[int, list[dict[str, Any]]] = {}
+        for row in weight_change.weight_change(before, after):
+            found = BLOCK.search(row["module"])
+            assert found
+            blocks.setdefault(int(found[1]), []).append(row)
+        items = {
+            metric: [
+                _short(sum(row[metric] for row in rows) / len(rows)) for rows in blocks.values()
+            ]
+            for metric in ("rank_90", "rank", "relative")
+        }
+        for number in range(len(blocks[0])):
+            part = blocks[0][number]["module"].split(".")[-2]
+            items[f"rank_90 {part}"] = [float(rows[number]["rank_90"]) for rows in blocks.values()]
+        return Scores(
+            task=self.name,
+            version=1,
+            templates="",
+            n=len(blocks),
+            batch=1,
+            items=items,
+        )
+
+
+def _short(value: float) -> float:
+    """Seven significant digits: far below any standard error, and short in a record."""
+    return float(f"{float(value):.7g}")

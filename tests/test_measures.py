@@ -1,0 +1,103 @@
+"""Drift from the foundation and spectra of weight changes, as scores of a record."""
+
+import math
+
+import pytest
+import torch
+
+from forgetting import LoRA, Task, engine, evaluate, measures, store
+from forgetting.measures import Drift, Spectrum
+from forgetting.tuning import DoRA
+
+TEXT = Drift(Task("zh_everyday", 3), length=48)
+ANSWERS = Drift(Task("chat", 3), length=400)
+TAUGHT = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def trained(tiny):
+    return tiny.train(Task("zh_everyday"), **TAUGHT)
+
+
+def test_the_foundation_does_not_drift_from_itself(tiny):
+    for drift in (TEXT, ANSWERS):
+        found = evaluate(tiny, [drift])[drift.name]
+        assert found.n == 3
+        assert found.mean("forward_kl") == found.mean("reverse_kl") == 0
+        assert found.mean("agreement") == 1
+
+
+def test_nats_are_those_of_the_task_itself(tiny):
+    """The same answers; lm-eval counts the template's last line break, training the end token."""
+    task = Task("chat", 3)
+    ours, theirs = evaluate(tiny, [ANSWERS, task]).values()
+    assert ours.tokens == theirs.tokens
+    assert ours.mean("nats") == pytest.approx(theirs.mean("nats"), rel=0.02)
+
+
+def test_training_drifts_and_the_spectrum_shows_it(tiny, trained):
+    found = evaluate(trained, [TEXT, Spectrum()])
+    assert found[TEXT.name].mean("forward_kl") > 0.001
+    assert found[TEXT.name].mean("greedy_nats") > 0
+    assert found["spectrum"].n == tiny.layers
+    assert found["spectrum"].mean("relative") > 0
+
+
+def test_a_foundation_has_moved_in_no_direction(tiny):
+    found = evaluate(tiny, [Spectrum()])["spectrum"]
+    assert found.mean("rank") == found.mean("rank_90") == found.mean("relative") == 0
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_low_rank_updates_have_that_rank_in_every_module(tiny, rank):
+    every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    tune = LoRA(rank=rank, alpha=2 * rank, dropout=0, modules=every)
+    found = evaluate(tiny.train(Task("zh_everyday"), tune=tune, **TAUGHT), [Spectrum()])["spectrum"]
+    ranks = [v for name, values in found.items.items() if "rank_90 " in name for v in values]
+    assert len(ranks) == len(every) * tiny.layers
+    assert 1 <= max(ranks) <= rank
+    assert max(found.items["rank"]) <= rank
+
+
+def test_rank_by_an_independent_count(tiny, trained):
+    found = evaluate(trained, [Spectrum()])["spectrum"]
+    name = "model.layers.1.mlp.up_proj.weight"
+    before, after = engine.state(tiny)[name], engine.state(trained)[name]
+    values = torch.linalg.svdvals((after - before).double())
+    shares = values.square().cumsum(0) / values.square().sum()
+    count = next(k + 1 for k, share in enumerate(shares) if share >= 0.9)
+    assert found.items["rank_90 up_proj"][1] == count
+
+
+def test_a_row_is_cut_and_an_answer_without_room_is_left_out(tiny):
+    _, tokenizer = engine.model(tiny)
+    assert {len(row["input_ids"]) for row in TEXT.rows(tokenizer)} == {48}
+    with pytest.raises(ValueError, match="length=8: no document of chat leaves room"):
+        Drift(Task("chat", 3), length=8).rows(tokenizer)
+
+
+def test_what_is_asked_enters_the_key(tiny):
+    recipes = [TEXT, ANSWERS, Drift(TEXT.task, 32), TEXT.task, Spectrum()]
+    assert len({store.hash_key(asked.test_recipe()) for asked in recipes}) == 5
+
+
+def test_dora_is_lora_with_magnitudes(tiny):
+    """A trained DoRA is no sum of the weights and a low rank."""
+    tune = DoRA(rank=1, alpha=2, dropout=0)
+    assert tune.adapter.use_dora
+    assert tune.recipe()["kind"] == "DoRA"
+    found = evaluate(tiny.train(Task("zh_everyday"), tune=tune, **TAUGHT), [Spectrum()])["spectrum"]
+    assert max(found.items["rank"]) > 1
+    assert math.isfinite(found.mean("relative"))
+
+
+def test_the_original_is_read_once(tiny, trained, monkeypatch):
+    measures._original.cache_clear()
+    read, seen = measures.divergence.read, []
+    monkeypatch.setattr(
+        measures.divergence, "read", lambda m, rows, name: seen.append(name) or read(m, rows, name)
+    )
+    drift = Drift(Task("english", 2), length=24)
+    evaluate(trained, [drift])
+    evaluate(tiny, [drift])
+    assert seen == ["original", "tuned", "tuned"]
