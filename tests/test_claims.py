@@ -58,7 +58,7 @@ def record(method, rate, seed, followed, nats=(2.0, 4.0), tokens=(10, 30)):
 def claim(**changes):
     fields = {
         "id": "toy",
-        "chapter": "toy",
+        "chapter": "freezing",
         "source": "C1",
         "statement": "It forgets.",
         "measures": ["formats.followed"],
@@ -172,12 +172,41 @@ def test_comparable_keeps_other_texts_and_lengths_apart():
 
 
 def test_every_claim_on_file_names_roles_and_rates_that_exist():
-    roles = {row.role for row in panels.PANEL}
     for paper in papers.papers():
         for one in paper.claims:
-            named = [*one.measures, *([one.matched_on] if one.matched_on else [])]
+            roles = {row.role for row in panels.PANELS[one.chapter].rows}
+            named = [*one.measures, *filter(None, (one.matched_on, one.line_on))]
             assert {m.rpartition(".")[0] for m in named} <= roles, one.id
             assert one.tolerance > 0
+
+
+def test_a_value_named_beforehand():
+    """Means 1, 2 and 3 against 1.5: the effect is 0.5, its interval holds it."""
+    stored = [record("full", 1e-4, seed, [seed + 1.0] * 4) for seed in range(3)]
+    alone = claim(right=None, than=1.5, direction="greater")
+    verdict = claims.judge(alone, PAPER, stored)
+    assert verdict.effect == pytest.approx(0.5)
+    assert verdict.low < 0.5 < verdict.high
+    assert claims.judge(claim(right=None, than=-9, direction="greater"), PAPER, stored).verdict == (
+        "holds"
+    )
+
+
+def test_the_share_of_items_that_stayed_the_same():
+    stored = [record("untouched", 0.0, 0, [1, 2, 3, 4])]
+    stored += [record("full", 1e-4, seed, [1, 2, 3, 0]) for seed in range(3)]
+    verdict = claims.judge(claim(same=True, than=1.0, direction="less"), PAPER, stored)
+    assert verdict.effect == pytest.approx(-0.25)
+
+
+def test_a_line_through_runs():
+    stored = [record("full", 1e-4, seed, [seed, seed + 1.0]) for seed in range(8)]
+    told = {"left": {}, "right": None, "than": 0.9, "direction": "greater", "tolerance": 0.01}
+    verdict = claims.judge(claim(**told, line_on=claim().measures[0]), PAPER, stored)
+    assert (verdict.verdict, verdict.seeds) == ("holds", 8)
+    assert verdict.effect == pytest.approx(0.1)
+    few = claims.judge(claim(**told, line_on=claim().measures[0]), PAPER, stored[:2])
+    assert (few.verdict, few.reason) == ("undecided", "2 different points: a line needs 3")
 
 
 def test_a_ragged_published_table_is_refused():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from forgetting import LoRA, Task, engine, evaluate, measures, store
+from forgetting import LoRA, Task, divergence, engine, evaluate, measures, store
 from forgetting.measures import Drift, Spectrum
 from forgetting.tuning import DoRA
 
@@ -93,9 +93,9 @@ def test_dora_is_lora_with_magnitudes(tiny):
 
 def test_the_original_is_read_once(tiny, trained, monkeypatch):
     measures._original.cache_clear()
-    read, seen = measures.divergence.read, []
+    read, seen = divergence.read, []
     monkeypatch.setattr(
-        measures.divergence, "read", lambda m, rows, name: seen.append(name) or read(m, rows, name)
+        divergence, "read", lambda m, rows, name: seen.append(name) or read(m, rows, name)
     )
     drift = Drift(Task("english", 2), length=24)
     evaluate(trained, [drift])

@@ -85,7 +85,7 @@ def files(home):
 
 
 def test_another_home_gives_the_same_records(own_home, tiny, tmp_path, monkeypatch):
-    panel, asked = panels.forgetting_panel("smoke", "bundled"), runs()[::3]
+    panel, asked = panels.panel("freezing", "smoke", "bundled"), runs()[::3]
     first = small_study(panel, asked)
     assert [set(record.scores) for record in first] == [{task.name for task in panel}] * 2
     other = tmp_path / "other"

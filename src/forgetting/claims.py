@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from forgetting import panels, records
+from forgetting import laws, panels, records
 from forgetting.papers import Claim, Paper, papers
 from forgetting.records import Record, Tier
 
@@ -34,6 +34,11 @@ class Effect(BaseModel):
     high: float
     items: int
     seeds: int
+
+    def beyond(self, value: float) -> Effect:
+        """The effect minus `value`."""
+        moved = {end: getattr(self, end) - value for end in ("mean", "low", "high")}
+        return self.model_copy(update=moved)
 
 
 class Verdict(BaseModel):
@@ -90,18 +95,26 @@ def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
         "tolerance": claim.tolerance,
         "unit": claim.unit,
     }
-    left, right = records.select(stored, **claim.left), records.select(stored, **claim.right)
-    if not left or not right:
+    left = records.select(stored, **claim.left)
+    right = records.select(stored, **claim.right) if claim.right is not None else []
+    if not left or (claim.right is not None and not right):
         return Verdict(**about, verdict="not run", reason="no records of both sides")
     try:
-        both = left[0].scores.keys() & right[0].scores.keys()
-        measures = [panels.measure_name(measure, both) for measure in claim.measures]
-        if claim.matched_on:
+        both = set.intersection(*(set(record.scores) for record in [left[0], *right[:1]]))
+        measures = [panels.measure_name(claim.chapter, m, both) for m in claim.measures]
+        if claim.line_on:
+            trained = [record for record in left if record.training]
+            x = panels.measure_name(claim.chapter, claim.line_on, both)
+            found = line_effect(trained, x, measures[0])
+        elif claim.matched_on:
             untouched = records.select(stored, method="untouched")
-            matched_on = panels.measure_name(claim.matched_on, both)
+            matched_on = panels.measure_name(claim.chapter, claim.matched_on, both)
             found = matched_effect(left, [*untouched, *right], measures, matched_on)
+        elif claim.right is None:
+            found = lone_effect(left, measures)
         else:
-            found = paired_effect(left, right, measures)
+            found = paired_effect(left, right, measures, same=claim.same)
+        found = found.beyond(claim.than)
     except KeyError as error:
         return Verdict(**about, verdict="not run", reason=str(error.args[0]))
     except OutOfRange as error:
@@ -140,9 +153,16 @@ def decide(
 
 
 def paired_effect(
-    left: Sequence[Record], right: Sequence[Record], measures: Sequence[str]
+    left: Sequence[Record],
+    right: Sequence[Record],
+    measures: Sequence[str],
+    *,
+    same: bool = False,
 ) -> Effect:
-    """left - right over the seeds that both have; an untouched model pairs with every seed."""
+    """left - right over the seeds that both have; an untouched model pairs with every seed.
+
+    `same`: the share of items whose value is the same on both sides, instead of the difference.
+    """
     a, b = _by_seed(left), _by_seed(right)
     seeds = sorted(a.keys() & b.keys())
     pairs = [(a[s], b[s]) for s in seeds]
@@ -156,8 +176,29 @@ def paired_effect(
     for of_left, of_right in pairs:
         x, weights = item_values(of_left, measures)
         y, _ = item_values(of_right, measures)
-        rows.append(x - y)
+        rows.append((x == y).astype(float) if same else x - y)
     return interval(np.array(rows), weights)
+
+
+def lone_effect(found: Sequence[Record], measures: Sequence[str]) -> Effect:
+    """The mean itself, over items and seeds."""
+    values = [item_values(record, measures) for record in sorted(found, key=lambda r: r.seed)]
+    return interval(np.array([row for row, _ in values]), values[0][1])
+
+
+def line_effect(found: Sequence[Record], x: str, y: str) -> Effect:
+    """R² of the line of `y` on `x` over runs, with its bootstrap interval.
+
+    Raises `OutOfRange` where fewer than three different runs measured both.
+    """
+    measured = [r for r in found if {x.rpartition(".")[0], y.rpartition(".")[0]} <= r.scores.keys()]
+    xs, ys = ([record.mean(measure) for record in measured] for measure in (x, y))
+    try:
+        r2, (low, high) = laws.line(xs, ys).r2, laws.r2_interval(xs, ys)
+    except ValueError as error:
+        raise OutOfRange(str(error)) from error
+    seeds = len({record.seed for record in measured})
+    return Effect(mean=r2, low=low, high=high, items=len(measured), seeds=seeds)
 
 
 def matched_effect(

@@ -1,25 +1,26 @@
 """What a record holds beside the scores of tasks: drift from the original, and where weights moved.
 
-A measure stands in a panel beside tasks and gives the same kind of scores, item by item.
+A measure stands in a panel beside tasks and gives the same kind of scores, item by item. To name
+one, torch need not be loaded.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from forgetting import divergence, engine, training, weight_change
-from forgetting.divergence import Reading
-from forgetting.lineage import Checkpoint
-from forgetting.models import Foundation
 from forgetting.records import Scores
 from forgetting.tasks import Task
-from forgetting.training import Example
-from forgetting.tuning import BLOCK
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from forgetting.divergence import Reading
+    from forgetting.lineage import Checkpoint
+    from forgetting.models import Foundation
+    from forgetting.training import Example
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Drift:
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> Scores:
         """Raises `ValueError` where no document leaves room for its answer."""
+        from forgetting import divergence
+
         rows = self.rows(tokenizer)
         original = _original(checkpoint.foundation, self)
         found = divergence.divergence(original, model, rows)
@@ -71,6 +74,10 @@ class Drift:
 
     def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
         """Token rows of the first `task.items` test documents, (length,) each or shorter."""
+        import torch
+
+        from forgetting import training
+
         documents = self.task.documents("test")[: self.task.items]
         if self.task.config["output_type"] == "loglikelihood_rolling":
             texts = (document["text"] for document in documents)
@@ -90,6 +97,9 @@ class Drift:
 @lru_cache(maxsize=8)
 def _original(foundation: Foundation, drift: Drift) -> Reading:
     """The foundation's reading of the rows: once in a process, for all that were made from it."""
+    from forgetting import divergence, engine
+    from forgetting.lineage import Checkpoint
+
     model, tokenizer = engine.model(Checkpoint(foundation))
     return divergence.read(model, drift.rows(tokenizer), "original")
 
@@ -117,6 +127,9 @@ class Spectrum:
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> Scores:
+        from forgetting import engine, weight_change
+        from forgetting.tuning import BLOCK
+
         start = checkpoint.parents[0] if checkpoint.parents else checkpoint
         before = {n: p for n, p in engine.state(start).items() if BLOCK.search(n) and p.ndim == 2}
         after = {n: p.detach() for n, p in model.named_parameters() if n in before}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from forgetting.measures import Drift, Spectrum
 from forgetting.records import Tier
 from forgetting.tasks import Task
+
+if TYPE_CHECKING:
+    from forgetting.evaluation import Asked
 
 Source = Literal["auto", "public", "bundled"]
 
@@ -16,7 +20,8 @@ class Row(NamedTuple):
     """A panel's row: what it stands for, its public task, its stand-in, items at `laptop`.
 
     A task without a public form is written for the book and stands in both columns. `sweep` rows
-    are likelihoods and choices: all that is asked at the rates beside the central one.
+    are likelihoods and choices: all that is asked beside the central runs. `drift` rows ask how far
+    the model's words lie from the foundation's on the task's documents, rather than the task.
     """
 
     role: str
@@ -24,25 +29,72 @@ class Row(NamedTuple):
     bundled: str
     items: int
     sweep: bool = False
+    drift: bool = False
+
+    def asked(self, source: Literal["public", "bundled"], items: int | None = None) -> Asked:
+        """What the row asks of a model, with so many items (None: all)."""
+        name = self.public if source == "public" else self.bundled
+        if name == Spectrum().name:
+            return Spectrum()
+        task = Task(name, items)
+        return Drift(task) if self.drift else task
 
 
-PANEL = (
-    Row("chinese", "zh_articles", "zh_everyday", 16, sweep=True),
-    Row("english", "wikitext2", "english", 12, sweep=True),
-    Row("chat", "dolly", "chat", 24, sweep=True),
-    Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
-    Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
-    Row("winogrande", "winogrande_pinned", "winogrande_standin", 48, sweep=True),
-    Row("formats", "formats", "formats", 48),
-    Row("harmful", "advbench", "harmful_en", 8),
-    Row("harmless", "xstest_safe", "harmless_en", 8),
-    Row("harmful in chinese", "harmful_zh", "harmful_zh", 8),
-    Row("margin harmful", "refusal_margin_advbench", "refusal_margin_harmful_en", 12, sweep=True),
-    Row("margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12),
-    Row("margin in chinese", "refusal_margin_harmful_zh", "refusal_margin_harmful_zh", 12),
-    Row("questions", "prompts_en", "prompts_en", 6),
-    Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
-)
+class Panel(NamedTuple):
+    """What a chapter teaches, what it asks of every checkpoint, whose answers its records keep."""
+
+    taught: Row
+    rows: tuple[Row, ...]
+    shown: tuple[str, ...]
+
+
+CHINESE = Row("chinese", "zh_articles", "zh_everyday", 16, sweep=True)
+REFUSAL = Row("margin harmful", "refusal_margin_advbench", "refusal_margin_harmful_en", 12, True)
+CALLS = Row("calls", "openfunctions", "mini_calls", 32)
+QUESTIONS = ("prompts_en", "prompts_zh")
+
+PANELS = {
+    "freezing": Panel(
+        taught=CHINESE,
+        rows=(
+            CHINESE,
+            Row("english", "wikitext2", "english", 12, sweep=True),
+            Row("chat", "dolly", "chat", 24, sweep=True),
+            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
+            Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
+            Row("winogrande", "winogrande_pinned", "winogrande_standin", 48, sweep=True),
+            Row("formats", "formats", "formats", 48),
+            Row("harmful", "advbench", "harmful_en", 8),
+            Row("harmless", "xstest_safe", "harmless_en", 8),
+            Row("harmful in chinese", "harmful_zh", "harmful_zh", 8),
+            REFUSAL,
+            Row("margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12),
+            Row("margin in chinese", "refusal_margin_harmful_zh", "refusal_margin_harmful_zh", 12),
+            Row("questions", "prompts_en", "prompts_en", 6),
+            Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
+        ),
+        shown=QUESTIONS,
+    ),
+    "lora": Panel(
+        taught=CALLS,
+        rows=(
+            CALLS,
+            Row("new answers", "openfunctions", "mini_calls", 24, sweep=True, drift=True),
+            Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
+            Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
+            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24, sweep=True),
+            Row("arc challenge", "arc_challenge_pinned", "arc_easy_standin", 48, sweep=True),
+            Row("winogrande", "winogrande_pinned", "winogrande_standin", 48, sweep=True),
+            Row("formats", "formats", "formats", 24),
+            Row("harmful", "advbench", "harmful_en", 8),
+            Row("harmless", "xstest_safe", "harmless_en", 8),
+            REFUSAL,
+            Row("margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12, True),
+            Row("spectrum", "spectrum", "spectrum", 1),
+        ),
+        shown=("openfunctions", "mini_calls"),
+    ),
+}
 # Everything that may be lost: all the knowledge, commonsense, reading, form and manners that a book
 # without a target of its own can ask for. No answer is longer than 64 tokens; IFEval's are.
 RETENTION: dict[Literal["public", "bundled"], dict[str, int]] = {
@@ -93,7 +145,6 @@ RETENTION: dict[Literal["public", "bundled"], dict[str, int]] = {
         "prompts_zh": 16,
     },
 }
-QUESTIONS = ("prompts_en", "prompts_zh")
 
 # The smoke tier asks a few items of everything; `full` asks several times the laptop's.
 SCALE: dict[Tier, float] = {"smoke": 0, "classroom": 1, "laptop": 1, "full": 8, "paper": 40}
@@ -107,33 +158,41 @@ class Budget(NamedTuple):
     rows: tuple[str, ...] = ()
 
 
-LAPTOP = {"tokens": 5120, "length": 256, "batch": 1}
-BUDGETS: dict[Tier, Budget] = {
-    "smoke": Budget("tiny", {"tokens": 256, "length": 64, "batch": 1}),
-    "classroom": Budget("smollm2-135m", LAPTOP, ("full", "freeze first third", "LoRA ×10")),
-    "laptop": Budget("smollm2-135m", LAPTOP),
-    "full": Budget("smollm2-135m", {"tokens": 262_144, "length": 512, "batch": 8}),
-    "paper": Budget(
-        "meta-llama/Llama-2-7b-chat-hf", {"tokens": 10**9, "length": 4096, "batch": 64}
-    ),
+RAW = {"tokens": 5120, "length": 256, "batch": 1}
+PAIRS = {"style": "sft", "examples": 32, "length": 192, "batch": 4}
+LLAMA = "meta-llama/Llama-2-7b-hf"
+BUDGETS: dict[str, dict[Tier, Budget]] = {
+    "freezing": {
+        "smoke": Budget("tiny", {"tokens": 256, "length": 64, "batch": 1}),
+        "classroom": Budget("smollm2-135m", RAW, ("full", "freeze first third", "LoRA ×10")),
+        "laptop": Budget("smollm2-135m", RAW),
+        "full": Budget("smollm2-135m", {"tokens": 262_144, "length": 512, "batch": 8}),
+        "paper": Budget(f"{LLAMA[:-2]}chat-hf", {"tokens": 10**9, "length": 4096, "batch": 64}),
+    },
+    "lora": {
+        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}),
+        "classroom": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4")),
+        "laptop": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4", "LoRA r 64", "(IA)³")),
+        "full": Budget("smollm2-135m", PAIRS | {"examples": 2048, "length": 512, "batch": 16}),
+        "paper": Budget(LLAMA, PAIRS | {"examples": 395_000, "length": 1024, "batch": 768}),
+    },
 }
 
 
-def chinese(source: Source) -> Task:
-    """The Traditional Chinese task that is taught, without a limit on its items."""
-    return Task(by_role(source)["chinese"])
+def taught(chapter: str, source: Source) -> Task:
+    """The task that a chapter teaches, without a limit on its items."""
+    row = PANELS[chapter].taught
+    return Task(row.public if resolve(chapter, source) == "public" else row.bundled)
 
 
-def forgetting_panel(tier: Tier, source: Source) -> list[Task]:
-    """Held-out Chinese and everything that may be lost, with the tier's number of items."""
-    chosen = by_role(source)
-    return [Task(chosen[row.role], _items(row.items, tier)) for row in PANEL]
+def panel(chapter: str, tier: Tier, source: Source, *, sweep: bool = False) -> list[Asked]:
+    """What a chapter asks of a checkpoint, with the tier's number of items.
 
-
-def sweep_panel(tier: Tier, source: Source) -> list[Task]:
-    """The part of `forgetting_panel` that generates nothing: for the rates beside the central."""
-    tasks = forgetting_panel(tier, source)
-    return [task for task, row in zip(tasks, PANEL, strict=True) if row.sweep]
+    `sweep` leaves out what generates: for the runs beside the central ones.
+    """
+    found = resolve(chapter, source)
+    rows = [row for row in PANELS[chapter].rows if row.sweep or not sweep]
+    return [row.asked(found, _items(row.items, tier)) for row in rows]
 
 
 def retention_panel(source: Source) -> list[Task]:
@@ -145,45 +204,47 @@ def retention_panel(source: Source) -> list[Task]:
     `auto` is public data where all that this panel reads is at hand. The Chinese text that other
     panels teach is not in it.
     """
-    if source == "auto" and not os.environ.get("FORGETTING_RENDER"):
-        incomplete = any(Task(name).missing() for name in RETENTION["public"])
-        source = "bundled" if incomplete else "public"
-    return [Task(name, items) for name, items in RETENTION[resolve(source)].items()]
+    found = _resolve(source, map(Task, RETENTION["public"]))
+    return [Task(name, items) for name, items in RETENTION[found].items()]
 
 
-def by_role(source: Source) -> dict[str, str]:
-    """Task names by what they stand for: "chat", "english", "formats", …"""
-    public = resolve(source) == "public"
-    return {row.role: row.public if public else row.bundled for row in PANEL}
+def by_role(chapter: str, source: Source) -> dict[str, str]:
+    """Names of a chapter's tasks and measures by what they stand for: "chat", "formats", …"""
+    found = resolve(chapter, source)
+    return {row.role: row.asked(found).name for row in PANELS[chapter].rows}
 
 
-def measure_name(measure: str, measured: Collection[str]) -> str:
+def measure_name(chapter: str, measure: str, measured: Collection[str]) -> str:
     """ "chat.nats" as "dolly.nats" or "chat.nats": the role's task among the `measured` ones.
 
     Raises `KeyError` where neither the public task nor its stand-in was measured.
     """
     role, _, metric = measure.rpartition(".")
-    row = next((row for row in PANEL if row.role == role), None)
-    if row is None:
-        raise KeyError(
-            f"role={role!r}: not in the panel; known: {', '.join(r.role for r in PANEL)}"
-        )
-    task = next((t for t in (row.public, row.bundled) if t in measured), None)
-    if task is None:
-        raise KeyError(f"{role}: measured neither with {row.public} nor with {row.bundled}")
-    return f"{task}.{metric}"
+    rows = {row.role: row for row in PANELS[chapter].rows}
+    if role not in rows:
+        raise KeyError(f"role={role!r}: not in the panel; known: {', '.join(rows)}")
+    public, bundled = (rows[role].asked(source).name for source in ("public", "bundled"))
+    name = next((name for name in (public, bundled) if name in measured), None)
+    if name is None:
+        raise KeyError(f"{role}: measured neither with {public} nor with {bundled}")
+    return f"{name}.{metric}"
 
 
-def resolve(source: Source) -> Literal["public", "bundled"]:
-    """`auto` is public data where all of it is at hand (mirror or cache), else the stand-ins.
+def resolve(chapter: str, source: Source) -> Literal["public", "bundled"]:
+    """`auto` is public data where all that the chapter reads is at hand (mirror or cache).
 
     While a book is rendered it is public: published records are.
     """
+    rows = (PANELS[chapter].taught, *PANELS[chapter].rows)
+    return _resolve(source, (row.asked("public") for row in rows))
+
+
+def _resolve(source: Source, read: Iterable[Asked]) -> Literal["public", "bundled"]:
     if source != "auto":
         return source
     if os.environ.get("FORGETTING_RENDER"):
         return "public"
-    return "bundled" if any(Task(row.public).missing() for row in PANEL) else "public"
+    return "bundled" if any(asked.missing() for asked in read) else "public"
 
 
 def _items(laptop: int, tier: Tier) -> int:

@@ -37,6 +37,11 @@ class Claim(BaseModel):
     `direction` says what is claimed of the effect: "less" (below -tolerance), "greater" (above
     +tolerance) or "equal" (within ±tolerance). With `matched_on`, the right side is not one rate
     but the method's whole curve, read at the value of that measure which the left side reached.
+
+    `than` is subtracted from the effect: a value that was named beforehand. Without `right`, the
+    left side alone is compared with it. `same` asks for the share of items that have one value on
+    both sides instead of their difference. With `line_on`, the effect is the R² of the straight
+    line of the measure on that one, over all trained runs that `left` selects.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,8 +52,11 @@ class Claim(BaseModel):
     statement: str
     measures: list[str] = Field(min_length=1)
     left: dict[str, Any]
-    right: dict[str, Any]
+    right: dict[str, Any] | None = None
+    than: float = 0.0
+    same: bool = False
     matched_on: str | None = None
+    line_on: str | None = None
     direction: Literal["less", "greater", "equal"]
     tolerance: float = Field(ge=0)
     unit: str

@@ -156,7 +156,7 @@ class AttentionDropout(Full):
     p: float = Field(0.05, gt=0, lt=1)
 
     def apply(self, model: PreTrainedModel) -> Any:
-        """As `Tuning.apply`. Raises `ValueError` for attention without a dropout of Llama's kind."""
+        """As `Tuning.apply`. Raises `ValueError` where attention has no dropout of Llama's kind."""
         found = [m for m in model.modules() if hasattr(m, "attention_dropout")]
         if not found:
             raise ValueError(f"{self!r}: {type(model).__name__} has no attention_dropout to set")
