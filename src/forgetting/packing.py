@@ -101,8 +101,8 @@ def _attend_by_row(
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each of the rows that (1, heads, tokens, width) tensors hold."""
-    parts = zip(*(each.split(lengths, dim=2) for each in (query, key, value)), strict=True)
-    read = [sdpa_attention_forward(module, *part, None, **options)[0] for part in parts]
+    rows = zip(*(each.split(lengths, dim=2) for each in (query, key, value)), strict=True)
+    read = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in rows]
     return torch.cat(read, dim=1), None
 
 
