@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forgetting import FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Task, foundation, models
+from forgetting import (
+    FreezeFirst,
+    FreezeLast,
+    Full,
+    LoRA,
+    OnlyLast,
+    OnlyMLP,
+    Task,
+    foundation,
+    models,
+)
 from forgetting.lineage import Merge, Settings, TaskVector
 
 CHINESE = Task("zh_everyday")
@@ -104,6 +114,7 @@ CHANGES = [
     {"tune": FreezeFirst(1)},
     {"tune": FreezeFirst(2)},
     {"tune": FreezeLast(1)},
+    {"tune": OnlyLast(1)},
     {"tune": OnlyMLP()},
     {"tune": LoRA()},
     {"tune": LoRA(rank=4)},

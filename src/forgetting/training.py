@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
+from forgetting import packing
 from forgetting.lineage import Settings
-from forgetting.objectives import IGNORED, cross_entropy
+from forgetting.objectives import IGNORED, cross_entropy, head_cross_entropy
 from forgetting.tasks import Task
 
 Example = dict[str, torch.Tensor]
@@ -137,8 +139,21 @@ def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Ex
     return steps
 
 
+def pack(rows: list[Example]) -> dict[str, Any]:
+    """A batch for `packing.Reader`: the rows' ids one after another, (tokens,), and their lengths.
+
+    `wanted` is the token that each should predict, -100 where none is supervised.
+    """
+    end = torch.tensor([IGNORED])
+    return {
+        "input_ids": torch.cat([row["input_ids"] for row in rows]),
+        "wanted": torch.cat([part for row in rows for part in (row["labels"][1:], end)]),
+        "lengths": [len(row["input_ids"]) for row in rows],
+    }
+
+
 def pad(rows: list[Example]) -> Example:
-    """A batch: ids padded on the right with 0, labels with -100, a mask over the rest."""
+    """A batch for any other model: ids padded on the right with 0, labels with -100, and a mask."""
     from torch.nn.utils.rnn import pad_sequence
 
     ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True)
@@ -149,13 +164,26 @@ def pad(rows: list[Example]) -> Example:
 
 
 class OrderedTrainer(Trainer):
-    """`transformers.Trainer` with our objective, over steps already in their order."""
+    """`transformers.Trainer` with our objective, over steps already in their order.
+
+    With a `reader` batches are packed, and logits are made at supervised tokens alone.
+    """
+
+    def __init__(self, reader: packing.Reader | None, **given: Any) -> None:
+        super().__init__(**given, data_collator=lambda steps: (pack if reader else pad)(steps[0]))
+        self.reader = reader
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        labels = inputs.pop("labels")
-        return cross_entropy(model(**inputs, use_cache=False).logits, labels)
+        if self.reader is None:
+            labels = inputs.pop("labels")
+            return cross_entropy(model(**inputs, use_cache=False).logits, labels)
+        supervised = inputs["wanted"] != IGNORED
+        hidden = self.reader(inputs["input_ids"], inputs["lengths"])
+        return head_cross_entropy(
+            hidden[supervised], self.reader.head.weight, inputs["wanted"][supervised]
+        )
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
@@ -211,13 +239,16 @@ def train(
             use_cpu=not torch.cuda.is_available(),
             remove_unused_columns=False,
         )
+        arguments._n_gpu = min(1, arguments.n_gpu)  # a step is one batch, never one a device
+        packed = packing.readable(model) and arguments.world_size == 1
         trainer = OrderedTrainer(
+            reader=packing.Reader(model, keep=settings.epochs > 1) if packed else None,
             model=model,
             args=arguments,
             train_dataset=Steps(steps_of(rows, settings, seed)),
-            data_collator=lambda steps: pad(steps[0]),
             callbacks=[Watch()],
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
-        trainer.train()
+        with packing.attention_by_row(model) if packed else nullcontext():
+            trainer.train()
     return losses
