@@ -102,9 +102,9 @@ def trainings(monkeypatch):
 
     seeds, train = [], training.train
 
-    def counted(model, tokenizer, task, settings, seed, progress=None):
+    def counted(model, tokenizer, task, settings, seed, *watchers):
         seeds.append(seed)
-        return train(model, tokenizer, task, settings, seed, progress)
+        return train(model, tokenizer, task, settings, seed, *watchers)
 
     monkeypatch.setattr(training, "train", counted)
     return seeds

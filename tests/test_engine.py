@@ -148,6 +148,31 @@ def test_each_step_is_computed_once(tiny, trainings):
     assert_same(engine.state(second), once)
 
 
+@pytest.mark.parametrize("tune", [FreezeFirst(1), LoRA()], ids=repr)
+def test_two_epochs_are_the_beginning_of_four(tiny, trainings, tune):
+    """Dropout included: a run of its own gives the bits that the longer one passed."""
+    few = {"examples": 5, "length": 32, "batch": 2, "learning_rate": 1e-2, "tune": tune}
+    long = tiny.train(CHINESE, epochs=4, seed=1, **few)
+    passed = [long.after(epochs) for epochs in (1, 2)]
+    engine.train_through([*passed, long])
+    assert trainings == [1]
+    on_the_way = [(stored_tensors(one), engine.losses(one)) for one in (*passed, long)]
+    assert trainings == [1]
+    assert [len(losses) for _, losses in on_the_way] == [3, 6, 12]  # 5 examples: 3 steps
+    store.clean({"weights"})
+    for checkpoint, (tensors, losses) in zip(passed, on_the_way, strict=False):
+        assert_same(stored_tensors(checkpoint), tensors)
+        assert engine.losses(checkpoint) == losses == on_the_way[-1][1][: len(losses)]
+    engine.train_through(passed)  # nothing is missing
+    assert trainings == [1, 1, 1]
+
+
+def test_one_training_passes_one_recipe_alone(tiny):
+    one, other = (tiny.train(CHINESE, examples=4, epochs=2, seed=seed) for seed in (1, 2))
+    with pytest.raises(ValueError, match="2 recipes that differ in more than their epochs"):
+        engine.train_through([one, other])
+
+
 def test_a_damaged_checkpoint_is_trained_again_to_the_same_weights(tiny, trainings):
     checkpoint = tiny.train(CHINESE, seed=1, **QUICK)
     before = {name: t.clone() for name, t in engine.state(checkpoint).items()}  # no memory map

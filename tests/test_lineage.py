@@ -1,16 +1,28 @@
 """Lineage: a checkpoint's key is its recipe's, and weights add up as on paper."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forgetting import FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Task, foundation, models
-from forgetting.lineage import Merge, TaskVector
+from forgetting import (
+    FreezeFirst,
+    FreezeLast,
+    Full,
+    LoRA,
+    OnlyLast,
+    OnlyMLP,
+    Task,
+    foundation,
+    models,
+)
+from forgetting.lineage import Merge, Settings, TaskVector
 
 CHINESE = Task("zh_everyday")
 # Halves, quarters, …: their sums are exact, so the order of adding cannot matter.
@@ -102,6 +114,7 @@ CHANGES = [
     {"tune": FreezeFirst(1)},
     {"tune": FreezeFirst(2)},
     {"tune": FreezeLast(1)},
+    {"tune": OnlyLast(1)},
     {"tune": OnlyMLP()},
     {"tune": LoRA()},
     {"tune": LoRA(rank=4)},
@@ -128,6 +141,27 @@ def test_a_change_renames_the_step_and_what_rests_on_it_alone(base):
     assert same == [True, True, False, False, False]
 
 
+def test_recipes_of_before_keep_their_keys(base):
+    """What was stored under these keys is still found: new settings say nothing until given."""
+    assert base.key == "1dce836cabce3130d10e"
+    full = base.train(CHINESE, tune=Full(), seed=3, learning_rate=1e-3)
+    lora = base.train(CHINESE, tune=LoRA(rank=4), style="sft")
+    assert (full.key, lora.key) == ("4a40875372f224ae63d6", "ae30f27adaa28dfd2810")
+
+
+def test_stored_records_name_recipes_of_today():
+    records = [json.loads(path.read_text()) for path in Path("results").glob("*/*.json")]
+    trained = {
+        key: recipe
+        for record in records
+        for key, recipe in record["lineage"].items()
+        if recipe["step"] == "train"
+    }
+    assert trained
+    for recipe in trained.values():
+        assert Settings(**recipe["settings"]).recipe() == recipe["settings"]
+
+
 def test_the_lineage_holds_every_ancestor_and_ends_with_oneself(base):
     chat = base.train(Task("english"), seed=7)
     first = base.train(CHINESE)
@@ -147,6 +181,7 @@ def test_the_lineage_holds_every_ancestor_and_ends_with_oneself(base):
         ({"learning_rate": 0}, "learning_rate"),
         ({"tokens": 3}, "tokens"),
         ({"style": "rlhf"}, "style"),
+        ({"examples": 0}, "examples"),
     ],
 )
 def test_an_impossible_setting_is_named(base, setting, field):
@@ -161,6 +196,30 @@ def test_steps_are_tokens_over_tokens_a_batch(base):
     assert steps(tokens=8192, batch=2, length=256) == 16
     assert steps(tokens=8191, batch=2, length=256) == 15
     assert steps(tokens=16, batch=2, length=256) == 1
+
+
+def test_the_amount_is_tokens_or_examples(base):
+    with pytest.raises(ValidationError, match=r"examples=9: tokens=64 is given; name one"):
+        base.train(CHINESE, tokens=64, examples=9)
+    with pytest.raises(ValidationError, match=r"epochs=3: of how many examples\?"):
+        base.train(CHINESE, epochs=3)
+
+
+def test_an_epoch_is_every_example_once(base):
+    settings = base.train(CHINESE, examples=9, epochs=3, batch=4).step.settings
+    assert (settings.rows, settings.epoch_steps, settings.steps) == (9, 3, 9)
+    said = settings.recipe()
+    assert (said["examples"], said["epochs"]) == (9, 3) and "tokens" not in said
+
+
+def test_fewer_epochs_are_another_recipe_of_the_same_training(base):
+    long, short = (base.train(CHINESE, examples=9, epochs=n) for n in (4, 2))
+    assert long.after(2) == short != long == long.after(4)
+    for never in (0, 5):
+        with pytest.raises(ValueError, match=rf"^epochs={never}: .* was trained for 4"):
+            long.after(never)
+    with pytest.raises(ValueError, match=r"^epochs=1: .* was trained for 0"):
+        base.after(1)
 
 
 # -- algebra -----------------------------------------------------------------------------------

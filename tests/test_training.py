@@ -16,15 +16,18 @@ from forgetting import (
     Full,
     LoRA,
     OnlyAttention,
+    OnlyLast,
     OnlyMLP,
     Task,
     engine,
+    objectives,
+    packing,
     tasks,
     training,
 )
 from forgetting.lineage import Settings
-from forgetting.objectives import IGNORED, cross_entropy
-from forgetting.training import TooLittleText, pad, pretrain_rows, sft_rows
+from forgetting.objectives import IGNORED, cross_entropy, head_cross_entropy
+from forgetting.training import TooLittleText, pack, pad, pretrain_rows, sft_rows, steps_of
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -140,6 +143,34 @@ def test_sft_without_room_for_any_answer_is_one_line(tiny_model):
         sft_rows(dialogue(("hi", "ok")), tiny_model[1], settings(tokens=16), seed=0)
 
 
+def test_examples_are_different_ones(tiny_model):
+    pairs = dialogue(("hi", "a"), ("hi" * 99, "no room"), ("hi", "b"), ("hi", "c"))
+    _, tokenizer = tiny_model
+    two = sft_rows(pairs, tokenizer, settings(length=64, examples=2), seed=0)
+    assert len({tuple(ids) for ids in rows_of(two)}) == 2
+    with pytest.raises(TooLittleText) as caught:
+        sft_rows(pairs, tokenizer, settings(length=64, examples=4), seed=0)
+    assert str(caught.value) == (
+        "examples=4: dialogue has 3 whose answer fits in 64 tokens; lower examples or raise length"
+    )
+    with pytest.raises(TooLittleText, match=r"^examples=9999: zh_everyday .* lower examples or"):
+        pretrain_rows(CHINESE, tokenizer, settings(examples=9999, length=256), seed=0)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_no_step_has_two():
+    def epochs(count, seed=0):
+        wanted = Settings(examples=9, epochs=count, batch=4)
+        return steps_of(list(range(9)), wanted, seed)
+
+    four = epochs(4)
+    assert [len(step) for step in four] == [4, 4, 1] * 4
+    orders = [[*four[i], *four[i + 1], *four[i + 2]] for i in (0, 3, 6, 9)]
+    assert orders[0] == list(range(9))  # as drawn
+    assert all(sorted(order) == list(range(9)) for order in orders)
+    assert len(set(map(tuple, orders))) == 4
+    assert epochs(2) == four[:6] and epochs(4, seed=1)[3:] != four[3:]
+
+
 def test_a_batch_is_padded_on_the_right():
     short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
     long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
@@ -149,6 +180,16 @@ def test_a_batch_is_padded_on_the_right():
         "labels": [[IGNORED, 6, IGNORED], [7, 8, 9]],
         "attention_mask": [[1, 1, 0], [1, 1, 1]],
     }
+
+
+def test_packed_rows_stand_one_after_another():
+    """Token t is to predict t + 1 of its own row: a row's last token predicts nothing."""
+    short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
+    long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
+    batch = pack([short, long])
+    assert batch["input_ids"].tolist() == [5, 6, 7, 8, 9]
+    assert batch["wanted"].tolist() == [6, IGNORED, 8, 9, IGNORED]
+    assert batch["lengths"] == [2, 3]
 
 
 # -- the objective -----------------------------------------------------------------------------
@@ -180,6 +221,28 @@ def test_nothing_supervised_is_an_error_and_no_nan():
         cross_entropy(torch.zeros(1, 4, 5), labels)
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 7, 256])
+@pytest.mark.parametrize("frozen_head", [False, True])
+def test_the_loss_of_hidden_states_is_that_of_their_logits(monkeypatch, at_once, frozen_head):
+    """Value and both gradients against autograd, whatever part of the logits stands in memory."""
+    monkeypatch.setattr(objectives, "TOKENS_AT_ONCE", at_once)
+    torch.manual_seed(0)
+    hidden = torch.randn(7, 4, requires_grad=True)
+    head = torch.randn(11, 4, requires_grad=not frozen_head)
+    wanted = torch.randint(0, 11, (7,))
+    expected = functional.cross_entropy(hidden @ head.T, wanted)
+    loss = head_cross_entropy(hidden, head, wanted)
+    torch.testing.assert_close(loss, expected)
+    moving = [hidden] if frozen_head else [hidden, head]
+    theirs = torch.autograd.grad(3 * expected, moving)
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, moving), theirs)
+
+
+def test_no_hidden_state_is_an_error_and_no_nan():
+    with pytest.raises(ValueError, match="no supervised token"):
+        head_cross_entropy(torch.zeros(0, 4), torch.zeros(5, 4), torch.zeros(0, dtype=torch.long))
+
+
 # -- training ----------------------------------------------------------------------------------
 
 
@@ -200,6 +263,34 @@ def test_one_seed_gives_the_same_bits_and_another_seed_others(tuning, tiny):
     other, other_losses = trained(tiny, tuning, seed=2)
     assert not any(torch.equal(one[name], other[name]) for name in one)
     assert losses != other_losses
+
+
+UNEVEN = [("hi", "ok"), ("how are you?", "fine"), ("1 + 1", "2"), ("a b c", "d e f g h"), ("x", "")]
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [Full(), FreezeFirst(1), OnlyLast(1), LoRA(dropout=0.0), IA3()],
+    ids=lambda value: type(value).__name__,
+)
+def test_packed_training_is_padded_training(tuning, tiny, monkeypatch):
+    """The same rows in the same steps: losses and weights agree up to rounding."""
+    wanted = Settings(style="sft", examples=5, epochs=3, length=64, batch=2, learning_rate=1e-3)
+
+    def fit():
+        model, tokenizer = engine.model(tiny)
+        torch.manual_seed(0)
+        tuned = tuning.apply(model)
+        losses = training.train(tuned, tokenizer, dialogue(*UNEVEN), wanted, seed=0)
+        assert model.config._attn_implementation == "sdpa"
+        return {n: p.detach() for n, p in tuned.named_parameters() if p.requires_grad}, losses
+
+    packed, losses = fit()
+    monkeypatch.setattr(packing, "readable", lambda model: False)
+    padded, expected = fit()
+    assert losses == pytest.approx(expected, rel=1e-5)
+    for name in padded:
+        torch.testing.assert_close(packed[name], padded[name], atol=2e-5, rtol=0, msg=name)
 
 
 def test_progress_is_told_after_every_step(tiny):
@@ -281,6 +372,7 @@ def test_a_plain_torch_loop_gives_the_same_losses_and_weights(tiny):
         (OnlyAttention(), lambda name: "self_attn" in name),
         (FreezeMLP(), lambda name: ".mlp." not in name),
         (OnlyMLP(), lambda name: ".mlp." in name),
+        (OnlyLast(1), lambda name: ".layers.1." in name or name == "model.norm.weight"),
         (LoRA(), lambda name: "q_proj" in name or "v_proj" in name),
         (IA3(), lambda name: "k_proj" in name or "v_proj" in name or "down_proj" in name),
     ],

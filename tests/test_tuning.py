@@ -14,6 +14,7 @@ from forgetting import (
     Full,
     LoRA,
     OnlyAttention,
+    OnlyLast,
     OnlyMLP,
 )
 from forgetting.tuning import Tuning, trainable_count, trainable_table
@@ -70,6 +71,8 @@ def moving(tuning, model):
             EMBEDDING | attention(0) | attention(1) | norms(0) | norms(1) | LAST_NORM,
         ),
         (OnlyMLP(), mlp(0) | mlp(1)),
+        (OnlyLast(1), block(1) | LAST_NORM),
+        (OnlyLast(2), block(0) | block(1) | LAST_NORM),
     ],
     ids=lambda value: repr(value) if isinstance(value, Tuning) else "",
 )
@@ -123,6 +126,7 @@ def test_counts_of_tiny_by_hand(tiny_model):
         OnlyAttention(): 6144,
         FreezeMLP(): 14592,
         OnlyMLP(): 12288,
+        OnlyLast(1): 3072 + 6144 + 64 + 32,
         LoRA(): 2 * 8 * ((32 + 32) + (32 + 16)),
         IA3(): 2 * (16 + 16 + 64),
     }

@@ -30,6 +30,7 @@ _HOMES = {
             "OnlyAttention",
             "FreezeMLP",
             "OnlyMLP",
+            "OnlyLast",
             "LoRA",
             "IA3",
         ),

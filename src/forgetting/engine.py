@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,32 +64,67 @@ def losses(checkpoint: Checkpoint) -> list[float]:
     return json.loads((folder / "losses.json").read_text()) if folder else []
 
 
+def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None = None) -> None:
+    """Make sure that checkpoints which differ in `epochs` alone are stored, in one training.
+
+    The longest that is missing is trained; shorter ones are stored as it passes them. Raises
+    `ValueError` where their recipes differ in something else.
+    """
+    family = {checkpoint.after(1) for checkpoint in checkpoints}
+    if len(family) > 1:
+        raise ValueError(f"{len(family)} recipes that differ in more than their epochs: {family}")
+    missing = {c.step.settings.epochs: c for c in checkpoints if isinstance(c.step, Train)}
+    missing = {n: c for n, c in missing.items() if store.get("weights", c.key) is None}
+    if missing:
+        longest = missing.pop(max(missing))
+        assert isinstance(longest.step, Train)
+        _train(longest, longest.step, progress, passed=missing)
+
+
 def refuse_while_rendering(what: str) -> None:
     """Raise `NotComputed` if a book is being rendered: only stored results may be shown."""
     if os.environ.get("FORGETTING_RENDER"):
         raise NotComputed(f"{what} is not in the results; run the chapter before rendering it")
 
 
-def _train(checkpoint: Checkpoint, step: Train, progress: Progress | None) -> Path:
-    """Train, and store what moved: the adapter, or the tensors that the tuning names."""
+def _train(
+    checkpoint: Checkpoint,
+    step: Train,
+    progress: Progress | None,
+    passed: Mapping[int, Checkpoint] | None = None,
+) -> Path:
+    """Train, and store what moved: the adapter, or the tensors that the tuning names.
+
+    `passed` are the checkpoints to store on the way, by the number of their epochs.
+    """
     refuse_while_rendering(f"checkpoint {checkpoint.key}")
     parent, tokenizer = model(step.parent)
     torch.manual_seed(step.seed)  # adapters start from random numbers
     tuned = step.tune.apply(parent)
-    history = training.train(tuned, tokenizer, step.task, step.settings, step.seed, progress)
 
-    def write(folder: Path) -> None:
-        if step.tune.adapter is None:
-            moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
-        else:
-            moved = get_peft_model_state_dict(tuned)
-        save_file(
-            {name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors"
-        )
-        (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in history]) + "\n")
-        (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
+    def save(reached: Checkpoint, losses: list[float]) -> Path:
+        return store.put("weights", reached.key, partial(_write, reached, step, tuned, losses))
 
-    return store.put("weights", checkpoint.key, write)
+    def after_epoch(epochs: int, losses: list[float]) -> None:
+        if passed and epochs in passed:
+            save(passed[epochs], losses)
+
+    losses = training.train(
+        tuned, tokenizer, step.task, step.settings, step.seed, progress, after_epoch
+    )
+    return save(checkpoint, losses)
+
+
+def _write(
+    checkpoint: Checkpoint, step: Train, tuned: Any, losses: list[float], folder: Path
+) -> None:
+    if step.tune.adapter is None:
+        moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
+    else:
+        moved = get_peft_model_state_dict(tuned)
+    save_file({name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors")
+    (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
+    (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
 
 
 def _named(loaded: PreTrainedModel) -> dict[str, torch.Tensor]:

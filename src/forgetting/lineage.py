@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from forgetting import models
 from forgetting.models import Foundation
@@ -36,6 +36,9 @@ class Settings(BaseModel):
     Defaults follow Li & Lee (2024)'s configuration file where a laptop allows it: constant rate,
     AdamW with β (0.9, 0.95), ε 1e-5, weight decay 0.1, gradient norm clipped at 1. They trained on
     1 billion tokens in steps of 4 million; a laptop has thousands in steps of hundreds.
+
+    The amount is `tokens`, or `examples` and how many `epochs` each of them is seen in. The rate
+    is constant, so a training of two epochs is the beginning of one of four.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +46,8 @@ class Settings(BaseModel):
     style: Literal["pretrain", "sft"] = "pretrain"
     learning_rate: float = Field(3e-4, gt=0, le=1)
     tokens: int = Field(8192, ge=16)
+    examples: int | None = Field(None, ge=1)
+    epochs: int = Field(1, ge=1)
     length: int = Field(256, ge=8)
     batch: int = Field(2, ge=1)
     weight_decay: float = Field(0.1, ge=0)
@@ -50,10 +55,33 @@ class Settings(BaseModel):
     epsilon: float = Field(1e-5, gt=0)
     clip: float = Field(1.0, gt=0)
 
+    @model_validator(mode="after")
+    def _one_amount(self) -> Self:
+        if self.examples is not None and "tokens" in self.model_fields_set:
+            raise ValueError(f"examples={self.examples}: tokens={self.tokens} is given; name one")
+        if self.examples is None and self.epochs != 1:
+            raise ValueError(f"epochs={self.epochs}: of how many examples? name `examples`")
+        return self
+
+    @property
+    def rows(self) -> int:
+        """Different places in the data: `examples`, or as many rows as `tokens` fill."""
+        return self.examples or self.batch * max(1, self.tokens // (self.batch * self.length))
+
+    @property
+    def epoch_steps(self) -> int:
+        """Optimiser steps an epoch: rows ÷ batch, rounded up."""
+        return math.ceil(self.rows / self.batch)
+
     @property
     def steps(self) -> int:
-        """Optimiser steps: tokens ÷ (sequences a batch x tokens a sequence), at least one."""
-        return max(1, self.tokens // (self.batch * self.length))
+        """Optimiser steps in all."""
+        return self.epochs * self.epoch_steps
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a lineage key: the fields that say something, in one way only."""
+        silent = {"examples", "epochs"} if self.examples is None else {"tokens"}
+        return self.model_dump(mode="json", exclude=silent)
 
 
 @dataclass(frozen=True)
@@ -73,7 +101,7 @@ class Train:
             "parent": self.parent.key,
             "task": self.task.recipe(),
             "tune": self.tune.recipe(),
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.recipe(),
             "seed": self.seed,
         }
 
@@ -148,6 +176,17 @@ class Checkpoint:
         """
         step = Train(self, task, tune or Full(), Settings(**settings), seed)
         return Checkpoint(step)
+
+    def after(self, epochs: int) -> Checkpoint:
+        """This training as it stood after `epochs` of its epochs: a recipe of its own.
+
+        Raises `ValueError` for what was not trained, or not for so long.
+        """
+        most = self.step.settings.epochs if isinstance(self.step, Train) else 0
+        if not isinstance(self.step, Train) or not 1 <= epochs <= most:
+            raise ValueError(f"epochs={epochs}: {self!r} was trained for {most}")
+        settings = self.step.settings.model_copy(update={"epochs": epochs})
+        return Checkpoint(replace(self.step, settings=settings))
 
     def __sub__(self, other: Checkpoint | TaskVector) -> Any:
         if isinstance(other, Checkpoint):

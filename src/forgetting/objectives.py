@@ -6,10 +6,14 @@ Logits are (batch, length, vocabulary) as the model gives them; labels are (batc
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional
 
 IGNORED = -100
+# Tokens whose logits stand in memory together: 50 MB for a vocabulary of 49 thousand.
+TOKENS_AT_ONCE = 256
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -20,6 +24,58 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     predicted, wanted = logits[:, :-1], labels[:, 1:]
     supervised = wanted != IGNORED
-    if not supervised.any():
-        raise ValueError("labels: no supervised token in this batch; lengthen `length`")
+    _require_any(wanted[supervised])
     return functional.cross_entropy(predicted[supervised].float(), wanted[supervised])
+
+
+def head_cross_entropy(
+    hidden: torch.Tensor, head: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
+    """`cross_entropy` of the logits `hidden @ head.T`, which never stand in memory whole.
+
+    `hidden` is (tokens, width), supervised tokens alone; `head` (vocabulary, width); `wanted`
+    (tokens,), the token that each should predict. Raises `ValueError` where there is none.
+    """
+    _require_any(wanted)
+    return _HeadCrossEntropy.apply(hidden, head, wanted)
+
+
+class _HeadCrossEntropy(torch.autograd.Function):
+    """Each part's gradient is made while its logits are at hand: (softmax - one-hot) / tokens."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, wanted: torch.Tensor
+    ) -> torch.Tensor:
+        by_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        by_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
+        total = hidden.new_zeros((), dtype=torch.float64)
+        for start in range(0, len(wanted), TOKENS_AT_ONCE):
+            part = slice(start, start + TOKENS_AT_ONCE)
+            gradient = torch.log_softmax((hidden[part] @ head.T).float(), dim=1)
+            total -= gradient.gather(1, wanted[part, None]).sum(dtype=torch.float64)
+            gradient.exp_()
+            gradient.scatter_add_(
+                1, wanted[part, None], gradient.new_full((len(gradient), 1), -1.0)
+            )
+            gradient /= len(wanted)
+            gradient = gradient.to(head.dtype)
+            if by_hidden is not None:
+                torch.mm(gradient, head, out=by_hidden[part])
+            if by_head is not None:
+                by_head.addmm_(gradient.T, hidden[part])
+        ctx.gradients = by_hidden, by_head
+        return (total / len(wanted)).float()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *above: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        by_hidden, by_head = ctx.gradients
+        if above[0] != 1:
+            by_hidden, by_head = (g if g is None else g * above[0] for g in ctx.gradients)
+        return by_hidden, by_head, None
+
+
+def _require_any(wanted: torch.Tensor) -> None:
+    if not len(wanted):
+        raise ValueError("labels: no supervised token in this batch; lengthen `length`")

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 # Llama's names and GPT-2's.
 BLOCK = re.compile(r"\.(?:layers|h)\.(\d+)\.")
+EMBEDDINGS = re.compile(r"\.(?:embed_tokens|wte|wpe)\.")
 ATTENTION = re.compile(r"\.(?:self_attn|attn)\.")
 
 
@@ -85,6 +86,25 @@ class FreezeLast(Tuning):
     def trains(self, name: str, layers: int) -> bool:
         block = _block(name)
         return block is None or block < layers - _checked(self.k, layers)
+
+
+class OnlyLast(Tuning):
+    """The last `k` blocks and what follows them move; embeddings, and a head tied to them, stay.
+
+    Nothing before these blocks changes, so `training` reads each row through it once: unlike
+    `FreezeFirst`, whose embeddings move.
+    """
+
+    k: int = Field(ge=1)
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k=k)  # type: ignore[call-arg]
+
+    def trains(self, name: str, layers: int) -> bool:
+        block = _block(name)
+        if block is None:
+            return not EMBEDDINGS.search(name)
+        return block >= layers - _checked(self.k, layers)
 
 
 class FreezeAttention(Tuning):

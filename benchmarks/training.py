@@ -1,0 +1,275 @@
+"""Fine-tuning on rows of uneven length: the library beside TRL's SFTTrainer.
+
+    python benchmarks/training.py                  # the very batches of TRL, one epoch
+    python benchmarks/training.py --case own       # each side's own order, held-out loss, 3 seeds
+    python benchmarks/training.py --case frozen    # the last third of the blocks, three epochs
+
+The rows are word problems, function calls and instructions in equal parts (GSM8K, OpenFunctions,
+Alpaca), up to 1024 tokens long; the answer alone is supervised, in float32. The two sides run in
+turn, each time in a process of its own; nothing else should run. Printed are seconds, useful
+tokens a second (padding is none), the peak of resident memory and how far the losses are apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+MIX = ("gsm8k_pinned", "openfunctions", "alpaca")
+LENGTH, ROOM_FOR_TEMPLATE, HELD_OUT = 1024, 64, 24
+CASES = {  # epochs, share of the blocks that move, seeds
+    "same": (1, 1.0, 1),
+    "own": (1, 1.0, 3),
+    "frozen": (3, 1 / 3, 1),
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--case", default="same", choices=CASES)
+    options.add_argument("--model", default="smollm2-135m")
+    options.add_argument("--examples", type=int, default=48)
+    options.add_argument("--batch", type=int, default=8)
+    options.add_argument("--rate", type=float, default=1e-5, help="learning rate")
+    options.add_argument("--rounds", type=int, default=1, help="runs of each side and seed")
+    options.add_argument("--threads", type=int, default=os.cpu_count())
+    options.add_argument("--recompute", action="store_true", help="TRL's gradient checkpointing")
+    options.add_argument("--side", choices=["ours", "trl"], help="one side alone, as JSON")
+    options.add_argument("--seed", type=int, default=0, help="with --side")
+    given = options.parse_args()
+    if given.examples % given.batch:
+        sys.exit(f"--examples {given.examples}: make it a multiple of --batch {given.batch}")
+    if given.side != "ours" and importlib.util.find_spec("trl") is None:
+        sys.exit(
+            "trl is not installed, and it is what the library is compared with: pip install trl"
+        )
+    if given.side:
+        print(json.dumps(measure(given)))
+        return
+    seeds = range(CASES[given.case][2])
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "trl": []}
+    for seed in [seed for seed in seeds for _ in range(given.rounds)]:
+        for name, done in runs.items():
+            done.append(side(name, seed))
+            print(
+                f"{name}, seed {seed}: {done[-1]['seconds']:.1f} s, "
+                f"{done[-1]['tokens'] / done[-1]['seconds']:.0f} useful tokens/s, "
+                f"{done[-1]['memory']:.0f} MiB at most, "
+                f"held-out loss {done[-1]['held_out']:.4f}",
+                flush=True,
+            )
+    report(runs["ours"], runs["trl"], same_rows=given.case != "own")
+
+
+def report(ours: list[dict[str, Any]], trl: list[dict[str, Any]], *, same_rows: bool) -> None:
+    """The two sides' ratios: medians over rounds and seeds."""
+
+    def ratio(name: str) -> float:
+        one, other = (statistics.median(run[name] for run in runs) for runs in (trl, ours))
+        return one / other
+
+    print(f"{ours[0]['rows']} rows, {ours[0]['tokens']} tokens, {ours[0]['supervised']} supervised")
+    print(f"speed: {ratio('seconds'):.2f} times TRL's; memory: {1 / ratio('memory'):.2f} of TRL's")
+    if ours[0]["share"] is not None:
+        share = [statistics.median(run["share"] for run in runs) for runs in (ours, trl)]
+        print(f"share of the rate of matrix products: {share[0]:.0%}, TRL {share[1]:.0%}")
+    if same_rows:
+        pairs = [
+            (a, b)
+            for one, other in zip(ours, trl, strict=True)
+            for a, b in zip(one["losses"], other["losses"], strict=True)
+        ]
+        apart = max(abs(a - b) / b for a, b in pairs)
+        print(f"losses of {len(pairs)} steps: {apart:.1e} apart at most, relative")
+    gaps = [one["held_out"] - other["held_out"] for one, other in zip(ours, trl, strict=True)]
+    print(f"held-out loss, ours less TRL's: {statistics.mean(gaps):+.4f} nats on average", end="")
+    if not same_rows and len(gaps) > 1:
+        spread = statistics.stdev(run["held_out"] for run in trl)
+        print(f"; TRL's seeds spread by {spread:.4f}", end="")
+    print()
+
+
+def side(name: str, seed: int) -> dict[str, Any]:
+    """One side's measurement, from a fresh process."""
+    command = [sys.executable, *sys.argv, "--side", name, "--seed", str(seed)]
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        command, env={**os.environ, **quiet}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Seconds that the steps take once model and rows are loaded, and the losses."""
+    import resource
+
+    import torch
+
+    from forgetting import engine, foundation, training
+    from forgetting.lineage import Settings
+    from forgetting.tuning import Full, OnlyLast
+
+    torch.set_num_threads(given.threads)
+    epochs, moving, _ = CASES[given.case]
+    network, tokenizer = engine.model(foundation(given.model))
+    layers = network.config.num_hidden_layers
+    tune = Full() if moving == 1 else OnlyLast(round(layers * moving))
+    settings = Settings(
+        style="sft",
+        examples=given.examples,
+        epochs=epochs,
+        batch=given.batch,
+        length=LENGTH,
+        learning_rate=given.rate,
+    )
+    mix = mixture(given.examples + HELD_OUT, tokenizer)
+    everything = settings.model_copy(update={"examples": len(mix), "epochs": 1})
+    as_rows = training.sft_rows(dialogue(mix), tokenizer, everything, seed=0)
+    rows, unseen = as_rows[: given.examples], as_rows[given.examples :]
+    product = rate_of_products(network) if moving == 1 else None
+    tuned = tune.apply(network)
+    if given.side == "ours":
+        started = time.perf_counter()
+        losses = training.train(
+            tuned, tokenizer, dialogue(mix[: given.examples]), settings, given.seed
+        )
+        seconds = time.perf_counter() - started
+    else:
+        seconds, losses = train_with_trl(tuned, tokenizer, rows, settings, given)
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    supervised = sum(int((row["labels"][1:] != -100).sum()) for row in rows)
+    head = network.get_output_embeddings().weight.numel()
+    inside = sum(p.numel() for p in network.base_model.parameters()) - head
+    useful = 6 * epochs * (inside * tokens + head * supervised)
+    return {
+        "seconds": seconds,
+        "losses": losses,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rows": len(rows) * epochs,
+        "tokens": tokens * epochs,
+        "supervised": supervised * epochs,
+        "share": useful / seconds / product if product else None,
+        "held_out": loss_of(network.eval(), unseen),
+    }
+
+
+def mixture(count: int, tokenizer: Any) -> list[tuple[str, str]]:
+    """`count` questions and answers that fit a row, tasks mixed, the same ones in every run."""
+    from forgetting import Task
+
+    def fits(pair: tuple[str, str]) -> bool:
+        return len(tokenizer("".join(pair)).input_ids) <= LENGTH - ROOM_FOR_TEMPLATE
+
+    pairs = []
+    for name in MIX:
+        fitting = filter(fits, Task(name).training_pairs(seed=0))
+        pairs += itertools.islice(fitting, -(-count // len(MIX)))
+    random.Random(0).shuffle(pairs)
+    return pairs[:count]
+
+
+def dialogue(pairs: list[tuple[str, str]]) -> Any:
+    """The pairs as what `training` asks of a task; its order is drawn from the seed."""
+
+    def drawn(seed: int) -> list[tuple[str, str]]:
+        return random.Random(seed).sample(pairs, len(pairs)) if seed else pairs
+
+    return SimpleNamespace(name="mixture", chat=True, config={}, training_pairs=drawn)
+
+
+def train_with_trl(
+    network: Any, tokenizer: Any, rows: list[dict[str, Any]], settings: Any, given: Any
+) -> tuple[float, list[float]]:
+    """Seconds and the loss of each step. But for `own`, the rows come in the library's order."""
+    import tempfile
+
+    import datasets
+    from trl import SFTConfig, SFTTrainer
+
+    from forgetting import training
+
+    own = given.case == "own"
+    if not own:
+        rows = [row for step in training.steps_of(rows, settings, seed=0) for row in step]
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = SFTConfig(
+            output_dir=scratch,
+            per_device_train_batch_size=settings.batch,
+            num_train_epochs=settings.epochs if own else 1,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type="constant",
+            weight_decay=settings.weight_decay,
+            adam_beta2=settings.beta2,
+            adam_epsilon=settings.epsilon,
+            max_grad_norm=settings.clip,
+            train_sampling_strategy="random" if own else "sequential",
+            seed=given.seed,
+            bf16=False,
+            gradient_checkpointing=given.recompute,
+            max_length=LENGTH,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = SFTTrainer(
+            model=network,
+            args=arguments,
+            processing_class=tokenizer,
+            train_dataset=datasets.Dataset.from_list(
+                [{name: tensor.tolist() for name, tensor in row.items()} for row in rows]
+            ),
+        )
+        started = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - started
+    return seconds, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def rate_of_products(network: Any) -> float:
+    """Floating point operations a second that products of the model's own shapes reach."""
+    import torch
+
+    config = network.config
+    states = torch.randn(1024, config.hidden_size)
+    weight = torch.randn(config.hidden_size, config.intermediate_size)
+    torch.mm(states, weight)
+    times, started = 0, time.perf_counter()
+    while time.perf_counter() - started < 1:
+        torch.mm(states, weight)
+        times += 1
+    return 2 * states.numel() * weight.shape[1] * times / (time.perf_counter() - started)
+
+
+def loss_of(network: Any, rows: list[dict[str, Any]]) -> float:
+    """Nats per supervised token of rows, each read alone."""
+    import torch
+
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for row in rows:
+            supervised = row["labels"][1:] != -100
+            hidden = network.base_model(row["input_ids"][None]).last_hidden_state[0, :-1]
+            logits = network.get_output_embeddings()(hidden[supervised])
+            wanted = row["labels"][1:][supervised]
+            total += torch.nn.functional.cross_entropy(logits, wanted, reduction="sum").item()
+            count += len(wanted)
+    return total / count
+
+
+if __name__ == "__main__":
+    main()

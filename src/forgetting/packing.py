@@ -1,0 +1,155 @@
+"""Rows of uneven length, read side by side: nothing is padded, and no row sees another.
+
+Of a model whose first blocks are frozen, each row is read through them once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+# Kinds of model whose logits are the head of the last hidden state and whose tokens meet in
+# attention alone; the names of their blocks and of the norm after these.
+LLAMA, GPT2 = ("layers", "norm"), ("h", "ln_f")
+KNOWN = {"llama": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA, "gpt2": GPT2}
+KEPT_BYTES = 2**30
+
+
+class Reader:
+    """The hidden states that `model` gives packed rows; `model` may be wrapped by peft.
+
+    With `keep`, what frozen blocks make of a row is remembered, up to `KEPT_BYTES` in all: for
+    rows that come again.
+    """
+
+    def __init__(self, model: Any, *, keep: bool) -> None:
+        causal = _unwrapped(model)
+        self.head = causal.get_output_embeddings()
+        base = causal.base_model
+        blocks, norm = KNOWN[causal.config.model_type]
+        every = getattr(base, blocks)
+        frozen = _frozen_blocks(base, blocks, norm)
+        self._first = _part(base, **{blocks: every[:frozen], norm: nn.Identity()})
+        self._rest = _part(base, **{blocks: every[frozen:]}, **_no_places(base)) if frozen else base
+        self._frozen = frozen
+        self._kept: dict[bytes, torch.Tensor] = {}
+        self._room = KEPT_BYTES if keep else 0
+
+    def __call__(self, input_ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """(tokens, width) hidden states of (tokens,) ids: rows of `lengths`, one after another."""
+        if not self._frozen:
+            return _read(self._rest, lengths, input_ids=input_ids[None])
+        return _read(self._rest, lengths, inputs_embeds=self._begun(input_ids.split(lengths))[None])
+
+    @torch.no_grad()
+    def _begun(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What the frozen blocks make of each row, remembered or read now; (tokens, width)."""
+        keys = [row.cpu().numpy().tobytes() for row in rows]
+        new = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._kept}
+        found: dict[bytes, torch.Tensor] = {}
+        if new:
+            lengths = [len(row) for row in new.values()]
+            read = _read(self._first, lengths, input_ids=torch.cat([*new.values()])[None]).cpu()
+            found = dict(zip(new, read.split(lengths), strict=True))
+            if read.nbytes <= self._room:
+                self._room -= read.nbytes
+                self._kept |= found
+        states = [found[key] if key in found else self._kept[key] for key in keys]
+        return torch.cat(states).to(rows[0].device)
+
+
+def readable(model: Any) -> bool:
+    """Whether `Reader` gives this model's own numbers."""
+    causal = _unwrapped(model)
+    config, head = causal.config, causal.get_output_embeddings()
+    return (
+        config.model_type in KNOWN
+        and config._attn_implementation == "sdpa"
+        and set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+        and type(head) is nn.Linear
+        and head.bias is None
+    )
+
+
+@contextmanager
+def attention_by_row(model: Any) -> Iterator[None]:
+    """Within it, `model` reads packed rows: attention stays within each row."""
+    causal = _unwrapped(model)
+    before = causal.config._attn_implementation
+    causal.set_attn_implementation("by_row")
+    try:
+        yield
+    finally:
+        causal.set_attn_implementation(before)
+
+
+def _attend_by_row(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    lengths: list[int],
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each of the rows that (1, heads, tokens, width) tensors hold."""
+    rows = zip(*(each.split(lengths, dim=2) for each in (query, key, value)), strict=True)
+    read = [sdpa_attention_forward(module, q, k, v, None, **options)[0] for q, k, v in rows]
+    return torch.cat(read, dim=1), None
+
+
+AttentionInterface.register("by_row", _attend_by_row)
+
+
+def _read(part: nn.Module, lengths: list[int], **given: torch.Tensor) -> torch.Tensor:
+    (tokens,) = given.values()
+    places = torch.cat([torch.arange(length) for length in lengths])[None].to(tokens.device)
+    read = part(**given, position_ids=places, lengths=lengths, use_cache=False)
+    return read.last_hidden_state[0]
+
+
+def _unwrapped(model: Any) -> PreTrainedModel:
+    return model if isinstance(model, PreTrainedModel) else model.get_base_model()
+
+
+def _frozen_blocks(base: nn.Module, blocks: str, norm: str) -> int:
+    """How many blocks from the first give a row the same output in every epoch."""
+    beside = [module for name, module in base.named_children() if name not in (blocks, norm)]
+    if not all(map(_is_fixed, beside)):
+        return 0
+    return sum(1 for _ in takewhile(_is_fixed, getattr(base, blocks)))
+
+
+def _is_fixed(module: nn.Module) -> bool:
+    """Nothing in it trains, and it drops nothing out."""
+    rates = [
+        part.p if isinstance(part, nn.Dropout) else getattr(part, "attention_dropout", 0)
+        for part in module.modules()
+    ]
+    return not any(rates) and not any(p.requires_grad for p in module.parameters())
+
+
+def _part(base: nn.Module, **modules: nn.Module) -> nn.Module:
+    """`base` with other modules under some names; the weights are shared."""
+    part = copy.copy(base)
+    part._modules = {**base._modules, **modules}
+    return part
+
+
+class _Nowhere(nn.Module):
+    """Stands for GPT-2's table of places where the hidden states have theirs already."""
+
+    def forward(self, places: torch.Tensor) -> torch.Tensor:
+        return torch.zeros((), device=places.device)
+
+
+def _no_places(base: nn.Module) -> dict[str, nn.Module]:
+    return {"wpe": _Nowhere()} if hasattr(base, "wpe") else {}
