@@ -135,22 +135,36 @@ def test_rows_that_were_cut_give_the_same_numbers(model, monkeypatch):
     assert [ll for ll, _ in apart] == pytest.approx([ll for ll, _ in together], abs=1e-5)
 
 
-def test_long_prompts_are_generated_from_apart():
-    """With 4 rows and 40 tokens a batch, prompts of up to 10 tokens are short."""
-    parts = evaluation._by_length([3, 25, 10, 11, 39, 12, 1, 55], rows=4, tokens=40)
-    assert parts == [[0, 2, 6], [7], [4], [1], [5, 3]]
-    assert evaluation._by_length([], rows=4, tokens=40) == []
+def asked(pairs):
+    return [Instance("generate_until", {}, pair, i) for i, pair in enumerate(pairs)]
 
 
-def test_answers_come_back_in_order_when_prompts_are_batched_apart(model, monkeypatch):
-    def answer(self, requests, disable_tqdm):
-        return [request.args[0].upper() for request in requests]
+def test_answers_to_requests_of_several_kinds_come_back_in_order(model):
+    """Short and long prompts, one longer than the model reads, some of them with stop strings."""
+    kinds = [{"max_gen_toks": 8}, {"until": ["\n", "的"], "max_gen_toks": 20}, {"until": "a"}]
+    prompts = ["早安", "a" * 70, "我們", "的" * 900, "b"]
+    requests = asked([(prompt, kind) for prompt in prompts for kind in kinds])
+    ours = SharedPrefixLM(*model).generate_until(requests)
+    assert ours == plain(*model, batch_size=1, max_length=2048).generate_until(requests)
+    assert len(set(ours)) > 2
 
-    monkeypatch.setattr(HFLM, "generate_until", answer)
-    monkeypatch.setattr(evaluation, "TOKENS_A_PREFILL", 48 * 10)
-    prompts = ["ab", "cd" * 30, "e", "fg" * 40]
-    requests = [Instance("generate_until", {}, (p, {}), i) for i, p in enumerate(prompts)]
-    assert SharedPrefixLM(*model).generate_until(requests) == [p.upper() for p in prompts]
+
+def test_what_is_not_greedy_is_left_to_lm_eval(model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        HFLM, "generate_until", lambda self, r, **_: seen.extend(r) or ["x"] * len(r)
+    )
+    sampled = {"do_sample": True, "temperature": 0.7, "max_gen_toks": 4}
+    beams = {"num_beams": 2, "max_gen_toks": 4}
+    requests = asked([("a", sampled), ("b", {"max_gen_toks": 4}), ("c", beams), ("d", sampled)])
+    answers = SharedPrefixLM(*model).generate_until(requests)
+    assert [r.args[0] for r in seen] == ["a", "d", "c"]
+    assert [answer == "x" for answer in answers] == [True, False, True, True]
+
+
+def test_answers_for_which_the_model_has_no_room(model):
+    with pytest.raises(ValueError, match="max_gen_toks=2048"):
+        SharedPrefixLM(*model).generate_until(asked([("a", {"max_gen_toks": 2048})]))
 
 
 # -- our scores --------------------------------------------------------------------------------

@@ -19,10 +19,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from lm_eval.tasks import TaskManager, get_task_dict
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import engine, metrics, store, tasks
+from forgetting.generation import generate
 from forgetting.lineage import Checkpoint
 from forgetting.records import Sample, Scores
 from forgetting.store import hash_key
@@ -33,7 +35,7 @@ EVALUATION_VERSION = 1
 TOKENS_A_BATCH = 2048
 # Attention is quadratic in a row: what exceeds the first is cut into rows of the second.
 LONGEST_ROW, SHORT_ROW = 4096, 512
-GENERATION_BATCH, TOKENS_A_PREFILL = 48, 16_384
+GENERATION_BATCH = 48
 
 log = logging.getLogger(__name__)
 Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
@@ -84,13 +86,38 @@ class SharedPrefixLM(HFLM):
         return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        """Greedy answers; long prompts are batched apart, or short ones would be padded to them."""
-        lengths = [len(self.tok_encode(request.args[0])) for request in requests]
+        """Greedy answers from a batch that stays full; what else may be asked for is lm-eval's."""
+        groups: dict[str, list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(repr(request.args[1]), []).append(index)
         answers: dict[int, str] = {}
-        for batch in _by_length(lengths, GENERATION_BATCH, TOKENS_A_PREFILL):
-            found = super().generate_until([requests[i] for i in batch], disable_tqdm=True)
-            answers |= dict(zip(batch, found, strict=True))
+        for members in groups.values():
+            found = self._answers([requests[index] for index in members])
+            answers |= dict(zip(members, found, strict=True))
         return [answers[index] for index in range(len(requests))]
+
+    def _answers(self, requests: Any) -> list[str]:
+        """Answers to requests that agree about how they are to be generated."""
+        settings = dict(normalize_gen_kwargs(requests[0].args[1], self.max_gen_toks))
+        until = handle_stop_sequences(
+            settings.pop("until"), self.tok_decode(self.eot_token_id, False)
+        )
+        new = settings.pop("max_gen_toks")
+        if settings.pop("do_sample") or settings.pop("temperature", 0.0) or settings:
+            return super().generate_until(requests, disable_tqdm=True)
+        if new >= self.max_length:
+            raise ValueError(f"max_gen_toks={new}: the model reads {self.max_length} tokens in all")
+        read = partial(self.tok_batch_encode, left_truncate_len=self.max_length - new)
+        prompts = [read([request.args[0]])[0][0].tolist() for request in requests]
+        written = generate(
+            self.model,
+            self.tokenizer,
+            prompts,
+            max_new_tokens=new,
+            until=until,
+            batch=GENERATION_BATCH,
+        )
+        return [completion.text for completion in written]
 
     @torch.no_grad()
     def _loglikelihood_tokens(
@@ -210,24 +237,6 @@ def _parts(
             room = SHORT_ROW - len(context)
         parts[-1].append(member)
         room -= len(member[1])
-    return parts
-
-
-def _by_length(lengths: Sequence[int], rows: int, tokens: int) -> list[list[int]]:
-    """Indices of prompts to read together: all the short ones, the long ones by padded size.
-
-    Short are those of which `rows` fit in `tokens`; they are batched as lm-eval does.
-    """
-    short = [i for i, length in enumerate(lengths) if length * rows <= tokens]
-    parts = [short] if short else []
-    padded = room = 0
-    for index in sorted(set(range(len(lengths))) - set(short), key=lambda i: -lengths[i]):
-        if room < padded or not room:
-            parts.append([])
-            padded = lengths[index]  # sorted: no later prompt of this part is longer
-            room = max(tokens, padded)
-        parts[-1].append(index)
-        room -= padded
     return parts
 
 
