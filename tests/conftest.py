@@ -1,10 +1,13 @@
 """Every test gets a home in a temporary folder, bundled data, one thread, and no network."""
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -20,7 +23,12 @@ os.environ.update(
 # Here and not in a fixture: what runs while tests are collected must not find the reader's home.
 _HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
 os.environ["FORGETTING_HOME"] = _HOME.name
-for _variable in ("FORGETTING_RENDER", "FORGETTING_RESULTS", "FORGETTING_ROOT"):
+for _variable in (
+    "FORGETTING_RENDER",
+    "FORGETTING_RESULTS",
+    "FORGETTING_ROOT",
+    "FORGETTING_SCHEDULER",
+):
     os.environ.pop(_variable, None)
 
 hypothesis.settings.register_profile(
@@ -108,3 +116,25 @@ def trainings(monkeypatch):
 
     monkeypatch.setattr(training, "train", counted)
     return seeds
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny, session_home, tmp_path_factory):
+    """The small study, run once: its home, its records, what it said and how long it took."""
+    from studies import small_study
+
+    home, said = tmp_path_factory.mktemp("undisturbed"), []
+    (home / "models").symlink_to(session_home / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORGETTING_HOME", str(home))
+        started = time.monotonic()
+        found = small_study(say=said.append)
+    return SimpleNamespace(home=home, records=found, said=said, seconds=time.monotonic() - started)
+
+
+@pytest.fixture
+def done(undisturbed, own_home):
+    """The records of the small study; the test's own home holds them and their weights."""
+    for folder in ("store", "results"):
+        shutil.copytree(undisturbed.home / folder, own_home / folder)
+    return undisturbed.records

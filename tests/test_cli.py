@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import forgetting
-from forgetting import book, cli, parameters, records, registry, store, tasks
+from forgetting import book, cli, parameters, records, registry, scheduler, store, tasks
 from forgetting.records import Record, Sample, Scores
 
 BASE, TUNED = "b" * 20, "c" * 20
@@ -193,7 +193,7 @@ def test_without_arguments_there_is_help(arguments):
 
 
 def test_every_expected_error_is_one_line(root, monkeypatch):
-    from forgetting import engine, models, study
+    from forgetting import engine, models, resources
 
     errors = {
         registry.UnknownDataSet: 2,
@@ -204,11 +204,14 @@ def test_every_expected_error_is_one_line(root, monkeypatch):
         models.FoundationUnavailable: 1,
         tasks.UnknownTask: 1,
         records.BadRecord: 1,
-        study.NotEnough: 1,
+        resources.NotEnough: 1,
         engine.NotComputed: 1,
         book.BookError: 1,
         parameters.BadParameter: 2,
         parameters.BadCell: 1,
+        scheduler.BadScheduler: 2,
+        scheduler.ClusterLost: 1,
+        scheduler.WorkersLost: 1,
         PermissionError: 1,
     }
     for kind, code in errors.items():
@@ -329,6 +332,17 @@ def test_run_passes_parameters_and_prints_what_the_notebook_prints(root):
     assert injected["metadata"]["tags"] == ["injected-parameters"]
     assert 'tier = "smoke"\nseeds = [3, 4]\n' in "".join(injected["source"])
     assert "".join(code["outputs"][0]["text"]).startswith("[1/2]")
+
+
+def test_the_notebook_is_told_where_to_compute(root, monkeypatch):
+    monkeypatch.setenv("FORGETTING_SCHEDULER", "")  # given back after the test
+    write_notebook(root, "import os\nprint('on', os.environ['FORGETTING_SCHEDULER'])")
+    assert "on tcp://10.0.0.1:8786" in answer("run", "freezing", "--scheduler=tcp://10.0.0.1:8786")
+    monkeypatch.setenv("FORGETTING_SCHEDULER", "local:2")
+    assert "on local:2" in answer("run", "freezing", "-p", "seeds=1")
+    assert error_of("run", "freezing", "--scheduler", "local:many", code=2).startswith(
+        "scheduler='local:many': expected local:N"
+    )
 
 
 def test_the_output_is_named_by_the_settings_not_by_how_they_were_given(root):

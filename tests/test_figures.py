@@ -7,7 +7,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from forgetting import claims, figures, paper_rows, records
+from forgetting import claims, figures, freezing_rows, records
 from forgetting.records import Record
 
 STORED = records.stored("freezing", "laptop")
@@ -35,7 +35,7 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.anatomy({n: t for n, (t, _) in paper_rows(30).items()}, 30),
+        lambda: figures.anatomy({n: row.tune for n, row in freezing_rows(30).items()}, 30),
         lambda: figures.plane(
             STORED, learned="zh_articles.nats", losses={"dolly.nats": "lost"}, untouched=UNTOUCHED
         ),

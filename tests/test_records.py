@@ -1,5 +1,6 @@
 """Records: what was measured, as small files that read back to the same bytes."""
 
+import hashlib
 import json
 import math
 import statistics
@@ -48,7 +49,30 @@ def test_a_record_reads_back_the_same():
     path = records.save(saved)
     assert path == records.path_of("trial", saved.key, "smoke")
     assert records.load(path) == saved
-    assert records.load(path).to_json() == saved.to_json() == path.read_text(encoding="utf-8")
+    assert records.load(path).to_json() == saved.to_json()
+    assert records.seal(saved.to_json()) == path.read_text(encoding="utf-8")
+
+
+def test_a_seal_is_the_sha256_of_the_record_without_it():
+    head, digest, tail = records.seal(record().to_json()).rpartition(',\n "sha256": "')
+    assert head + "\n}\n" == record().to_json()
+    assert digest and tail == hashlib.sha256((head + "\n}\n").encode()).hexdigest() + '"\n}\n'
+
+
+def test_every_changed_byte_of_a_record_is_found():
+    content = records.seal(record().to_json()).encode()
+    assert records.read(content, "r") == record()
+    for at in range(len(content)):
+        for bit in (1, 8, 64):
+            changed = bytearray(content)
+            changed[at] ^= bit
+            with pytest.raises(BadRecord, match=r"^r: "):
+                records.read(bytes(changed), "r")
+
+
+def test_records_from_before_there_were_seals_are_read(tmp_path):
+    (tmp_path / "old.json").write_text(record().to_json(), encoding="utf-8")
+    assert records.load(tmp_path / "old.json") == record()
 
 
 def test_the_same_record_is_the_same_bytes_and_plain_json():

@@ -1,16 +1,11 @@
 """Studies: each run once, the same record whenever it is run, and no half-done work."""
 
-import json
-import multiprocessing
-import os
-import random
 import shutil
-import signal
-import time
 from types import SimpleNamespace
 
 import psutil
 import pytest
+from studies import CHINESE, SMALL, files, runs, small_study
 
 from forgetting import (
     FreezeFirst,
@@ -20,66 +15,14 @@ from forgetting import (
     Task,
     evaluation,
     foundation,
-    measure,
     models,
     panels,
     registry,
+    resources,
     study,
 )
 from forgetting.engine import NotComputed
-
-CHINESE = Task("zh_everyday")
-SMALL = [Task("zh_everyday", 2), Task("arc_easy_standin", 2), Task("prompts_en", 2)]
-
-
-def runs(rank=4):
-    """The untouched model, two seeds of full tuning, and a LoRA."""
-    base = foundation("tiny")
-    methods = [("full", Full(), 0), ("full", Full(), 1), ("LoRA", LoRA(rank=rank), 2)]
-    quick = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-3}
-    taught = [
-        Run(
-            base.train(CHINESE, tune=tune, seed=seed, **quick),
-            {"method": name, "learning_rate": 1e-3, "seed": seed},
-        )
-        for name, tune, seed in methods
-    ]
-    return [Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0}), *taught]
-
-
-def small_study(panel=SMALL, asked=None, show=("prompts_en",), say=lambda line: None):
-    return measure("trial", asked or runs(), panel, "smoke", show=show, say=say)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny, session_home, tmp_path_factory):
-    """The small study, run once: its home, its records, what it said and how long it took."""
-    home, said = tmp_path_factory.mktemp("undisturbed"), []
-    (home / "models").symlink_to(session_home / "models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORGETTING_HOME", str(home))
-        started = time.monotonic()
-        found = small_study(say=said.append)
-    return SimpleNamespace(home=home, records=found, said=said, seconds=time.monotonic() - started)
-
-
-@pytest.fixture
-def done(undisturbed, own_home):
-    """The records of the small study; the test's own home holds them and their weights."""
-    for folder in ("store", "results"):
-        shutil.copytree(undisturbed.home / folder, own_home / folder)
-    return undisturbed.records
-
-
-def files(home):
-    """The records of a home as text, without their timing, by name."""
-    found = {}
-    for path in sorted((home / "results" / "trial").glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        assert content.pop("timing")["seconds"] >= 0
-        found[path.name] = json.dumps(content, indent=1, ensure_ascii=False)
-    return found
-
+from forgetting.tuning import Row
 
 # -- the same records --------------------------------------------------------------------------
 
@@ -123,13 +66,14 @@ def test_a_record_says_what_was_run(undisturbed):
     assert lora.environment["threads"] == "1"
 
 
-def test_each_run_says_a_line_before_it_starts(undisturbed):
+def test_each_step_says_a_line_before_it_starts(undisturbed):
     said = undisturbed.said
-    assert [line.partition(" · ")[0] for line in said[:2]] == [
-        "[1/4] untouched, rate 0, seed 0",
-        "[2/4] full, rate 0.001, seed 0",
+    assert [line.partition(" · ")[0] for line in said[:3]] == [
+        "[1/7] measuring untouched, rate 0, seed 0",
+        "[2/7] training full, rate 0.001, seed 0",
+        "[3/7] measuring full, rate 0.001, seed 0",
     ]
-    assert len(said) == 5 and said[4].startswith("4 runs in ")
+    assert len(said) == 8 and said[7].startswith("4 runs in ")
 
 
 # -- what is computed again --------------------------------------------------------------------
@@ -185,52 +129,6 @@ def test_nothing_runs_while_a_book_is_rendered(own_home, trainings, monkeypatch)
     assert trainings == [] and not (own_home / "results").exists()
 
 
-# -- kill -9 -----------------------------------------------------------------------------------
-
-
-def study_in(home):
-    """What the killed processes do; they are forks of a server that has the libraries loaded."""
-    os.environ["FORGETTING_HOME"] = str(home)
-    small_study()
-
-
-def test_kill_9_at_any_moment_changes_no_record(undisturbed, own_home):
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["forgetting.study"])
-
-    def run_for(seconds, target, *arguments):
-        """Whether the process had to be killed after `seconds`, and how long it ran."""
-        started = time.monotonic()
-        process = processes.Process(target=target, args=arguments)
-        process.start()
-        process.join(seconds)
-        process.kill()
-        process.join()
-        assert process.exitcode in (0, -signal.SIGKILL)
-        return process.exitcode != 0, time.monotonic() - started
-
-    run_for(None, time.sleep, 0)  # the server loads the libraries
-    expected, duration = files(undisturbed.home), undisturbed.seconds
-    assert len(expected) == 4
-    dice, kills = random.Random(20241), 0
-    for _ in range(20):
-        killed, lasted = run_for(duration * dice.random(), study_in, own_home)
-        assert files(own_home).items() <= expected.items()  # whole ones only
-        kills += killed
-        if kills == 6:
-            break
-        if not killed:  # it came to its end first: begin again
-            duration = min(duration, lasted)
-            shutil.rmtree(own_home / "store")
-            shutil.rmtree(own_home / "results")
-    assert kills == 6
-
-    small_study()
-    assert files(own_home) == expected
-    entries = [p for p in (own_home / "store" / "weights").iterdir() if p.name[0] != "."]
-    assert len(entries) == 3 and not (own_home / "store" / "damaged").exists()
-
-
 # -- what is not there -------------------------------------------------------------------------
 
 
@@ -254,24 +152,24 @@ class TestWithoutEnough:
         monkeypatch.setattr(registry, "HOST", "http://127.0.0.1:9")  # nothing listens there
         for variable in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(variable, "127.0.0.1")
-        with pytest.raises(study.NotEnough) as caught:
+        with pytest.raises(resources.NotEnough) as caught:
             small_study([*SMALL, Task("wikitext2", 2)])
         text = one_line(caught)
         assert text.startswith("data: wikitext2 needs wikitext2_valid_test")
         assert "FORGETTING_DATA_MIRROR" in text and text.endswith("or use data='bundled'")
 
     def test_memory(self, monkeypatch):
-        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
-        with pytest.raises(study.NotEnough) as caught:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**8))
+        with pytest.raises(resources.NotEnough) as caught:
             small_study()
         assert one_line(caught) == (
-            "memory: 1.0 GB free, about 1.5 GB needed to train 0M weights; "
+            "memory: 0.1 GB free, about 0.6 GB needed to measure a model of 0M weights; "
             "close programs or name a smaller model"
         )
 
     def test_disk(self, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-        with pytest.raises(study.NotEnough) as caught:
+        with pytest.raises(resources.NotEnough) as caught:
             small_study()
         assert one_line(caught).startswith("disk: 0.0 GB free in the cache")
         assert "FORGETTING_HOME" in one_line(caught)
@@ -279,22 +177,22 @@ class TestWithoutEnough:
 
 def test_untouched_models_need_no_disk(own_home, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-    study.check_resources(runs()[:1], SMALL)
+    resources.check_resources([runs()[0].checkpoint], SMALL)
 
 
 def test_disk_for_the_steps_below_a_merge_is_counted(own_home, monkeypatch):
     base, full = (run.checkpoint for run in runs()[:2])
-    merged = Run(base + 0.5 * (full - base), {"method": "half", "learning_rate": 0.0, "seed": 0})
+    merged = base + 0.5 * (full - base)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    with pytest.raises(study.NotEnough):
-        study.check_resources([merged], SMALL)
+    with pytest.raises(resources.NotEnough):
+        resources.check_resources([merged], SMALL)
 
 
 # -- grids -------------------------------------------------------------------------------------
 
 
 def test_a_grid_is_the_untouched_model_then_rows_by_rate_and_seed():
-    rows = {"full": (Full(), 1.0), "freeze": (FreezeFirst(1), 1.0), "LoRA ×10": (LoRA(), 10.0)}
+    rows = {"full": Row(Full()), "freeze": Row(FreezeFirst(1)), "LoRA ×10": Row(LoRA(), 10)}
     base = foundation("tiny")
     found = study.grid(base, CHINESE, rows, [1e-4, 1e-5], [0, 1], tokens=128)
     labels = [tuple(run.labels.values()) for run in found]
@@ -306,6 +204,45 @@ def test_a_grid_is_the_untouched_model_then_rows_by_rate_and_seed():
 
 
 def test_a_recipe_that_two_rows_share_stands_once():
-    rows = {"LoRA": (LoRA(), 1.0), "LoRA ×10": (LoRA(), 10.0)}
+    rows = {"LoRA": Row(LoRA()), "LoRA ×10": Row(LoRA(), 10)}
     found = study.grid(foundation("tiny"), CHINESE, rows, [1e-4, 1e-3], [0])
     assert [run.labels["learning_rate"] for run in found] == [0.0, 1e-4, 1e-3, 1e-2]
+
+
+PAIRS = {"style": "sft", "examples": 3, "length": 384, "batch": 2}
+
+
+def test_a_run_is_trained_once_and_measured_after_each_epoch(own_home, trainings):
+    rows = {"full": Row(Full(), 1, {"weight_decay": 0.0})}
+    found = study.sweep(
+        "lora",
+        foundation("tiny"),
+        rows,
+        learning_rates=[1e-3, 1e-2],
+        seeds=[0],
+        tier="smoke",
+        source="bundled",
+        epochs=[1, 2],
+        **PAIRS,
+    )
+    assert trainings == [0, 0]
+    found.sort(key=lambda r: (r.labels["learning_rate"], r.labels.get("epochs", 0)))
+    labels = [(r.labels["learning_rate"], r.labels.get("epochs")) for r in found]
+    assert labels == [(0.0, None), (0.001, 1), (0.001, 2), (0.01, 1), (0.01, 2)]
+    assert [len(record.losses) for record in found] == [0, 2, 4, 2, 4]
+    asked = [len(record.scores) for record in found]
+    assert asked[0] == asked[2] == max(asked)  # the untouched and the central run alone generate
+    assert asked[1] == asked[3] == asked[4] < max(asked)
+    assert found[1].training["settings"]["weight_decay"] == 0.0
+
+
+def test_the_longest_of_a_family_is_trained_first(tiny):
+    shorts = [tiny.train(Task("chat"), epochs=n, **PAIRS) for n in (1, 4, 2)]
+    later = shorts[1].train(CHINESE, tokens=32, length=16)
+    runs = [Run(c, {"method": "full", "learning_rate": 1.0, "seed": 0}) for c in (*shorts, later)]
+    asked = study.Question("trial", "smoke", runs, SMALL)
+    steps = [step for step in study.plan(asked).values() if step.key.startswith("train")]
+    named = {f"train-{c.key}": n for c, n in zip((*shorts, later), (1, 4, 2, "later"), strict=True)}
+    assert [named[step.key] for step in steps] == [4, 2, 1, "later"]
+    assert [[named[key] for key in step.needs] for step in steps] == [[], [4], [4], [4]]
+    assert [bool(step.label) for step in steps] == [True, False, False, True]

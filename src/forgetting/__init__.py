@@ -20,7 +20,8 @@ _HOMES = {
     "grid": "study",
     "measure": "study",
     "sweep": "study",
-    "paper_rows": "tuning",
+    "freezing_rows": "tuning",
+    "lora_rows": "tuning",
     **dict.fromkeys(
         (
             "Full",
@@ -32,6 +33,8 @@ _HOMES = {
             "OnlyMLP",
             "OnlyLast",
             "LoRA",
+            "DoRA",
+            "AttentionDropout",
             "IA3",
         ),
         "tuning",

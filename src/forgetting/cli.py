@@ -29,11 +29,11 @@ from rich.table import Table
 from rich.tree import Tree
 from typer.core import TyperGroup
 
-from forgetting import parameters, records, registry, store
+from forgetting import parameters, records, registry, scheduler, store
 from forgetting.parameters import BadParameter
 from forgetting.records import Record
 
-AT_FAULT = (BadParameter, registry.UnknownDataSet)
+AT_FAULT = (BadParameter, registry.UnknownDataSet, scheduler.BadScheduler)
 COLOURS = {"holds": "green", "contradicted": "red", "undecided": "yellow", "not run": "dim"}
 HOLDINGS = {
     "weights": "checkpoints; trained again when a run needs them",
@@ -161,6 +161,17 @@ def run(
             help="Change a parameter; can be repeated. `forgetting chapters NAME` lists them.",
         ),
     ] = None,
+    where: Annotated[
+        str,
+        typer.Option(
+            "--scheduler",
+            metavar="WHERE",
+            envvar=scheduler.VARIABLE,
+            help="Where to compute: local:2 for two processes on this machine, or the "
+            "tcp://host:port of a running Dask cluster; in one process if not given.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Run a chapter: train and measure what is not stored yet, then write the executed notebook.
 
@@ -173,9 +184,13 @@ def run(
 
     - `forgetting run freezing -p seeds=0,1,2 -p learning_rates=3e-4,1e-3`
 
+    - `forgetting run freezing --scheduler local:2`
+
     Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
     laptop on 2 cores; full wants a GPU.
     """
+    scheduler.workers(where)
+    os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
     root = _root()
     name, notebook = _chapter(root, chapter)
     declared = parameters.parameters_of(notebook)
@@ -195,7 +210,8 @@ def run(
     try:
         _execute(notebook, output, values, root)
     except KeyboardInterrupt:
-        again = " ".join([name, *(f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items())])
+        options = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items()]
+        again = " ".join([name, *options, *([f"--scheduler {where}"] if where else [])])
         typer.echo(
             f"\nstopped; finished runs are kept, go on with: forgetting run {again}", err=True
         )

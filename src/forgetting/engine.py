@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -47,15 +48,19 @@ def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str,
         return models.weights(step.folder)
     if isinstance(step, Merge):
         return merging.weighted_sum((factor, state(parent)) for factor, parent in step.terms)
-    folder = store.get("weights", checkpoint.key)
-    if folder is None:
-        folder = _train(checkpoint, step, progress)
+    folder = _folder(checkpoint, step, progress)
     if step.tune.adapter is None:
         return state(step.parent) | load_file(folder / "changed.safetensors")
     parent, _ = model(step.parent)
     wrapped = step.tune.apply(parent)
     set_peft_model_state_dict(wrapped, load_file(folder / "changed.safetensors"))
     return _named(wrapped.merge_and_unload())
+
+
+def compute(checkpoint: Checkpoint, progress: Progress | None = None) -> None:
+    """Train the checkpoint's last step, and what is missing below it, unless that is stored."""
+    if isinstance(checkpoint.step, Train):
+        _folder(checkpoint, checkpoint.step, progress)
 
 
 def losses(checkpoint: Checkpoint) -> list[float]:
@@ -81,10 +86,20 @@ def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None =
         _train(longest, longest.step, progress, passed=missing)
 
 
+def rendering() -> bool:
+    """Whether a book is being rendered: only stored results may be shown, and nothing written."""
+    return bool(os.environ.get("FORGETTING_RENDER"))
+
+
 def refuse_while_rendering(what: str) -> None:
-    """Raise `NotComputed` if a book is being rendered: only stored results may be shown."""
-    if os.environ.get("FORGETTING_RENDER"):
+    """Raise `NotComputed` if a book is being rendered."""
+    if rendering():
         raise NotComputed(f"{what} is not in the results; run the chapter before rendering it")
+
+
+def _folder(checkpoint: Checkpoint, step: Train, progress: Progress | None) -> Path:
+    """Where the weights that the step moved are stored; trained if missing."""
+    return store.get("weights", checkpoint.key) or _train(checkpoint, step, progress)
 
 
 def _train(
@@ -122,7 +137,11 @@ def _write(
         moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
     else:
         moved = get_peft_model_state_dict(tuned)
-    save_file({name: t.contiguous() for name, t in moved.items()}, folder / "changed.safetensors")
+    moved = {name: t.contiguous() for name, t in moved.items()}
+    try:
+        save_file(moved, folder / "changed.safetensors")
+    except SafetensorError as error:  # a full disk, told without its number
+        raise OSError(str(error)) from error
     (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
     (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
 

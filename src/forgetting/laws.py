@@ -51,9 +51,7 @@ def r2_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def power_law(
-    weights: Sequence[float], updates: Sequence[float], y: Sequence[float]
-) -> PowerLaw:
+def power_law(weights: Sequence[float], updates: Sequence[float], y: Sequence[float]) -> PowerLaw:
     """Fit y on trained weights P and optimiser steps N, all positive; y may be shifted.
 
     For each of 200 shifts below min(y) the rest is a plane in logarithms; the shift whose curve

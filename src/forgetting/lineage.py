@@ -135,6 +135,11 @@ class Checkpoint:
     @cached_property
     def key(self) -> str:
         """20 hexadecimal digits of the sha256 over the canonical JSON of `recipe()`."""
+        unnamed = [self]  # a merge names its parents when it is made, so these are one chain
+        while above := [p for p in unnamed[-1].parents if "key" not in vars(p)]:
+            unnamed += above
+        for checkpoint in reversed(unnamed[1:]):
+            _ = checkpoint.key  # from the root upwards: no recursion, however long the chain
         return hash_key(self.recipe())
 
     @property
@@ -149,7 +154,10 @@ class Checkpoint:
     @property
     def foundation(self) -> Foundation:
         """The foundation at the root (merges need one architecture, so the first root stands)."""
-        return self.step if isinstance(self.step, Foundation) else self.parents[0].foundation
+        first = self
+        while not isinstance(first.step, Foundation):
+            first = first.parents[0]
+        return first.step
 
     @property
     def layers(self) -> int:
@@ -158,10 +166,7 @@ class Checkpoint:
 
     def ancestors(self) -> dict[str, Checkpoint]:
         """Every checkpoint this one rests on, by key, itself last."""
-        chain: dict[str, Checkpoint] = {}
-        for parent in self.parents:
-            chain |= parent.ancestors()
-        return chain | {self.key: self}
+        return {checkpoint.key: checkpoint for checkpoint in in_order([self])}
 
     def lineage(self) -> dict[str, dict[str, Any]]:
         """Every recipe this checkpoint rests on, by key, its own last."""
@@ -253,6 +258,24 @@ class TaskVector:
 def foundation(name: str) -> Checkpoint:
     """The checkpoint nobody here trained: `smollm2-135m`, `tiny`, a hub id or a local folder."""
     return Checkpoint(models.resolve(name))
+
+
+def in_order(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
+    """Every checkpoint that these rest on, and these: each once, parents before children."""
+    seen: dict[int, Checkpoint] = {}  # by identity: a key is cheap only once the parents have one
+    named: set[str] = set()
+    for last in checkpoints:
+        stack = [(last, False)]
+        while stack:
+            checkpoint, parents_done = stack.pop()
+            if parents_done:
+                if checkpoint.key not in named:
+                    named.add(checkpoint.key)
+                    yield checkpoint
+            elif id(checkpoint) not in seen:
+                seen[id(checkpoint)] = checkpoint
+                stack.append((checkpoint, True))
+                stack += [(parent, False) for parent in reversed(checkpoint.parents)]
 
 
 def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from forgetting.records import Scores

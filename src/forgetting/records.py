@@ -1,14 +1,17 @@
 """Run records: what a run measured and from which recipe, as small JSON files.
 
 `results/<chapter>/<key>.json` is the ground truth of the published book. The smoke tier's records
-stay in the user's cache, so that a toy's number never reaches a page.
+stay in the user's cache, so that a toy's number never reaches a page. A file's last field is the
+sha256 of the record above it; those of the first chapter were written without one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +26,7 @@ SCHEMA = 1
 Tier = Literal["smoke", "classroom", "laptop", "full", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "classroom", "laptop", "full", "paper")
 LARGEST = 100 * 1024
+SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n\Z')
 
 
 class BadRecord(ValueError):
@@ -156,8 +160,11 @@ def path_of(chapter: str, key: str, tier: Tier) -> Path:
 
 
 def save(record: Record) -> Path:
-    """Write a record, whole or not at all. Raises `BadRecord` above 100 KiB."""
-    text = record.to_json()
+    """Write a record, sealed, whole or not at all.
+
+    Raises `BadRecord` above 100 KiB, `NotStored` where the folder cannot be written to.
+    """
+    text = seal(record.to_json())
     if len(text.encode()) > LARGEST:
         size = len(text.encode()) // 1024
         raise BadRecord(f"record {record.key}: {size} KiB, at most 100; store fewer samples")
@@ -166,16 +173,30 @@ def save(record: Record) -> Path:
     return path
 
 
+def seal(text: str) -> str:
+    """A record's text with its own sha256 as the last field."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text.removesuffix("\n}\n") + f',\n "sha256": "{digest}"\n}}\n'
+
+
 def load(path: Path) -> Record:
     """Read one record. Raises `BadRecord` naming the file and the first wrong field."""
+    return read(path.read_bytes(), path.name)
+
+
+def read(content: bytes, name: str) -> Record:
+    """The record in a file's bytes; `name` is what errors call it."""
+    remedy = "delete the file and run the chapter again"
+    if found := SEAL.search(content):
+        content = content[: found.start()] + b"\n}\n"
+        if hashlib.sha256(content).hexdigest() != found[1].decode():
+            raise BadRecord(f"{name}: sha256: the record was changed; {remedy}")
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadRecord(
-            f"{path.name}: {field}: {first['msg']}; delete the file and run the chapter again"
-        ) from error
+        raise BadRecord(f"{name}: {field}: {first['msg']}; {remedy}") from error
 
 
 def stored(chapter: str, tier: Tier = "laptop") -> list[Record]:
@@ -187,10 +208,11 @@ def stored(chapter: str, tier: Tier = "laptop") -> list[Record]:
 
 
 def comparable(stored: Sequence[Record], like: Record | None = None) -> list[Record]:
-    """Records that differ in method, rate and seed alone: those like `like`, or the most numerous.
+    """Records of one kind: those like `like`, or the most numerous.
 
-    One folder can hold runs of several models, texts and lengths; a table must not mix them. The
-    untouched model belongs to every such set that it was measured for.
+    They differ in method, rate, epochs and seed alone. One folder can hold runs of several models,
+    texts and lengths; a table must not mix them. The untouched model belongs to every such set that
+    it was measured for.
     """
     sets: dict[tuple[str, str], list[Record]] = {}
     for record in stored:
@@ -211,9 +233,12 @@ def comparable(stored: Sequence[Record], like: Record | None = None) -> list[Rec
     return untouched + chosen
 
 
+VARIED = ("learning_rate", "epochs", "weight_decay")
+
+
 def _kind(record: Record) -> tuple[str, str]:
-    """The model's digest, and the training recipe without tuning, rate and seed."""
-    settings = {k: v for k, v in record.training["settings"].items() if k != "learning_rate"}
+    """The model's digest, and the training recipe without what a chapter's rows vary."""
+    settings = {k: v for k, v in record.training["settings"].items() if k not in VARIED}
     same = {"task": record.training["task"], "settings": settings}
     return record.model["digest"], json.dumps(same, sort_keys=True)
 

@@ -13,16 +13,21 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from forgetting.registry import home
 
 MANIFEST = "manifest.json"
 log = logging.getLogger(__name__)
+
+
+class NotStored(OSError):
+    """The disk is full, or the folder cannot be written to; nothing half-written is left."""
 
 
 @dataclass(frozen=True)
@@ -57,49 +62,69 @@ def get(kind: str, key: str) -> Path | None:
     problem = _problem(folder)
     if problem is None:
         return folder
-    aside = root() / "damaged" / f"{kind}-{key}-{time.time_ns()}"
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    folder.rename(aside)
-    log.warning("%s %s is damaged (%s): set aside, will be computed again", kind, key, problem)
+    set_aside(folder, f"{kind}-{key}", problem)
     return None
+
+
+def set_aside(path: Path, name: str, problem: str) -> None:
+    """Move a damaged file or folder to `<home>/store/damaged/`, with a warning."""
+    aside = root() / "damaged" / f"{name}-{uuid4().hex[:8]}"
+    what = f"{name} is damaged ({problem})"
+    try:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, aside)
+    except OSError as error:
+        if path.exists():  # else another process was faster
+            log.warning("%s and cannot be set aside (%s)", what, error.strerror)
+        return
+    log.warning("%s: set aside, will be computed again", what)
 
 
 def put(kind: str, key: str, write: Callable[[Path], None]) -> Path:
     """Store what `write(folder)` leaves in `folder` under `key`, at once or not at all.
 
     Where another process stored the same key first, its entry stays: same key, same content.
+    Raises `NotStored`.
     """
     final = root() / kind / key
-    final.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=".writing-"))
-    try:
-        write(scratch)
-        hashes = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
-        (scratch / MANIFEST).write_text(json.dumps(hashes, indent=1) + "\n")
-        for path in scratch.iterdir():
-            _flush(path)
+    with _told(f"{kind} {key}", root()):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=".writing-"))
         try:
-            scratch.rename(final)
-        except OSError:
-            if get(kind, key) is None:  # what stood there was damaged and is now set aside
+            write(scratch)
+            hashes = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
+            (scratch / MANIFEST).write_text(_manifest(hashes))
+            for path in scratch.iterdir():
+                _flush(path)
+            try:
                 scratch.rename(final)
-        _flush(final.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            except OSError:
+                if get(kind, key) is None:  # what stood there was damaged and is now set aside
+                    scratch.rename(final)
+            _flush(final.parent)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return final
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file by rename, so that readers see the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".writing-", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    """Write a small text file by rename, so that readers see the old or the new one, whole.
+
+    Raises `NotStored`.
+    """
+    with _told(path.name, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            os.chmod(scratch, 0o644)
+            os.replace(scratch, path)
+        except BaseException:
+            os.unlink(scratch)
+            raise
 
 
 def entries() -> Iterator[Entry]:
@@ -122,13 +147,35 @@ def clean(kinds: set[str] | None = None) -> int:
 
 def _problem(folder: Path) -> str | None:
     try:
-        hashes = json.loads((folder / MANIFEST).read_text())
+        text = (folder / MANIFEST).read_text()
+        hashes = json.loads(text)
+        if text != _manifest(hashes):
+            return f"{MANIFEST} is not as it was written"
         for name, expected in hashes.items():
             if _sha256(folder / name) != expected:
                 return f"{name} does not match its sha256"
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def _manifest(hashes: dict[str, str]) -> str:
+    return json.dumps(hashes, indent=1) + "\n"
+
+
+@contextmanager
+def _told(what: str, folder: Path) -> Iterator[None]:
+    """Any failure to write `what` as one line that says what to do."""
+    try:
+        yield
+    except NotStored:
+        raise
+    except OSError as error:
+        raise NotStored(
+            f"{what} could not be written to {folder} ({error.strerror or error}); what is stored "
+            "can be read; free space with `forgetting clean`, or name another folder "
+            "(FORGETTING_HOME for the cache, FORGETTING_RESULTS for records)"
+        ) from error
 
 
 def _sha256(path: Path) -> str:

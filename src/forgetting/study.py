@@ -1,39 +1,40 @@
-"""A study: the runs that a chapter asks for, computed where missing, read where stored."""
+"""A study: the runs that a chapter asks for, computed where missing, read where stored.
+
+What is missing is a graph of keyed steps: checkpoints to train, panels to measure on them, records
+to write. `scheduler` runs it here or on Dask; the records are the same.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import resource
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import psutil
 import torch
-from transformers import AutoConfig
 
-from forgetting import engine, evaluation, panels, records, tuning
-from forgetting.lineage import Checkpoint, Train
+from forgetting import engine, evaluation, panels, records, registry, scheduler, store
+from forgetting.evaluation import Asked
+from forgetting.lineage import Checkpoint, Train, in_order
 from forgetting.records import Record, Sample, Tier
 from forgetting.registry import home
+from forgetting.resources import check_resources, trainable
+from forgetting.scheduler import Step
 from forgetting.store import hash_key
 from forgetting.tasks import Task
+from forgetting.tuning import Row
 
 PACKAGES = ("torch", "transformers", "peft", "lm_eval", "accelerate", "numpy")
-# Weights, gradients and two moments in float32, then Python, the libraries and activations.
-BYTES_A_PARAMETER, BYTES_BESIDES = 16, 1_500_000_000
-
-
-class NotEnough(RuntimeError):
-    """Memory, disk or data that a study needs is not there."""
 
 
 @dataclass(frozen=True)
@@ -47,180 +48,332 @@ class Run:
 def grid(
     base: Checkpoint,
     task: Task,
-    rows: Mapping[str, tuple[tuning.Tuning, float]],
+    rows: Mapping[str, Row],
     learning_rates: Sequence[float],
     seeds: Sequence[int],
+    epochs: Sequence[int] = (),
     **settings: Any,
 ) -> list[Run]:
     """The untouched model, then every row at every rate and seed, rate by rate.
 
     `rows` maps a method's name to its tuning and the factor on the learning rate. A row named
     "LoRA ×10" is the method LoRA at ten times the rate: labels carry the rate that was used, and
-    a recipe that two rows share stands once.
+    a recipe that two rows share stands once. With `epochs`, a run stands there as it was after each
+    of them, the longest first, and labels say which.
     """
     runs = [Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})]
-    for rate in learning_rates:
-        for seed in seeds:
-            for name, (tune, factor) in rows.items():
-                used = float(f"{factor * rate:g}")
-                trained = base.train(task, tune=tune, learning_rate=used, seed=seed, **settings)
-                labels = {"method": name.split(" ×")[0], "learning_rate": used, "seed": seed}
-                runs.append(Run(trained, labels))
+    for rate, seed in itertools.product(learning_rates, seeds):
+        for name, row in rows.items():
+            used = float(f"{row.factor * rate:g}")
+            labels = {"method": name.split(" ×")[0], "learning_rate": used, "seed": seed}
+            told = settings | row.settings | {"learning_rate": used, "seed": seed}
+            if not epochs:
+                runs.append(Run(base.train(task, tune=row.tune, **told), labels))
+            for count in sorted(epochs, reverse=True):
+                trained = base.train(task, tune=row.tune, epochs=count, **told)
+                runs.append(Run(trained, labels | {"epochs": count}))
     return list({run.checkpoint: run for run in reversed(runs)}.values())[::-1]
+
+
+class Question(NamedTuple):
+    """Runs and what is asked of them; `show` names the tasks whose answers their records keep."""
+
+    chapter: str
+    tier: Tier
+    runs: Sequence[Run]
+    panel: Sequence[Asked]
+    show: Sequence[str] = ()
 
 
 def sweep(
     chapter: str,
     base: Checkpoint,
-    task: Task,
-    rows: Mapping[str, tuple[tuning.Tuning, float]],
+    rows: Mapping[str, Row],
     *,
     learning_rates: Sequence[float],
     seeds: Sequence[int],
     tier: Tier,
     source: panels.Source,
+    epochs: Sequence[int] = (),
     **settings: Any,
 ) -> list[Record]:
-    """`grid` measured: the first rate on the whole panel, the others on its likelihoods alone.
+    """`grid` on what the chapter teaches, measured.
 
-    Returns all stored records of the chapter and tier that are comparable with these.
+    Central runs (the first rate, after the last epoch) answer the whole panel, the others its
+    likelihoods and choices alone. Returns all stored records of the chapter and tier that are
+    comparable with these.
     """
-    central, *beside = learning_rates
-    first = grid(base, task, rows, [central], seeds, **settings)
+    taught = panels.taught(chapter, source)
+    central, *_ = learning_rates
+    first = grid(base, taught, rows, [central], seeds, sorted(epochs)[-1:], **settings)
     known = {run.checkpoint for run in first}
-    others = [
-        run
-        for run in grid(base, task, rows, beside, seeds, **settings)
-        if run.checkpoint not in known
-    ]
-    whole, part = panels.forgetting_panel(tier, source), panels.sweep_panel(tier, source)
-    measured = measure(chapter, first, whole, tier, show=panels.QUESTIONS)
-    measure(chapter, others, part, tier)
+    every = grid(base, taught, rows, learning_rates, seeds, epochs, **settings)
+    others = [run for run in every if run.checkpoint not in known]
+    whole, part = (panels.panel(chapter, tier, source, sweep=sweep) for sweep in (False, True))
+    measured, _ = answer(
+        [
+            Question(chapter, tier, first, whole, panels.PANELS[chapter].shown),
+            Question(chapter, tier, others, part),
+        ]
+    )
     return records.comparable(records.stored(chapter, tier), like=measured[-1])
 
 
 def measure(
     chapter: str,
     runs: Sequence[Run],
-    panel: Sequence[Task],
+    panel: Sequence[Asked],
     tier: Tier,
     *,
     show: Sequence[str] = (),
     say: Callable[[str], None] = print,
+    where: str | None = None,
 ) -> list[Record]:
     """A record of every run, in order. Stored ones are read; the others are computed and stored.
 
-    `show` names the generation tasks whose answers a record keeps. `say` gets a line a run with
-    the time left. Raises `NotEnough` before anything slow starts.
+    `show` names the generation tasks whose answers a record keeps. `say` gets a line a step with
+    the time left. `where` it is computed is what `scheduler.run` takes: by default what
+    `FORGETTING_SCHEDULER` says, this process if it says nothing. Raises `resources.NotEnough`
+    before anything slow starts, and what `scheduler.run` raises.
     """
-    found = {run.checkpoint.key: _stored(chapter, run, panel, tier, show) for run in runs}
-    todo = [run for run in runs if found[run.checkpoint.key] is None]
-    if todo:
-        engine.refuse_while_rendering(f"{len(todo)} runs of chapter {chapter} ({tier} tier)")
-        check_resources(todo, panel)
-    started = time.perf_counter()
-    for number, run in enumerate(todo):
-        if found[run.checkpoint.key] is not None:
-            continue  # two labels for one recipe
-        name = "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels)
-        left = _left(time.perf_counter() - started, number, len(todo))
-        say(f"[{number + 1}/{len(todo)}] {name}{left}")
-        record = _compute(chapter, run, panel, tier, show)
-        # What is returned is what was stored: a first run and a repeated one show the same.
-        found[run.checkpoint.key] = records.load(records.save(record))
-    if todo:
-        say(f"{len(todo)} runs in {(time.perf_counter() - started) / 60:.1f} min")
-    return [found[run.checkpoint.key] for run in runs]  # type: ignore[misc]
+    (found,) = answer([Question(chapter, tier, runs, panel, show)], say=say, where=where)
+    return found
 
 
-def check_resources(runs: Sequence[Run], panel: Sequence[Task]) -> None:
-    """Raise `NotEnough`, in one line, for a missing data set, or too little memory or disk."""
-    chains = (run.checkpoint.ancestors() for run in runs)
-    steps = {key: checkpoint for chain in chains for key, checkpoint in chain.items()}
-    taught = [c.step.task for c in steps.values() if isinstance(c.step, Train)]
-    needed = {*panel, *taught}
-    for task in sorted(needed, key=lambda t: t.name):
-        for name in task.missing():
-            # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
-            _fetch_or_explain(task, name)
-    parameters = max(r.checkpoint.foundation.facts["parameters"] for r in runs)
-    memory = parameters * BYTES_A_PARAMETER + BYTES_BESIDES
-    free = psutil.virtual_memory().available
-    if free < memory:
-        raise NotEnough(
-            f"memory: {free / 1e9:.1f} GB free, about {memory / 1e9:.1f} GB needed to train "
-            f"{parameters / 1e6:.0f}M weights; close programs or name a smaller model"
-        )
-    disk = sum(4 * trainable(checkpoint) for checkpoint in steps.values())
-    home().mkdir(parents=True, exist_ok=True)
-    room = shutil.disk_usage(home()).free
-    if room < disk:
-        raise NotEnough(
-            f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{len(taught)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
-        )
+def answer(
+    questions: Sequence[Question],
+    *,
+    say: Callable[[str], None] = print,
+    where: str | None = None,
+) -> list[list[Record]]:
+    """`measure` for several questions at once: a list of records for each."""
+    where = os.environ.get(scheduler.VARIABLE, "") if where is None else where
+    workers = scheduler.workers(where)
+    missing: list[Question] = []
+    asked = [_keys(question) for question in questions]
+    found: dict[tuple[str, str], Record] = {}
+    for question, keys in zip(questions, asked, strict=True):
+        todo = []
+        for run, key in zip(question.runs, keys, strict=True):
+            record = _stored(question, key)
+            if record is None:
+                todo.append(run)
+            else:
+                found[question.chapter, key] = record
+        if todo:
+            missing.append(question._replace(runs=todo))
+            what = f"{len(todo)} runs of chapter {question.chapter} ({question.tier} tier)"
+            engine.refuse_while_rendering(what)
+            check_resources([run.checkpoint for run in todo], question.panel, workers)
+    if missing:
+        graph = plan(*missing)
+        started = time.monotonic()
+        done = scheduler.run(graph, where=where, settings=_settings(), say=say)
+        for step in graph.values():
+            if step.kind == "record":
+                # What is returned is what was stored: a first run and a repeated one show the same.
+                record = records.read(done[step.key], step.key)
+                found[record.chapter, record.key] = record
+        runs = sum(step.kind == "record" for step in graph.values())
+        say(f"{runs} runs in {(time.monotonic() - started) / 60:.1f} min")
+    return [
+        [found[question.chapter, key] for key in keys]
+        for question, keys in zip(questions, asked, strict=True)
+    ]
 
 
-@lru_cache
-def _trainable(folder: Any, tune: tuning.Tuning) -> int:
-    return tuning.trainable_table([tune], AutoConfig.from_pretrained(folder))[0]["trainable"]
+def plan(*questions: Question) -> dict[str, Step]:
+    """The steps that answer questions, by key, in the order in which one process takes them.
+
+    A run's record needs its measurement, that its checkpoint, and that what it was trained from.
+    Checkpoints that differ in epochs alone are trained in one step. A merge is no step: its weights
+    are a sum that is made when they are read.
+    """
+    asked: dict[str, dict[str, tuple[Question, Run]]] = {}  # by checkpoint, by step
+    families: dict[Checkpoint, dict[str, Checkpoint]] = {}
+    for question in questions:
+        for run, key in zip(question.runs, _keys(question), strict=True):
+            checkpoint = run.checkpoint
+            # Of two labels for one recipe the first is kept.
+            asked.setdefault(checkpoint.key, {}).setdefault(key, (question, run))
+            families.setdefault(_family(checkpoint), {})[checkpoint.key] = checkpoint
+    together = [sorted(found.values(), key=_epochs, reverse=True) for found in families.values()]
+    passed = {members[0].key: tuple(members[1:]) for members in together}
+    passing = {short.key: members[0].key for members in together for short in members[1:]}
+    graph: dict[str, Step] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    for checkpoint in in_order(one for members in together for one in members):
+        below = tuple(dict.fromkeys(need for p in checkpoint.parents for need in needs[p.key]))
+        named = next(iter(asked.get(checkpoint.key, {}).values()), None)
+        name = _name(named[1] if named else None, checkpoint)
+        needs[checkpoint.key] = below
+        if isinstance(checkpoint.step, Train):
+            train = f"train-{checkpoint.key}"
+            longer = passing.get(checkpoint.key)
+            graph[train] = Step(
+                train,
+                "passed" if longer else "train",
+                "" if longer else f"training {name}",
+                _train,
+                (checkpoint, passed.get(checkpoint.key, ())),
+                (f"train-{longer}",) if longer else below,
+            )
+            needs[checkpoint.key] = (train,)
+        for key, (question, run) in asked.get(checkpoint.key, {}).items():
+            measured, written = f"measure-{key}", f"record-{question.chapter}-{key}"
+            panel = tuple(question.panel)
+            graph[measured] = Step(
+                measured,
+                f"measure {hash(panel)}",
+                f"measuring {name}",
+                _measure,
+                (checkpoint, panel),
+                needs[checkpoint.key],
+            )
+            trained = needs[checkpoint.key] if isinstance(checkpoint.step, Train) else ()
+            alone = question._replace(runs=(run,))
+            graph[written] = Step(written, "record", "", _write, (alone,), (measured, *trained))
+    return graph
 
 
-def trainable(checkpoint: Checkpoint) -> int:
-    """Weights that the checkpoint's last training step could move; 0 for the untouched model."""
-    step = checkpoint.step
-    return _trainable(checkpoint.foundation.folder, step.tune) if isinstance(step, Train) else 0
+def _epochs(checkpoint: Checkpoint) -> int:
+    return checkpoint.step.settings.epochs if isinstance(checkpoint.step, Train) else 0
 
 
-def record_key(checkpoint: Checkpoint, panel: Sequence[Task]) -> str:
+def _family(checkpoint: Checkpoint) -> Checkpoint:
+    """What checkpoints share that differ in epochs alone."""
+    return checkpoint.after(1) if _epochs(checkpoint) > 1 else checkpoint
+
+
+def record_key(checkpoint: Checkpoint, panel: Sequence[Asked]) -> str:
     """A record's name: a hash over the checkpoint's key and what is asked of it."""
-    asked = sorted((task.test_recipe() for task in panel), key=lambda recipe: recipe["task"])
+    return _record_key(checkpoint, _asked(panel))
+
+
+def _keys(question: Question) -> list[str]:
+    asked = _asked(question.panel)
+    return [_record_key(run.checkpoint, asked) for run in question.runs]
+
+
+def _asked(panel: Iterable[Asked]) -> list[dict[str, Any]]:
+    return sorted((task.test_recipe() for task in panel), key=lambda recipe: recipe["task"])
+
+
+def _record_key(checkpoint: Checkpoint, asked: list[dict[str, Any]]) -> str:
     return hash_key({"of": checkpoint.key, "on": asked, "version": evaluation.EVALUATION_VERSION})
 
 
-def _stored(
-    chapter: str, run: Run, panel: Sequence[Task], tier: Tier, show: Sequence[str]
-) -> Record | None:
-    """The run's record, if there is one that holds the answers to `show`."""
-    path = records.path_of(chapter, record_key(run.checkpoint, panel), tier)
+def _stored(question: Question, key: str) -> Record | None:
+    """The record of that key, if there is one that holds the answers to `show`.
+
+    A damaged one is set aside, and counts as missing; while a book is rendered it is an error.
+    """
+    path = records.path_of(question.chapter, key, question.tier)
     if not path.exists():
         return None
-    record = records.load(path)
-    return record if {sample.task for sample in record.samples} >= set(show) else None
+    try:
+        record = records.load(path)
+    except records.BadRecord as error:
+        if engine.rendering():
+            raise
+        store.set_aside(path, f"record-{key}", str(error))
+        return None
+    return record if {sample.task for sample in record.samples} >= set(question.show) else None
 
 
-def _compute(
-    chapter: str, run: Run, panel: Sequence[Task], tier: Tier, show: Sequence[str]
-) -> Record:
+def _name(run: Run | None, checkpoint: Checkpoint) -> str:
+    """What people call a checkpoint: its run's labels, or what it was taught."""
+    if run is not None:
+        epochs = run.labels.get("epochs")
+        after = f", {epochs} epoch{'s' * (epochs != 1)}" if epochs else ""
+        return "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels) + after
+    step = checkpoint.step
+    return f"{step.task.name}, seed {step.seed}" if isinstance(step, Train) else repr(checkpoint)
+
+
+def _settings() -> dict[str, str]:
+    """The variables that say where data, store and records are, for workers in other folders."""
+    said = {
+        "FORGETTING_HOME": str(home()),
+        "FORGETTING_DATA": str(registry.data_dir()),
+        "FORGETTING_ROOT": str(records.project_root().absolute()),
+    }
+    for variable in ("FORGETTING_DATA_MIRROR", "FORGETTING_RESULTS"):
+        if value := os.environ.get(variable):
+            said[variable] = str(Path(value).expanduser().absolute())
+    return said
+
+
+# -- the steps ---------------------------------------------------------------------------------
+
+
+class Trained(NamedTuple):
+    """What a training says of itself: its losses, and what it took."""
+
+    losses: list[float]
+    seconds: float
+    peak_memory_mib: int
+
+
+class Measured(NamedTuple):
+    """What a measurement says of itself beside its scores, which are in the store."""
+
+    began: str
+    environment: dict[str, str]
+    seconds: float
+    peak_memory_mib: int
+
+
+def _train(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Trained) -> Trained:
+    started = time.perf_counter()
+    if passed:
+        engine.train_through([*passed, checkpoint])
+    engine.compute(checkpoint)
+    seconds = time.perf_counter() - started
+    return Trained(engine.losses(checkpoint), seconds, _peak_memory())
+
+
+def _measure(checkpoint: Checkpoint, panel: Sequence[Asked], *_: Trained) -> Measured:
     began, started = datetime.now(UTC), time.perf_counter()
+    evaluation.evaluate(checkpoint, panel)
+    seconds = time.perf_counter() - started
+    return Measured(f"{began:%Y-%m-%dT%H:%M:%SZ}", environment(), seconds, _peak_memory())
+
+
+def _write(question: Question, measured: Measured, trained: Trained | None = None) -> bytes:
+    """Write the record of a question about one run; the file's content."""
+    (run,), (key,) = question.runs, _keys(question)
     checkpoint = run.checkpoint
-    loaded = engine.model(checkpoint)
-    trained = time.perf_counter()
-    scores = evaluation.evaluate(checkpoint, panel, lambda: loaded)
+    spent = [step for step in (measured, trained) if step]
     samples: list[Sample] = []
-    for task in panel:
-        if task.name in show:
+    for task in question.panel:
+        if task.name in question.show and isinstance(task, Task):
             samples += evaluation.answers(checkpoint, task)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Record(
-        key=record_key(checkpoint, panel),
-        chapter=chapter,
-        tier=tier,
+    record = Record(
+        key=key,
+        chapter=question.chapter,
+        tier=question.tier,
         labels=run.labels,
         model=checkpoint.foundation.facts,
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
-        losses=engine.losses(checkpoint),
-        scores=scores,
+        losses=trained.losses if trained else [],
+        scores=evaluation.evaluate(checkpoint, question.panel),
         samples=samples,
-        environment=environment(),
+        environment=measured.environment,
         timing={
-            "date": began.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "seconds": round(time.perf_counter() - started, 1),
-            "training_seconds": round(trained - started, 1),
-            "peak_memory_mib": peak // (1024 if sys.platform != "darwin" else 1024**2),
+            "date": measured.began,
+            "seconds": round(sum(step.seconds for step in spent), 1),
+            "training_seconds": round(trained.seconds if trained else 0.0, 1),
+            "peak_memory_mib": max(step.peak_memory_mib for step in spent),
         },
     )
+    return records.save(record).read_bytes()
+
+
+def _peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 if sys.platform != "darwin" else 1024**2)
 
 
 @lru_cache
@@ -252,18 +405,3 @@ def _commit() -> str:
     command = ["git", "-C", str(records.project_root()), "rev-parse", "--short=12", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
-
-
-def _left(elapsed: float, done: int, total: int) -> str:
-    if not done:
-        return ""
-    return f" · about {elapsed / done * (total - done) / 60:.0f} min left"
-
-
-def _fetch_or_explain(task: Task, name: str) -> None:
-    from forgetting.registry import Unreachable, fetch
-
-    try:
-        fetch(name)
-    except Unreachable as error:
-        raise NotEnough(f"data: {task.name} needs {error}; or use data='bundled'") from error

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -246,7 +247,9 @@ def _documents_digest(name: str, data: str) -> str:
     folder = store.get("digests", key)
     if folder is None:
         digest = _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
-        folder = store.put("digests", key, lambda into: _write(into / "sha256", digest))
+        with suppress(store.NotStored):  # else it is computed again in every process
+            store.put("digests", key, lambda into: _write(into / "sha256", digest))
+        return digest
     return (folder / "sha256").read_text()
 
 

@@ -1,0 +1,104 @@
+"""Planning a study: a graph of 10,000 keyed steps, wide, in chains and of diamonds.
+
+    python benchmarks/graph.py                # seconds until the first step could start
+    python benchmarks/graph.py --steps 1000   # a smaller one
+    python benchmarks/graph.py --dask         # and the same on Dask, with empty steps
+
+Nothing trains. Planning includes every key, the check for stored records and the graph; what is
+computed once a process (the hashes of data sets, task files read) is done before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from forgetting import Checkpoint, FreezeFirst, Run, Task, foundation, panels, scheduler, study
+
+
+def wide(base: Checkpoint, task: Task, runs: int) -> list[Checkpoint]:
+    """One step from the base each."""
+    return [base.train(task, seed=seed) for seed in range(runs)]
+
+
+def chains(base: Checkpoint, task: Task, runs: int, length: int = 50) -> list[Checkpoint]:
+    """Sequences of `length` tasks, measured after each."""
+    found: list[Checkpoint] = []
+    for number in range(runs):
+        parent = base if number % length == 0 else found[-1]
+        found.append(parent.train(task, seed=number))
+    return found
+
+
+def diamonds(base: Checkpoint, task: Task, runs: int) -> list[Checkpoint]:
+    """A ladder: two trainings from one checkpoint, merged, trained again."""
+    found, parent = [], base
+    for number in range(runs // 3):
+        one = parent.train(task, seed=number)
+        two = parent.train(task, tune=FreezeFirst(1), seed=number)
+        parent = one + 0.5 * (two - one)
+        found += [one, two, parent]
+        if number % 15 == 14:  # a ladder of 15 rungs; its keys were twice as many with each
+            parent = base
+    return found
+
+
+SHAPES: dict[str, Callable[..., list[Checkpoint]]] = {
+    "wide": wide,
+    "chains": chains,
+    "diamonds": diamonds,
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--steps", type=int, default=10_000)
+    options.add_argument("--dask", action="store_true", help="run empty steps on one worker, too")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["FORGETTING_HOME"] = home
+        base, task = foundation("tiny"), panels.chinese("bundled")
+        panel = panels.forgetting_panel("laptop", "bundled")
+        study.plan(study.Question("graph", "smoke", [Run(base.train(task), LABELS)], panel))
+        for name, shape in SHAPES.items():
+            started = time.perf_counter()
+            runs = [Run(checkpoint, LABELS) for checkpoint in shape(base, task, given.steps // 3)]
+            named = time.perf_counter()
+            graph = study.plan(study.Question("graph", "smoke", runs, panel))
+            ended = time.perf_counter()
+            print(
+                f"{name}: {len(graph)} steps in {ended - started:.2f} s "
+                f"({named - started:.2f} s to write down, {ended - named:.2f} s to plan)",
+                flush=True,
+            )
+            if given.dask:
+                on_dask(name, graph)
+
+
+def on_dask(name: str, graph: scheduler.Graph) -> None:
+    """Run the graph with steps that do nothing."""
+    empty = {key: replace(step, work=_nothing) for key, step in graph.items()}
+    said: list[float] = []
+    started = time.perf_counter()
+    scheduler.run(empty, where="local:1", say=lambda _: said.append(time.perf_counter()))
+    ended = time.perf_counter()
+    print(
+        f"{name} on Dask: the first step starts after {said[0] - started:.1f} s, "
+        f"{1000 * (ended - said[0]) / len(graph):.1f} ms a step",
+        flush=True,
+    )
+
+
+LABELS = {"method": "full", "learning_rate": 3e-4, "seed": 0}
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

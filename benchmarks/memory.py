@@ -1,0 +1,91 @@
+"""Memory of a training step: the estimate beside what was measured.
+
+    python benchmarks/memory.py                              # SmolLM2-135M, twelve configurations
+    python benchmarks/memory.py --configurations full:1:128  # tuning:batch:length, with commas
+
+Each configuration trains two steps in a process of its own; measured is the most memory that this
+process ever held, from its start until its weights are stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CONFIGURATIONS = [
+    f"{tuning}:{shape}"
+    for tuning in ("full", "freeze", "lora")
+    for shape in ("1:128", "2:256", "1:512", "4:512")
+]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--model", default="smollm2-135m")
+    options.add_argument("--configurations", default=",".join(CONFIGURATIONS))
+    options.add_argument("--one", help="one configuration, in this process, as JSON")
+    given = options.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.model, given.one)))
+        return
+    print("tuning:batch:length   estimated  measured  error   parts (MB)")
+    for name in given.configurations.split(","):
+        with tempfile.TemporaryDirectory() as home:
+            from forgetting import foundation, registry
+
+            _ = foundation(given.model).foundation.folder
+            (Path(home) / "models").symlink_to(registry.home() / "models")
+            command = [sys.executable, __file__, "--model", given.model, "--one", name]
+            environment = os.environ | {"FORGETTING_HOME": home, "TQDM_DISABLE": "1"}
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+        if done.returncode:
+            sys.exit(f"{name}\n{done.stderr[-2000:]}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        error = found["estimated"] / found["measured"] - 1
+        parts = ", ".join(f"{part} {size / 1e6:.0f}" for part, size in found["parts"].items())
+        print(
+            f"{name:<20} {found['estimated'] / 1e6:7.0f} MB {found['measured'] / 1e6:6.0f} MB "
+            f"{error:+6.1%}   {parts}; {found['stages']}",
+            flush=True,
+        )
+
+
+def measure(model: str, name: str) -> dict:
+    """Estimated and measured bytes."""
+    from forgetting import FreezeFirst, Full, LoRA, Task, engine, foundation, resources, study
+
+    kind, batch, length = name.split(":")
+    base = foundation(model)
+    tune = {"full": Full(), "freeze": FreezeFirst(base.layers * 2 // 3), "lora": LoRA()}[kind]
+    shape = {"batch": int(batch), "length": int(length)}
+    tokens = 2 * shape["batch"] * shape["length"]
+    checkpoint = base.train(Task("zh_everyday"), tune=tune, tokens=tokens, **shape)
+    stages = {"start": peak()}
+    memory = resources.training_memory(base.foundation.folder, tune, checkpoint.step.settings)
+    assert study
+    progress = []
+    engine.compute(checkpoint, lambda share: progress.append(peak()))
+    stages |= {"first step": progress[0], "last step": progress[-1], "stored": peak()}
+    return {
+        "estimated": memory.peak,
+        "measured": peak(),
+        "parts": memory._asdict(),
+        "stages": {stage: round(size / 1e6) for stage, size in stages.items()},
+    }
+
+
+def peak() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else 1024 * used
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A study on one process and on workers beside each other: seconds, and whether records agree.
+
+    python benchmarks/scheduler.py                                       # 16 runs on `tiny`
+    python benchmarks/scheduler.py --runs 16 --model smollm2-135m --tokens 1024
+    python benchmarks/scheduler.py --sides 1,2,local:2 --items 4
+
+Sides: `1` and `2` are one process with as many threads; `local:2` is two workers that share two
+cores. Each side starts from an empty store in a process of its own, one after the other. Printed
+are seconds from the first step to the last record, without what every side pays once (imports and
+the start of workers, printed apart), and the ratio to the first side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from forgetting import LoRA, Run, Task, foundation, registry
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--runs", type=int, default=16)
+    options.add_argument("--model", default="tiny")
+    options.add_argument("--tokens", type=int, default=512, help="training tokens a run")
+    options.add_argument("--length", type=int, default=128)
+    options.add_argument("--items", type=int, default=8, help="test items a task")
+    options.add_argument("--sides", default="1,local:2")
+    options.add_argument("--side", help="one side alone, as JSON")
+    given = options.parse_args()
+    if given.side:
+        print(json.dumps(measure(given)))
+        return
+    _ = foundation(given.model).foundation.folder  # unpacked once, for all sides
+    first = None
+    for side in given.sides.split(","):
+        found = started(side, sys.argv[1:])
+        first = first or found
+        same = "same records" if found["records"] == first["records"] else "OTHER RECORDS"
+        print(
+            f"{side}: {found['seconds']:.1f} s for {given.runs} runs "
+            f"(and {found['start']:.1f} s to start), {first['seconds'] / found['seconds']:.2f} x, "
+            f"{same}",
+            flush=True,
+        )
+
+
+def started(side: str, arguments: list[str]) -> dict:
+    """One side's measurement, from a fresh process and an empty store."""
+    threads = side if side.isdigit() else side.removeprefix("local:")
+    with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "models").symlink_to(registry.home() / "models")
+        environment = os.environ | {
+            "FORGETTING_HOME": home,
+            "OMP_NUM_THREADS": threads,
+            "TQDM_DISABLE": "1",
+            "FORGETTING_SCHEDULER": "" if side.isdigit() else side,
+        }
+        command = [sys.executable, __file__, *arguments, "--side", side]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{side}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(given: argparse.Namespace) -> dict:
+    """Seconds of the study once every process has begun, and a hash of the records."""
+    from forgetting import study
+
+    base = foundation(given.model)
+    task = Task("zh_everyday")
+    settings = {"tokens": given.tokens, "length": given.length, "batch": 1}
+    runs = [
+        Run(
+            base.train(task, tune=LoRA(), seed=seed, **settings),
+            {"method": "LoRA", "learning_rate": 3e-4, "seed": seed},
+        )
+        for seed in range(given.runs)
+    ]
+    panel = [Task(name, given.items) for name in ("zh_everyday", "arc_easy_standin", "english")]
+    said: list[float] = []
+    began = time.monotonic()
+    found = study.measure("b", runs, panel, "smoke", say=lambda _: said.append(time.monotonic()))
+    ended = time.monotonic()
+    text = json.dumps([r.model_dump(mode="json", exclude={"timing"}) for r in found])
+    return {
+        "start": said[0] - began,
+        "seconds": ended - said[0],
+        "records": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""Runs a graph of keyed steps: in this process, in processes beside it, or on a cluster.
+
+Where is said by one line of text, `FORGETTING_SCHEDULER` or the argument `where`:
+
+    (empty)                 in this process, one step after the other; Dask is not loaded
+    local:2                 two worker processes on this machine, which share its cores
+    tcp://10.0.0.1:8786     a running Dask cluster whose machines share the store's folder
+
+A step's result is what it returns, a few numbers; weights and scores go through the store. So a
+lost worker costs the step that it was at, and a lost cluster the steps under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+VARIABLE = "FORGETTING_SCHEDULER"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
+PATIENCE = 60  # seconds between two lines about a cluster without workers
+Say = Callable[[str], None]
+
+
+class BadScheduler(ValueError):
+    """The text names no place where steps can run."""
+
+
+class ClusterLost(RuntimeError):
+    """The cluster cannot be reached, or ended while steps were under way."""
+
+
+class WorkersLost(RuntimeError):
+    """One step ended several workers."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to compute: `work(*arguments, *results of the steps in needs)`.
+
+    Steps of one key are one step. `label` tells people what is done, and is empty where it takes
+    no time; steps of one `kind` take about as long. For Dask, `work` stands in a module.
+    """
+
+    key: str
+    kind: str
+    label: str
+    work: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+Graph = Mapping[str, Step]
+
+
+def workers(where: str) -> int | None:
+    """How many steps run at a time; None where the cluster decides. Raises `BadScheduler`."""
+    if not where:
+        return 1
+    if found := re.fullmatch(r"local:([1-9]\d?)", where):
+        return int(found[1])
+    if re.fullmatch(r"(tcp|tls)://\S+:\d+", where):
+        return None
+    raise BadScheduler(
+        f"scheduler={where!r}: expected local:N with N worker processes, tcp://host:port of a "
+        "running Dask cluster, or nothing for this process"
+    )
+
+
+def run(
+    graph: Graph, *, where: str | None = None, settings: Mapping[str, str] | None = None, say: Say
+) -> dict[str, Any]:
+    """Every step's result by key; each step runs once, after those that it needs.
+
+    `graph` lists a step after its needs, by key. `where` defaults to `FORGETTING_SCHEDULER`.
+    `settings` are environment variables that steps see on a worker. `say` gets a line whenever a
+    step with a label starts. A step's exception ends the run. Raises `BadScheduler`,
+    `ClusterLost` and `WorkersLost`; each is one line.
+    """
+    where = os.environ.get(VARIABLE, "") if where is None else where
+    count = workers(where)
+    progress = Progress(graph, say)
+    if not where:
+        return _run_here(graph, progress)
+    if not find_spec("distributed"):
+        raise BadScheduler(f"scheduler={where!r}: needs Dask; pip install 'forgetting[dask]'")
+    return _run_there(graph, where, count, dict(settings or {}), progress)
+
+
+@dataclass
+class Progress:
+    """What runs, what waits, and how long it will take: a line when a step starts."""
+
+    graph: Graph
+    say: Say
+    workers: int = 1
+    running: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.left: dict[str, int] = {}
+        for step in self.graph.values():
+            if step.label:
+                self.left[step.kind] = self.left.get(step.kind, 0) + 1
+        self.total = sum(self.left.values())
+
+    def start(self, key: str) -> None:
+        step = self.graph[key]
+        if key in self.ended or not step.label:
+            return
+        again = " again, its worker was lost" if key in self.begun else ""
+        self.begun.add(key)
+        self.running[key] = time.monotonic()
+        parts = [f"[{len(self.begun)}/{self.total}] {step.label}{again}"]
+        if self.workers > 1:
+            waiting = sum(self.left.values()) - len(self.running)
+            parts.append(f"{min(self.workers, len(self.running))} running, {waiting} waiting")
+        if (seconds := self.seconds_left()) is not None:
+            parts.append(f"about {minutes(seconds)} left")
+        self.say(" · ".join(parts))
+
+    def end(self, key: str) -> None:
+        step = self.graph[key]
+        self.ended.add(key)
+        if not step.label:
+            return
+        self.left[step.kind] -= 1
+        started = self.running.pop(key, None)
+        if started is not None:
+            self.seconds.setdefault(step.kind, []).append(time.monotonic() - started)
+
+    def seconds_left(self) -> float | None:
+        """Mean seconds of a kind times what is left of it; None until each kind was seen."""
+        left = {kind: count for kind, count in self.left.items() if count}
+        if not left.keys() <= self.seconds.keys():
+            return None
+        means = {kind: sum(s) / len(s) for kind, s in self.seconds.items()}
+        busy = min(self.workers, sum(left.values()))
+        return sum(count * means[kind] for kind, count in left.items()) / busy
+
+
+def minutes(seconds: float) -> str:
+    """A duration for people: `40 s` or `12 min`."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _run_here(graph: Graph, progress: Progress) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for key, step in graph.items():
+        progress.start(key)
+        results[key] = step.work(*step.arguments, *(results[need] for need in step.needs))
+        progress.end(key)
+    return results
+
+
+# -- on Dask -----------------------------------------------------------------------------------
+
+
+def _run_there(
+    graph: Graph, where: str, count: int | None, settings: dict[str, str], progress: Progress
+) -> dict[str, Any]:
+    from cloudpickle import dumps
+    from distributed import KilledWorker
+
+    # On a cluster that several people use, a key means the same only with the same folders.
+    mark = _mark(settings)
+    names = {key: f"{key}-{mark}" for key in graph}
+    there = {
+        names[key]: (_work, dumps(step), settings, *(names[need] for need in step.needs))
+        for key, step in graph.items()
+    }
+    events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    results: dict[str, Any] = {}
+    with _client(where, count, {step.work.__module__ for step in graph.values()}) as client:
+        client.subscribe_topic(mark, lambda event: events.put(event[1]))
+        futures = client.get(there, list(there), sync=False)
+        keys = {future.key: key for future, key in zip(futures, graph, strict=True)}
+        for future in futures:
+            future.add_done_callback(lambda done: events.put(("end", done)))
+        while len(results) < len(graph):
+            batch = _next(events, client, where, progress)
+            for what, key in batch:
+                if what == "start" and key in graph:
+                    progress.workers = count or max(1, len(_addresses(client)))
+                    progress.start(key)
+            ended = [which for what, which in batch if what == "end"]
+            if any(future.status not in ("finished", "error") for future in ended):
+                raise _lost(where)
+            try:
+                values = client.gather(ended)
+            except KilledWorker as error:
+                label = graph[keys[error.task]].label or error.task
+                raise WorkersLost(
+                    f"{label}: {error.allowed_failures + 1} workers were lost at it, most often "
+                    "for want of memory; finished steps are kept: go on with fewer workers, or "
+                    "with a smaller model or batch"
+                ) from None
+            for future, value in zip(ended, values, strict=True):
+                results[keys[future.key]] = value
+                progress.end(keys[future.key])
+        client.unsubscribe_topic(mark)
+    return results
+
+
+def _next(
+    events: queue.SimpleQueue[tuple[str, Any]], client: Any, where: str, progress: Progress
+) -> list[tuple[str, Any]]:
+    """What has happened since: ("start", key) and ("end", future), at least one."""
+    alone = 0
+    while True:
+        try:
+            batch = [events.get(timeout=1.0)]
+            while not events.empty():
+                batch.append(events.get())
+            return batch
+        except queue.Empty:
+            if client.status not in ("running", "connecting"):
+                raise _lost(where) from None
+            if client.status == "running" and not _addresses(client):
+                if alone % PATIENCE == 5:
+                    progress.say(f"no workers at {where} yet; steps start when one comes")
+                alone += 1
+
+
+def _addresses(client: Any) -> list[str]:
+    return list(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _lost(where: str) -> ClusterLost:
+    return ClusterLost(
+        f"scheduler={where!r}: the cluster ended; finished steps are kept: go on by giving the "
+        "same command again when it is back"
+    )
+
+
+@contextmanager
+def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
+    """A Dask client, of workers started for it where none are named; all is closed after.
+
+    Such workers load the `modules` of their steps as they start.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        # Dask would set the threads in this process too, and for ever; workers get them below.
+        stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
+        address: Any = where
+        if count is not None:
+            # Lost workers are told in a step's line; what else Dask says at the end is noise.
+            stack.enter_context(dask.config.set({"logging.distributed": "critical"}))
+            threads = str(max(1, _cores() // count))
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,  # what fits was asked before, and a worker is not to be ended
+                    dashboard_address="127.0.0.1:0",  # any free port
+                    silence_logs=logging.CRITICAL,
+                    preload=sorted(modules),
+                    env=dict.fromkeys(THREADS, threads) | QUIET,
+                )
+            )
+        try:
+            yield stack.enter_context(Client(address, set_as_default=False))
+        except OSError as error:
+            if count is not None:
+                raise
+            raise ClusterLost(
+                f"scheduler={where!r}: no Dask scheduler answers ({type(error).__name__}); start "
+                "one with `dask scheduler`, or run without a scheduler"
+            ) from error
+
+
+def _cores() -> int:
+    """Threads that a run may use: `OMP_NUM_THREADS`, or this process's cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() else len(os.sched_getaffinity(0))
+
+
+def _mark(settings: Mapping[str, str]) -> str:
+    """A name for the folders that steps read and write."""
+    text = json.dumps(settings, sort_keys=True)
+    return f"forgetting-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+# Training seeds the process's random numbers, so a worker with several threads still takes one
+# step at a time.
+_ALONE = threading.Lock()
+
+
+def _work(pickled: bytes, settings: Mapping[str, str], *results: Any) -> Any:
+    """A step on a worker. Its pickle is opened here alone, not by Dask's scheduler on the way."""
+    from distributed import get_worker
+
+    with _ALONE:
+        os.environ.update(settings)
+        step: Step = pickle.loads(pickled)
+        get_worker().log_event(_mark(settings), ("start", step.key))
+        return step.work(*step.arguments, *results)

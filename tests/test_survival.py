@@ -1,0 +1,396 @@
+"""What a study survives: kills at any moment, a full or read-only disk, damage, a jumping clock.
+
+Whatever happens, the records in the end are those of an undisturbed run, and so are the weights.
+"""
+
+import asyncio
+import datetime as real_datetime
+import json
+import logging
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from studies import SMALL, files, runs, small_study
+
+from forgetting import engine, evaluation, records, store, study
+from forgetting.scheduler import ClusterLost, WorkersLost
+from forgetting.store import NotStored
+
+# Kills of each kind: in the default suite, and in the one that `-m slow` runs.
+FEW = {"run": 6, "worker": 2, "scheduler": 1}
+MANY = {"run": 60, "worker": 25, "scheduler": 15}
+
+
+def weights(home):
+    """Every file of every stored checkpoint, by its path."""
+    folder = home / "store" / "weights"
+    whole = [p for p in folder.glob("*/*") if not p.parent.name.startswith(".")]
+    return {path.relative_to(folder): path.read_bytes() for path in whole}
+
+
+# -- kill -9 -----------------------------------------------------------------------------------
+
+
+def study_in(home, where):
+    """What the killed processes do; they are forks of a server that has the libraries loaded."""
+    os.environ["FORGETTING_HOME"] = str(home)
+    try:
+        small_study(where=where)
+    except (ClusterLost, WorkersLost):
+        sys.exit(3)
+
+
+def serve(port):
+    """A Dask scheduler, for as long as it lives."""
+    from distributed import Scheduler
+
+    async def live():
+        async with Scheduler(
+            host="127.0.0.1", port=port, dashboard=False, dashboard_address="127.0.0.1:0"
+        ) as here:
+            await here.finished()
+
+    logging.disable()
+    asyncio.run(live())
+
+
+def work(port):
+    """A Dask worker, which ends with its scheduler."""
+    from distributed import Worker
+
+    async def live():
+        address = f"tcp://127.0.0.1:{port}"
+        async with Worker(address, nthreads=1, host="127.0.0.1", memory_limit=0) as here:
+            await here.finished()
+
+    logging.disable()
+    asyncio.run(live())
+
+
+class Cluster:
+    """A scheduler and two workers, any of which can be killed and started again."""
+
+    def __init__(self, start):
+        self.start = start
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.scheduler, self.workers = start(serve, self.port), []
+        self.fill()
+
+    def fill(self):
+        """Start what is not running."""
+        if not self.scheduler.is_alive():
+            self.stop()
+            self.scheduler = self.start(serve, self.port)
+        self.workers = [worker for worker in self.workers if worker.is_alive()]
+        while len(self.workers) < 2:
+            self.workers.append(self.start(work, self.port))
+
+    def stop(self):
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.join()
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Starts a function in a process of its own, with the libraries loaded."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["forgetting.study", "distributed"])
+
+    def start(target, *arguments):
+        process = processes.Process(target=target, args=arguments)
+        process.start()
+        return process
+
+    start(time.sleep, 0).join()  # the server loads the libraries
+    return start
+
+
+def kill_at_random(victim, kills, start, home, undisturbed):
+    """Run the small study, killing `victim` at random moments, until it was killed `kills` times.
+
+    After each kill everything that can be read is whole and as in the undisturbed run.
+    """
+    expected, dice = files(undisturbed.home), random.Random(f"20241 {victim}")
+    cluster = None if victim == "run" else Cluster(start)
+    duration, killed, rounds = undisturbed.seconds, 0, 0
+    try:
+        while killed < kills:
+            rounds += 1
+            assert rounds < 20 + 6 * kills
+            began = time.monotonic()
+            running = start(study_in, home, cluster.address if cluster else "")
+            running.join(duration * dice.random())
+            ended = not running.is_alive()
+            if victim == "run":
+                running.kill()
+            elif not ended:
+                dying = dice.choice(cluster.workers) if victim == "worker" else cluster.scheduler
+                dying.kill()
+                dying.join()
+                killed += 1
+                if victim == "worker":
+                    cluster.fill()
+            running.join(60)
+            assert not running.is_alive(), "the study neither went on nor ended"
+            killed += victim == "run" and running.exitcode == -signal.SIGKILL
+            assert (
+                running.exitcode in {"run": (0, -9), "worker": (0, 3), "scheduler": (0, 3)}[victim]
+            )
+            if cluster:
+                cluster.fill()
+            assert files(home).items() <= expected.items()
+            assert weights(home).items() <= weights(undisturbed.home).items()
+            if running.exitcode == 0:  # it came to its end: begin again
+                assert files(home) == expected
+                if victim == "run":
+                    duration = min(duration, time.monotonic() - began)
+                shutil.rmtree(home / "store")
+                shutil.rmtree(home / "results")
+    finally:
+        if cluster:
+            cluster.stop()
+
+
+def assert_as_undisturbed(home, undisturbed):
+    small_study(where="")
+    assert files(home) == files(undisturbed.home)
+    assert weights(home) == weights(undisturbed.home)
+    assert not (home / "store" / "damaged").exists()
+
+
+@pytest.mark.parametrize("victim", FEW)
+def test_kill_9_at_any_moment_changes_no_record(victim, start, own_home, undisturbed):
+    kill_at_random(victim, FEW[victim], start, own_home, undisturbed)
+    assert_as_undisturbed(own_home, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", MANY)
+def test_a_hundred_kills_change_no_record(victim, start, own_home, undisturbed):
+    kill_at_random(victim, MANY[victim], start, own_home, undisturbed)
+    assert_as_undisturbed(own_home, undisturbed)
+
+
+def test_two_processes_on_one_store(start, own_home, undisturbed):
+    both = [start(study_in, own_home, "") for _ in range(2)]
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert_as_undisturbed(own_home, undisturbed)
+    assert not list(own_home.rglob(".writing-*"))
+
+
+# -- no room -----------------------------------------------------------------------------------
+
+
+def one_line(caught):
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("at", ["weights", "losses", "scores", "record", "manifest"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    at,
+    own_home,
+    undisturbed,
+    monkeypatch,
+):
+    small_study(asked=runs()[:1])  # stored before the disk was full
+    before = {p: p.read_bytes() for p in own_home.rglob("*.json") if "models" not in p.parts}
+    with monkeypatch.context() as patch:
+        if at == "weights":
+            patch.setattr(engine, "save_file", full)
+        elif at == "losses":
+            patch.setattr(engine, "_pretty", full)
+        elif at == "scores":
+            patch.setattr(evaluation, "_write", full)
+        elif at == "manifest":
+            patch.setattr(store, "_manifest", full)
+        else:
+            patch.setattr(os, "replace", full)
+        with pytest.raises(NotStored) as caught:
+            small_study()
+        assert "could not be written to" in one_line(caught)
+        assert "(No space left on device)" in one_line(caught)
+        assert not list(own_home.rglob(".writing-*"))
+        assert all(path.read_bytes() == content for path, content in before.items())
+    assert_as_undisturbed(own_home, undisturbed)
+
+
+TAKES_LITTLE = """
+import resource, sys
+from forgetting import store
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.path.insert(0, sys.argv[1])
+from studies import runs, small_study
+try:
+    small_study(asked=runs()[1:2])
+except store.NotStored as error:
+    print(error)
+"""
+
+
+def test_a_file_that_the_system_refuses_is_one_line(own_home, tiny):
+    """A real limit: no file above 20 kB, and the weights, which Rust writes, are 108 kB."""
+    command = [sys.executable, "-c", TAKES_LITTLE, str(Path(__file__).parent)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("weights ") and told.count("\n") == 1 and "File too large" in told
+    assert not list(own_home.rglob(".writing-*"))
+    assert list((own_home / "store" / "weights").iterdir()) == []
+
+
+@contextmanager
+def read_only(monkeypatch, home):
+    """`home` as on a read-only mount (root may write wherever the mode says no)."""
+
+    def refuse(function, at=0):
+        def refusing(*arguments, **options):
+            path = options.get("dir") or arguments[at] if arguments or options else home
+            if home in (Path(path), *Path(path).parents):
+                raise OSError(30, "Read-only file system", str(path))
+            return function(*arguments, **options)
+
+        return refusing
+
+    with monkeypatch.context() as patch:
+        for module, name in (
+            (tempfile, "mkdtemp"),
+            (tempfile, "mkstemp"),
+            (os, "mkdir"),
+            (os, "rename"),
+            (shutil, "move"),
+        ):
+            patch.setattr(module, name, refuse(getattr(module, name)))
+        yield
+
+
+def test_a_read_only_store_can_be_read(done, own_home, monkeypatch):
+    with read_only(monkeypatch, own_home):
+        assert small_study() == done
+        assert engine.state(runs()[1].checkpoint)
+        with pytest.raises(NotStored) as caught:
+            small_study(asked=runs(rank=2))
+        assert "(Read-only file system); what is stored can be read" in one_line(caught)
+        assert small_study() == done
+
+
+def test_damage_in_a_read_only_store_is_told(done, own_home, monkeypatch, caplog):
+    checkpoint = runs()[1].checkpoint
+    flip(store.get("weights", checkpoint.key) / "changed.safetensors", 1000)
+    with read_only(monkeypatch, own_home), caplog.at_level(logging.WARNING):
+        assert store.get("weights", checkpoint.key) is None
+        with pytest.raises(NotStored):
+            engine.state(checkpoint)
+    assert "cannot be set aside (Read-only file system)" in caplog.text
+
+
+# -- damage ------------------------------------------------------------------------------------
+
+
+def flip(path, at, bit=1):
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] ^= bit
+    path.write_bytes(content)
+
+
+def test_every_flipped_byte_of_an_entry_is_found(done, own_home):
+    """Of weights and scores, in every file, the manifest included: some hundred places."""
+    dice, found = random.Random(7), 0
+    for folder in (*own_home.glob("store/weights/*"), *own_home.glob("store/scores/*")):
+        for path in folder.iterdir():
+            content = path.read_bytes()
+            for at in {0, len(content) - 1, *(dice.randrange(len(content)) for _ in range(6))}:
+                flip(path, at, 1 << dice.randrange(8))
+                assert store._problem(folder), f"{path.name}, byte {at}"
+                path.write_bytes(content)
+                found += 1
+        assert store._problem(folder) is None
+    assert found > 300
+
+
+def test_damaged_weights_scores_and_records_are_computed_again(
+    done,
+    own_home,
+    undisturbed,
+    caplog,
+    trainings,
+):
+    full = runs()[1].checkpoint
+    weight = store.get("weights", full.key)
+    score = store.get("scores", evaluation._key(full, SMALL[0]))
+    record = records.path_of("trial", study.record_key(full, SMALL), "smoke")
+    flip(weight / "changed.safetensors", 5000)
+    flip(score / "scores.json", 100)
+    flip(record, 2000)
+    with caplog.at_level(logging.WARNING):
+        small_study()
+    for name in (f"weights-{full.key}", f"scores-{score.name}", f"record-{record.stem}"):
+        assert f"{name} is damaged" in caplog.text
+    assert len(list((own_home / "store" / "damaged").iterdir())) == 3
+    assert trainings == [0]
+    assert files(own_home) == files(undisturbed.home)
+    assert weights(own_home) == weights(undisturbed.home)
+
+
+def test_a_damaged_record_alone_trains_nothing(done, own_home, undisturbed, trainings):
+    (path, *_) = sorted((own_home / "results" / "trial").iterdir())
+    flip(path, 700)
+    small_study()
+    assert trainings == [] and files(own_home) == files(undisturbed.home)
+
+
+def test_while_a_book_is_rendered_a_damaged_record_stays(done, own_home, monkeypatch):
+    (path, *_) = sorted((own_home / "results" / "trial").iterdir())
+    flip(path, 700)
+    monkeypatch.setenv("FORGETTING_RENDER", "1")
+    with pytest.raises(records.BadRecord, match=path.name):
+        small_study()
+    assert path.exists()
+
+
+def test_the_published_records_are_valid():
+    found = records.stored("freezing", "laptop")
+    assert len(found) >= 54
+    for record in found:
+        assert all(store.hash_key(recipe) == key for key, recipe in record.lineage.items())
+
+
+# -- the clock ---------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps_changes_the_date_alone(own_home, undisturbed, monkeypatch):
+    """Years back and forth at every look; durations come from clocks that only run forward."""
+    dice, now = random.Random(3), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + dice.uniform(-3e8, 3e8))
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+
+    class Jumping(real_datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) + real_datetime.timedelta(days=dice.uniform(-4000, 4000))
+
+    monkeypatch.setattr(study, "datetime", Jumping)
+    small_study()
+    assert files(own_home) == files(undisturbed.home)
+    for path in (own_home / "results" / "trial").iterdir():
+        timing = json.loads(path.read_text())["timing"]
+        assert 0 <= timing["training_seconds"] <= timing["seconds"] <= undisturbed.seconds + 10
