@@ -3,17 +3,19 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 
 from forgetting import exercises
 from forgetting.records import project_root
 
-NOTEBOOK = project_root() / "notebooks" / "01_freezing.ipynb"
+NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 
 
 def solution(label):
     """The names that the solution printed for exercise `label` defines."""
-    text = "\n".join(c.source for c in nbformat.read(NOTEBOOK, 4).cells)
+    cells = [cell for path in NOTEBOOKS for cell in nbformat.read(path, 4).cells]
+    text = "\n".join(cell.source for cell in cells)
     block = re.search(rf"solution-start}} {label}.*?```python\n(.*?)```", text, re.S)
     assert block, label
     names = {}
@@ -25,6 +27,9 @@ def test_printed_solutions_are_correct():
     assert exercises.repetition(solution("freezing-repetition")["repetition"]) == "correct"
     assert exercises.own_tuning(solution("freezing-norms")["OnlyNorms"]()) == "correct"
     assert exercises.matched_reading(solution("freezing-matched")["read"]) == "correct"
+    assert exercises.rank_90(solution("lora-rank-exercise")["rank_90"]) == "correct"
+    assert exercises.beaten_by(solution("lora-place")["place"]) == "correct"
+    assert exercises.prediction(solution("lora-predict")["predict"]) == "correct"
 
 
 def test_wrong_answers_get_a_hint():
@@ -35,13 +40,19 @@ def test_wrong_answers_get_a_hint():
     with pytest.raises(AssertionError, match="expected False"):
         exercises.own_tuning(FreezeAttention())
     with pytest.raises(AssertionError, match="raise a ValueError"):
-        import numpy as np
-
         exercises.matched_reading(lambda x, y, at: float(np.interp(at, x, y)))
 
 
+    with pytest.raises(AssertionError, match="square the singular values"):
+        exercises.rank_90(np.linalg.matrix_rank)
+    with pytest.raises(AssertionError, match="better in one"):
+        exercises.beaten_by(lambda learned, lost, others: sorted(others))
+    with pytest.raises(AssertionError, match="the new run's own scatter"):
+        exercises.prediction(lambda x, y, at: (4 - at, 0.1))
+
+
 def test_three_exercises_a_chapter():
-    for path in NOTEBOOK.parent.glob("*.ipynb"):
+    for path in NOTEBOOKS:
         text = "\n".join(c.source for c in nbformat.read(path, 4).cells)
         assert text.count("{exercise-start}") >= 3
         assert text.count("{exercise-start}") == text.count("{solution-start}")

@@ -19,7 +19,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from forgetting import claims, records
+from forgetting import claims, laws, records
 from forgetting.records import Record
 from forgetting.tuning import Tuning
 
@@ -34,6 +34,14 @@ COLOURS = {
     "only attention": "#CC79A7",
     "freeze MLP": "#8C4A76",
     "LoRA": "#009E73",
+    "LoRA r 1": "#B7E4D6",
+    "LoRA r 4": "#56C7A0",
+    "LoRA r 16": "#009E73",
+    "LoRA r 64": "#0072B2",
+    "LoRA r 256": "#004C78",
+    "DoRA r 16": "#CC79A7",
+    "full + weight decay": "#D55E00",
+    "full + dropout": "#E69F00",
     "(IA)³": "#7A7A00",
 }
 MARKERS = {
@@ -46,6 +54,14 @@ MARKERS = {
     "only attention": "P",
     "freeze MLP": "X",
     "LoRA": "s",
+    "LoRA r 1": "<",
+    "LoRA r 4": "s",
+    "LoRA r 16": ">",
+    "LoRA r 64": "D",
+    "LoRA r 256": "p",
+    "DoRA r 16": "P",
+    "full + weight decay": "v",
+    "full + dropout": "^",
     "(IA)³": "h",
 }
 PAGE_WIDTH = 7.6  # inches
@@ -127,14 +143,17 @@ def plane(
     stored: Sequence[Record],
     *,
     learned: str,
-    losses: dict[str, str],
+    losses: Mapping[tuple[str, ...] | str, str],
     untouched: Record,
+    skill: str,
 ) -> Figure:
     """The (learned, lost) plane: each method a curve over its learning rates.
 
-    `learned` is a measure whose fall is learning; `losses` maps measures to axis labels, one
-    panel each, drawn as differences from the untouched model. Bars are 95 % intervals over items
-    and seeds. Raises `KeyError` for a measure that the records lack.
+    `learned` is a measure whose fall is learning, of what the axis calls `skill`; `losses` maps
+    measures (or several whose items are pooled) to axis labels, one panel each, drawn as
+    differences from the untouched model. Bars are 95 % intervals over items and seeds. Of runs
+    measured after several epochs the last make the curve, the others are small dots. Raises
+    `KeyError` for a measure that the records lack.
     """
     style()
     figure, axes = plt.subplots(
@@ -146,7 +165,7 @@ def plane(
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
         axis.annotate("untouched", (0, 0), (5, 5), textcoords="offset points", fontsize=8)
-        axis.set_xlabel("learned: held-out Chinese, nats a token")
+        axis.set_xlabel(f"learned: {skill}, nats a token")
         axis.set_ylabel(label)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
@@ -160,23 +179,36 @@ def methods(stored: Sequence[Record]) -> list[str]:
     return [m for m in COLOURS if m in present] + sorted(present - COLOURS.keys())
 
 
-def change(group: Sequence[Record], untouched: Record, measure: str) -> claims.Effect:
+def change(
+    group: Sequence[Record], untouched: Record, measure: tuple[str, ...] | str
+) -> claims.Effect:
     """group - untouched, mean and interval over items and seeds."""
-    return claims.paired_effect(group, [untouched], [measure])
+    measures = [measure] if isinstance(measure, str) else list(measure)
+    return claims.paired_effect(group, [untouched], measures)
 
 
 def _curve(
-    axis: Any, of_method: Sequence[Record], learned: str, lost: str, untouched: Record
+    axis: Any,
+    of_method: Sequence[Record],
+    learned: str,
+    lost: tuple[str, ...] | str,
+    untouched: Record,
 ) -> None:
-    rates = sorted({record.labels["learning_rate"] for record in of_method})
-    points = []
-    for rate in rates:
-        group = records.select(of_method, learning_rate=rate)
+    points, beside = [], []
+    last = max(record.labels.get("epochs", 0) for record in of_method)
+    kinds = {(r.labels["learning_rate"], r.labels.get("epochs", 0)) for r in of_method}
+    for rate, epochs in sorted(kinds):
+        labels = {"learning_rate": rate} | ({"epochs": epochs} if epochs else {})
+        group = records.select(of_method, **labels)
         gain, loss = change(group, untouched, learned), change(group, untouched, lost)
-        points.append((-gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean))
+        point = (-gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean)
+        (points if epochs == last else beside).append(point)
     x, y, below, above = np.array(points).T
     method = of_method[0].labels["method"]
     colour = COLOURS.get(method, "#555555")
+    if beside:
+        early = np.array(beside)
+        axis.scatter(early[:, 0], early[:, 1], s=9, color=colour, alpha=0.5, linewidths=0)
     axis.errorbar(
         x,
         y,
@@ -213,4 +245,68 @@ def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
     axis.set_yticks(range(len(judged)), [v.id for v in reversed(judged)], fontsize=8)
     axis.set_xlim(-reach, reach)
     axis.set_xlabel("effect in units of its tolerance (cut at ±8); shaded: too small to count")
+    return figure
+
+
+def law(stored: Sequence[Record], *, x: str, y: str, labels: tuple[str, str]) -> Figure:
+    """Every trained run as a point, and the least-squares line through all of them.
+
+    `x` and `y` are measures, `labels` their axes' words. Raises `ValueError` for fewer than three
+    different runs.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
+    trained = [record for record in stored if record.training]
+    fitted = laws.line([r.mean(x) for r in trained], [r.mean(y) for r in trained])
+    for method in methods(stored):
+        group = records.select(trained, method=method)
+        xs, ys = [r.mean(x) for r in group], [r.mean(y) for r in group]
+        marker, colour = MARKERS.get(method, "o"), COLOURS.get(method, "#555555")
+        axis.scatter(xs, ys, s=24, label=method, marker=marker, color=colour)
+    ends = np.array([min(r.mean(x) for r in trained), max(r.mean(x) for r in trained)])
+    axis.plot(ends, fitted.slope * ends + fitted.intercept, color="#888888", linewidth=1)
+    words = f"y = {fitted.intercept:.2f} {fitted.slope:+.2f}·x, R² = {fitted.r2:.2f}"
+    axis.set_title(words.replace("-", "−"))
+    axis.set_xlabel(labels[0])
+    axis.set_ylabel(labels[1])
+    axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    return figure
+
+
+def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:
+    """How many singular values hold 90 % of ΔW's energy, by matrix: each method a row of boxes.
+
+    A box spans the quartiles over transformer blocks and seeds. `ranks` are lines to compare with,
+    by their words.
+    """
+    style()
+    measured = [r for r in stored if r.training and "spectrum" in r.scores]
+    parts = [n for n in measured[0].scores["spectrum"].items if n.startswith("rank_90 ")]
+    names = [method for method in methods(stored) if records.select(measured, method=method)]
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.8), layout="constrained")
+    for shift, method in enumerate(names):
+        group = records.select(measured, method=method)
+        values = [[v for r in group for v in r.scores["spectrum"].items[part]] for part in parts]
+        where = np.arange(len(parts)) + (shift - (len(names) - 1) / 2) * 0.8 / len(names)
+        colour = COLOURS.get(method, "#555555")
+        axis.boxplot(
+            values,
+            positions=where,
+            widths=0.6 / len(names),
+            patch_artist=True,
+            boxprops={"facecolor": colour, "edgecolor": colour},
+            medianprops={"color": "white"},
+            flierprops={"markersize": 2},
+            manage_ticks=False,
+            label=method,
+        )
+    for words, rank in ranks.items():
+        axis.axhline(rank, color="#888888", linewidth=0.8, linestyle="--")
+        axis.annotate(words, (len(parts) - 0.5, rank), fontsize=8, va="bottom", ha="right")
+    axis.set_yscale("log")
+    axis.set_xticks(range(len(parts)), [part.removeprefix("rank_90 ") for part in parts])
+    axis.set_ylabel("singular values that hold 90 % of ΔW")
+    axis.legend(frameon=False, fontsize=8, ncols=4)
+    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
     return figure

@@ -170,7 +170,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         "paper": Budget(f"{LLAMA[:-2]}chat-hf", {"tokens": 10**9, "length": 4096, "batch": 64}),
     },
     "lora": {
-        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}),
+        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}, ("full", "LoRA r 4")),
         "classroom": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4")),
         "laptop": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4", "LoRA r 64", "(IA)³")),
         "full": Budget("smollm2-135m", PAIRS | {"examples": 2048, "length": 512, "batch": 16}),

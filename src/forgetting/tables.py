@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from forgetting import claims, figures, records
+from forgetting import churn, claims, figures, records
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
@@ -49,13 +50,27 @@ def methods_table(
     Columns of `published` stand on the right.
     """
     measures = {f"{roles[role]}.{metric}": title for (role, metric), title in COLUMNS.items()}
+    groups = {row: at_row(stored, row, learning_rate) for row in row_names(stored, learning_rate)}
     untouched = records.select(stored, method="untouched")[0]
+    return changes_table(groups, measures, untouched, published)
+
+
+def changes_table(
+    groups: Mapping[str, Sequence[Record]],
+    measures: Mapping[str, str],
+    untouched: Record,
+    published: Table | None = None,
+) -> pd.DataFrame:
+    """One row a group of runs: change from `untouched` ± half its 95 % interval, seeds pooled.
+
+    `measures` maps what was measured to column titles. The first row is the untouched model itself,
+    in absolute numbers. Columns of `published` stand on the right.
+    """
     rows: dict[str, dict[str, str]] = {
         "untouched": {"seeds": "", "weights that move": "0"}
         | {title: f"{untouched.mean(m):.2f}" for m, title in measures.items()}
     }
-    for row in row_names(stored, learning_rate):
-        group = at_row(stored, row, learning_rate)
+    for row, group in groups.items():
         cells = {
             "seeds": str(len(group)),
             "weights that move": thousands(group[0].trainable),
@@ -70,6 +85,35 @@ def methods_table(
             for column, number in zip(published.columns, numbers, strict=True):
                 rows[row][f"paper: {column}"] = f"{number:g}"
     return _titled(rows, "method")
+
+
+def central(stored: Sequence[Record]) -> dict[str, list[Record]]:
+    """By method, the runs that answered the whole panel: those at the central rate, to the end."""
+    most = max(len(record.scores) for record in stored)
+    whole = [record for record in stored if len(record.scores) == most]
+    return {method: records.select(whole, method=method) for method in figures.methods(whole)}
+
+
+def churn_table(
+    groups: Mapping[str, Sequence[Record]], untouched: Record, tasks: Mapping[str, str]
+) -> pd.DataFrame:
+    """Accuracy beside what it hides: answers that stayed, items gained and lost, over seeds.
+
+    `tasks` maps multiple-choice tasks to their titles.
+    """
+    rows = {}
+    for method, group in groups.items():
+        for task, title in tasks.items():
+            found = [churn.between(untouched, record, task) for record in group]
+            accuracy = fmean(one.difference for one in found)
+            rows[f"{method}, {title}"] = {
+                "items": found[0].n,
+                "accuracy": f"{accuracy:+.3f}",
+                "same answer": f"{fmean(one.agreement for one in found):.0%}",
+                "gained": f"{fmean(one.gained for one in found):.1f}",
+                "lost": f"{fmean(one.lost for one in found):.1f}",
+            }
+    return _titled(rows, "runs")
 
 
 def row_names(stored: Sequence[Record], learning_rate: float) -> list[str]:
@@ -109,6 +153,16 @@ def said(stored: Sequence[Record], rows: dict[str, dict[str, Any]]) -> pd.DataFr
         for question in questions
     }
     return _titled(table, "asked")
+
+
+def said_table(runs: Mapping[str, Record], task: str) -> pd.DataFrame:
+    """What each run answered to the first test item of a generation task, one row a run."""
+    rows = {}
+    for title, record in runs.items():
+        first = next((s for s in record.samples if s.task == task), None)
+        if first:
+            rows[title] = {clean(first.prompt, 600): clean(first.answer)}
+    return _titled(rows, "asked")
 
 
 def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:

@@ -254,8 +254,8 @@ def lora_rows() -> dict[str, Row]:
     plain = {"weight_decay": 0.0}
     return {
         "full": Row(Full(), 1, plain),
-        "full, weight decay": Row(Full(), 1, {"weight_decay": 0.1}),
-        "full, dropout": Row(AttentionDropout(), 1, plain),
+        "full + weight decay": Row(Full(), 1, {"weight_decay": 0.1}),
+        "full + dropout": Row(AttentionDropout(), 1, plain),
         **{f"LoRA r {rank}": adapter(LoRA, rank) for rank in (1, 4, 16, 64, 256)},
         "DoRA r 16": adapter(DoRA, 16),
         "(IA)³": Row(IA3(), 100, plain),
