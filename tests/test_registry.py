@@ -124,7 +124,7 @@ def test_files_of_another_commit_are_found(mirror):
     """A mirror says nothing of commits: the hashes are those of one commit's files."""
     for path, content in FILES.items():
         (mirror / path).write_bytes(content.upper() + b"later\n")
-    with pytest.raises(registry.CorruptData, match="does not match|sha256"):
+    with pytest.raises(registry.CorruptData, match="sha256"):
         registry.fetch("tiny")
 
 
