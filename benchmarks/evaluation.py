@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+import report
+
 BATCH_SIZES = (1, 8, 32)
 
 
@@ -29,6 +31,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--side", choices=["ours", "theirs"], help="one side alone, as JSON")
     options.add_argument("--batch", type=int, help="HFLM's batch size (default: found by trial)")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.side:
         measured = measure(given.side, given.model, given.source, given.items, given.batch)
@@ -47,11 +50,22 @@ def main() -> None:
         for name in ours["likelihoods"]
         for a, b in zip(ours["likelihoods"][name], theirs["likelihoods"][name], strict=True)
     )
-    print(f"items: {ours['items']}, tasks: {len(ours['answers'])}, threads: {given.threads}")
-    print(f"the library: {ours['seconds']:.1f} s, {ours['memory']:.0f} MiB at most")
-    print(f"HFLM, batch {best}: {theirs['seconds']:.1f} s, {theirs['memory']:.0f} MiB at most")
-    print(f"ratio: {theirs['seconds'] / ours['seconds']:.2f}")
-    print(f"tasks with another answer: {', '.join(differ) or 'none'}; largest gap {gap:.1e} nats")
+    numbers = {
+        "items": ours["items"],
+        "tasks": len(ours["answers"]),
+        "threads": given.threads,
+        "the library, seconds": ours["seconds"],
+        f"HFLM in batches of {best}, seconds": theirs["seconds"],
+        "speed, times HFLM's": theirs["seconds"] / ours["seconds"],
+        "the library, MiB at most": round(ours["memory"]),
+        "HFLM, MiB at most": round(theirs["memory"]),
+        "tasks with another answer": ", ".join(differ) or "none",
+        "largest gap between likelihoods, nats": f"{gap:.1e}",
+    }
+    for words, value in numbers.items():
+        print(f"{words}: {value}")
+    if given.keep:
+        report.keep("evaluation", "Reading the retention panel", numbers)
 
 
 def side(given: argparse.Namespace, name: str, batch: int | None, items: int | None) -> dict:

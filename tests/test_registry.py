@@ -120,6 +120,22 @@ def test_a_truncated_file_is_found(mirror):
         registry.fetch("tiny")
 
 
+def test_files_of_another_commit_are_found(mirror):
+    """A mirror says nothing of commits: the hashes are those of one commit's files."""
+    for path, content in FILES.items():
+        (mirror / path).write_bytes(content.upper() + b"later\n")
+    with pytest.raises(registry.CorruptData, match="sha256"):
+        registry.fetch("tiny")
+
+
+def test_a_commit_that_the_home_does_not_have_is_named(world, server):
+    path = world / "data" / "registry.toml"
+    path.write_text(path.read_text().replace(COMMIT, "f" * 40))
+    with pytest.raises(registry.Unreachable, match="HTTPError"):
+        registry.fetch("tiny")
+    assert files_under(world / "home") == []
+
+
 def test_a_file_is_hashed_once(mirror, monkeypatch):
     hashed = Counter()
     file_hash = pooch.file_hash

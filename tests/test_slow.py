@@ -46,9 +46,10 @@ def test_it_knows_the_capital_of_france(model):
     assert "Paris" in tokenizer.decode(out[0, ids.shape[1] :])
 
 
-@pytest.mark.parametrize(
-    "name", ["arc_easy_standin", "hellaswag_standin", "winogrande_standin", "english", "chat"]
-)
+CHOICES = ["arc_easy_standin", "hellaswag_standin", "winogrande_standin"]
+
+
+@pytest.mark.parametrize("name", [*CHOICES, "english", "chat", "formats", "mini_calls"])
 def test_item_for_item_as_plain_lm_eval(name, model):
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
     assert_item_for_item(model, manager, name, chat=tasks.Task(name).chat)

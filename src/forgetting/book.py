@@ -95,6 +95,9 @@ def stage(root: Path) -> Path:
         files[Path("notebooks", path.name)] = serialise(notebook)
     judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
+    measured = root / "benchmarks" / "README.md"
+    if measured.exists():
+        files[Path("benchmarks.md")] = measured.read_bytes()
     files |= {path: page.encode() for path, page in cards.pages().items()}
     _sync(source, files)
     return source
