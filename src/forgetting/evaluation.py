@@ -1,7 +1,8 @@
 """Evaluation: lm-eval in process, on local task files, every item's score kept.
 
-The model is lm-eval's own `HFLM` with one method replaced: answers to the same question share one
-reading of the question, rows are batched by tokens, and logits exist only where they are read.
+The model is lm-eval's own `HFLM` with two methods replaced. Answers to the same question share one
+reading of the question, in rows that are batched by tokens, with logits only where they are read;
+and answers are generated in a batch that stays full.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ Asked = Task | Measure
 
 
 class SharedPrefixLM(HFLM):
-    """`HFLM` that reads each context once for all its continuations.
+    """`HFLM` that reads each context once for all its continuations, and generates as we do.
 
     A row is [context | continuation 1 | continuation 2 …]; an attention mask lets every
     continuation see the context and itself only, and positions restart after the context. The

@@ -168,6 +168,9 @@ class _Window:
 class _Layer(DynamicLayer):
     """Keys and values with spare columns: `torch.cat` would copy all of them at every step."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
+
     def __init__(self, window: _Window, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
         self.lazy_initialization(keys, values)
@@ -263,27 +266,25 @@ class _Batch:
             logits_to_keep=1,
         ).logits[:, -1]
 
-    def _join(self, rows: list[_Row], cache: Cache, seen: torch.Tensor) -> None:
+    def _join(self, rows: list[_Row], cache: DynamicCache, seen: torch.Tensor) -> None:
         """Copy what was read for `rows`, so that it ends where the window does."""
         window = self.window
         new = slice(window.rows, window.rows + len(rows))
         columns = slice(window.end - seen.shape[1], window.end)
         if not self.layers:
-            rows_held, _, columns_held, _ = self.seen.shape
+            room = self.seen.shape[0], self.seen.shape[2]
             self.layers = [
-                _Layer(
-                    window, *(_zeros(t, rows_held, columns_held) for t in (read.keys, read.values))
-                )
-                for read in cache.layers
+                _Layer(window, _zeros(keys, *room), _zeros(values, *room))
+                for keys, values, _ in cache
             ]
         self.seen[new] = False
         self.seen[new, 0, columns, 0] = seen
-        for mine, read in zip(self.layers, cache.layers, strict=True):
-            mine.keys[new, :, columns] = read.keys
-            mine.values[new, :, columns] = read.values
+        for layer, (keys, values, _) in zip(self.layers, cache, strict=True):
+            layer.keys[new, :, columns] = keys
+            layer.values[new, :, columns] = values
         self.rows += rows
         window.rows = len(self.rows)
-        window.start = min(window.start, columns.start)
+        window.start = min(window.start, window.end - seen.shape[1])
 
     def _move(self, rows: int, columns: int) -> None:
         """To a cache with room for `rows`, in which the window ends at `columns`."""
