@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from forgetting import IA3, FreezeFirst, LoRA, OnlyMLP, Task, engine, merging, store
+from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, engine, merging, store
 
 CHINESE = Task("zh_everyday")
 QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
@@ -148,7 +148,7 @@ def test_each_step_is_computed_once(tiny, trainings):
     assert_same(engine.state(second), once)
 
 
-@pytest.mark.parametrize("tune", [FreezeFirst(1), LoRA()], ids=repr)
+@pytest.mark.parametrize("tune", [FreezeFirst(1), OnlyLast(1), LoRA()], ids=repr)
 def test_two_epochs_are_the_beginning_of_four(tiny, trainings, tune):
     """Dropout included: a run of its own gives the bits that the longer one passed."""
     few = {"examples": 5, "length": 32, "batch": 2, "learning_rate": 1e-2, "tune": tune}
