@@ -189,7 +189,17 @@ def test_a_worker_sees_the_settings(cluster):
             graph(step), where=cluster.address, settings={"FORGETTING_HOME": home}, say=quiet
         )
         assert found == {"home": home}
-    assert study._settings().keys() >= {"FORGETTING_HOME", "FORGETTING_DATA", "FORGETTING_ROOT"}
+
+
+def test_the_settings_say_where_everything_is(monkeypatch, own_home, tmp_path):
+    """Empty is not set: another run's folder must not stay behind on a worker."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORGETTING_RESULTS", "results")
+    found = study._settings()
+    assert found["FORGETTING_HOME"] == str(own_home)
+    assert found["FORGETTING_RESULTS"] == str(tmp_path / "results")
+    assert found["FORGETTING_DATA_MIRROR"] == ""
+    assert Path(found["FORGETTING_DATA"]) == Path(found["FORGETTING_ROOT"]) / "data"
 
 
 def test_an_error_on_a_worker_is_the_same_error_here(cluster):
@@ -229,12 +239,8 @@ def test_a_step_that_ends_every_worker_is_named(tmp_path):
 
 
 def test_a_cluster_that_is_not_there_is_one_line(monkeypatch):
-    import dask
-
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(ClusterLost, match=r"^scheduler='tcp://127.0.0.1:9': no Dask scheduler"),
-    ):
+    monkeypatch.setattr(scheduler, "CONNECT", "1s")
+    with pytest.raises(ClusterLost, match=r"^scheduler='tcp://127.0.0.1:9': no Dask scheduler"):
         scheduler.run(DIAMOND, where="tcp://127.0.0.1:9", say=quiet)
 
 
