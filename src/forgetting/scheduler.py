@@ -86,9 +86,9 @@ def run(
     """Every step's result by key; each step runs once, after those that it needs.
 
     `graph` lists a step after its needs, by key. `where` defaults to `FORGETTING_SCHEDULER`.
-    `settings` are environment variables that steps see on a worker, empty where they are not set. `say` gets a line whenever a
-    step with a label starts. A step's exception ends the run. Raises `BadScheduler`,
-    `ClusterLost` and `WorkersLost`; each is one line.
+    `settings` are environment variables that steps see on a worker, empty where they are not set.
+    `say` gets a line whenever a step with a label starts. A step's exception ends the run. Raises
+    `BadScheduler`, `ClusterLost` and `WorkersLost`; each is one line.
     """
     where = os.environ.get(VARIABLE, "") if where is None else where
     count = workers(where)
