@@ -294,7 +294,10 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
 def _cores() -> int:
     """Threads that a run may use: `OMP_NUM_THREADS`, or this process's cores."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() else len(os.sched_getaffinity(0))
+    if asked.isdigit():
+        return int(asked)
+    mine = getattr(os, "sched_getaffinity", None)  # on Linux alone
+    return len(mine(0)) if mine else os.cpu_count() or 1
 
 
 def _mark(settings: Mapping[str, str]) -> str:

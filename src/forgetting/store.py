@@ -72,7 +72,11 @@ def set_aside(path: Path, name: str, problem: str) -> None:
     what = f"{name} is damaged ({problem})"
     try:
         aside.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, aside)
+        if path.is_dir():
+            path.rename(aside)
+        else:
+            aside.mkdir()
+            shutil.move(path, aside / path.name)  # records may lie on another disk
     except OSError as error:
         if path.exists():  # else another process was faster
             log.warning("%s and cannot be set aside (%s)", what, error.strerror)
