@@ -92,7 +92,7 @@ def run(
     """
     where = os.environ.get(VARIABLE, "") if where is None else where
     count = workers(where)
-    progress = Progress(graph, say)
+    progress = Progress(graph, say, apart=bool(where))
     if not where:
         return _run_here(graph, progress)
     if not find_spec("distributed"):
@@ -102,10 +102,14 @@ def run(
 
 @dataclass
 class Progress:
-    """What runs, what waits, and how long it will take: a line when a step starts."""
+    """What runs, what waits, and how long it will take: a line when a step starts.
+
+    `apart` is whether steps run in other processes, several at a time.
+    """
 
     graph: Graph
     say: Say
+    apart: bool = False
     workers: int = 1
     running: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -127,7 +131,7 @@ class Progress:
         self.begun.add(key)
         self.running[key] = time.monotonic()
         parts = [f"[{len(self.begun)}/{self.total}] {step.label}{again}"]
-        if self.workers > 1:
+        if self.apart:
             waiting = sum(self.left.values()) - len(self.running)
             parts.append(f"{min(self.workers, len(self.running))} running, {waiting} waiting")
         if (seconds := self.seconds_left()) is not None:

@@ -62,13 +62,13 @@ def get(kind: str, key: str) -> Path | None:
     problem = _problem(folder)
     if problem is None:
         return folder
-    set_aside(folder, f"{kind}-{key}", problem)
+    set_aside(folder, f"{kind} {key}", problem)
     return None
 
 
 def set_aside(path: Path, name: str, problem: str) -> None:
     """Move a damaged file or folder to `<home>/store/damaged/`, with a warning."""
-    aside = root() / "damaged" / f"{name}-{uuid4().hex[:8]}"
+    aside = root() / "damaged" / f"{name.replace(' ', '-')}-{uuid4().hex[:8]}"
     what = f"{name} is damaged ({problem})"
     try:
         aside.parent.mkdir(parents=True, exist_ok=True)

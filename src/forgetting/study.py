@@ -248,7 +248,7 @@ def _stored(question: Question, key: str) -> Record | None:
     except records.BadRecord as error:
         if engine.rendering():
             raise
-        store.set_aside(path, f"record-{key}", str(error))
+        store.set_aside(path, f"record {key}", str(error))
         return None
     return record if {sample.task for sample in record.samples} >= set(question.show) else None
 
