@@ -31,6 +31,7 @@ VARIABLE = "FORGETTING_SCHEDULER"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
 PATIENCE = 60  # seconds between two lines about a cluster without workers
+CONNECT = "10s"  # until a cluster that does not answer counts as lost
 Say = Callable[[str], None]
 
 
@@ -85,13 +86,13 @@ def run(
     """Every step's result by key; each step runs once, after those that it needs.
 
     `graph` lists a step after its needs, by key. `where` defaults to `FORGETTING_SCHEDULER`.
-    `settings` are environment variables that steps see on a worker. `say` gets a line whenever a
-    step with a label starts. A step's exception ends the run. Raises `BadScheduler`,
-    `ClusterLost` and `WorkersLost`; each is one line.
+    `settings` are environment variables that steps see on a worker, empty where they are not set.
+    `say` gets a line whenever a step with a label starts. A step's exception ends the run. Raises
+    `BadScheduler`, `ClusterLost` and `WorkersLost`; each is one line.
     """
     where = os.environ.get(VARIABLE, "") if where is None else where
     count = workers(where)
-    progress = Progress(graph, say)
+    progress = Progress(graph, say, apart=bool(where))
     if not where:
         return _run_here(graph, progress)
     if not find_spec("distributed"):
@@ -101,10 +102,14 @@ def run(
 
 @dataclass
 class Progress:
-    """What runs, what waits, and how long it will take: a line when a step starts."""
+    """What runs, what waits, and how long it will take: a line when a step starts.
+
+    `apart` is whether steps run in other processes, several at a time.
+    """
 
     graph: Graph
     say: Say
+    apart: bool = False
     workers: int = 1
     running: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -126,7 +131,7 @@ class Progress:
         self.begun.add(key)
         self.running[key] = time.monotonic()
         parts = [f"[{len(self.begun)}/{self.total}] {step.label}{again}"]
-        if self.workers > 1:
+        if self.apart:
             waiting = sum(self.left.values()) - len(self.running)
             parts.append(f"{min(self.workers, len(self.running))} running, {waiting} waiting")
         if (seconds := self.seconds_left()) is not None:
@@ -174,7 +179,8 @@ def _run_there(
     graph: Graph, where: str, count: int | None, settings: dict[str, str], progress: Progress
 ) -> dict[str, Any]:
     from cloudpickle import dumps
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
 
     # On a cluster that several people use, a key means the same only with the same folders.
     mark = _mark(settings)
@@ -185,6 +191,7 @@ def _run_there(
     }
     events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     results: dict[str, Any] = {}
+    addresses: set[str] = set()
     with _client(where, count, {step.work.__module__ for step in graph.values()}) as client:
         client.subscribe_topic(mark, lambda event: events.put(event[1]))
         futures = client.get(there, list(there), sync=False)
@@ -193,10 +200,11 @@ def _run_there(
             future.add_done_callback(lambda done: events.put(("end", done)))
         while len(results) < len(graph):
             batch = _next(events, client, where, progress)
-            for what, key in batch:
-                if what == "start" and key in graph:
-                    progress.workers = count or max(1, len(_addresses(client)))
-                    progress.start(key)
+            for what, told in batch:
+                if what == "start" and told[0] in graph:
+                    addresses.add(told[1])
+                    progress.workers = count or len(addresses)
+                    progress.start(told[0])
             ended = [which for what, which in batch if what == "end"]
             if any(future.status not in ("finished", "error") for future in ended):
                 raise _lost(where)
@@ -209,6 +217,8 @@ def _run_there(
                     "for want of memory; finished steps are kept: go on with fewer workers, or "
                     "with a smaller model or batch"
                 ) from None
+            except (CancelledError, TimeoutError, CommClosedError):
+                raise _lost(where) from None
             for future, value in zip(ended, values, strict=True):
                 results[keys[future.key]] = value
                 progress.end(keys[future.key])
@@ -219,7 +229,7 @@ def _run_there(
 def _next(
     events: queue.SimpleQueue[tuple[str, Any]], client: Any, where: str, progress: Progress
 ) -> list[tuple[str, Any]]:
-    """What has happened since: ("start", key) and ("end", future), at least one."""
+    """What has happened since: ("start", (key, worker)) and ("end", future), at least one."""
     alone = 0
     while True:
         try:
@@ -230,14 +240,10 @@ def _next(
         except queue.Empty:
             if client.status not in ("running", "connecting"):
                 raise _lost(where) from None
-            if client.status == "running" and not _addresses(client):
-                if alone % PATIENCE == 5:
-                    progress.say(f"no workers at {where} yet; steps start when one comes")
+            if client.status == "running" and not progress.running:
                 alone += 1
-
-
-def _addresses(client: Any) -> list[str]:
-    return list(client.scheduler_info(n_workers=-1)["workers"])
+                if alone % PATIENCE == 5 and not client.nthreads():
+                    progress.say(f"no workers at {where} yet; steps start when one comes")
 
 
 def _lost(where: str) -> ClusterLost:
@@ -259,6 +265,7 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
     with ExitStack() as stack:
         # Dask would set the threads in this process too, and for ever; workers get them below.
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
+        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": CONNECT}))
         address: Any = where
         if count is not None:
             # Lost workers are told in a step's line; what else Dask says at the end is noise.
@@ -277,7 +284,7 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
                 )
             )
         try:
-            yield stack.enter_context(Client(address, set_as_default=False))
+            client = stack.enter_context(Client(address, set_as_default=False))
         except OSError as error:
             if count is not None:
                 raise
@@ -285,12 +292,16 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
                 f"scheduler={where!r}: no Dask scheduler answers ({type(error).__name__}); start "
                 "one with `dask scheduler`, or run without a scheduler"
             ) from error
+        yield client
 
 
 def _cores() -> int:
     """Threads that a run may use: `OMP_NUM_THREADS`, or this process's cores."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() else len(os.sched_getaffinity(0))
+    if asked.isdigit():
+        return int(asked)
+    mine = getattr(os, "sched_getaffinity", None)  # on Linux alone
+    return len(mine(0)) if mine else os.cpu_count() or 1
 
 
 def _mark(settings: Mapping[str, str]) -> str:
@@ -311,5 +322,6 @@ def _work(pickled: bytes, settings: Mapping[str, str], *results: Any) -> Any:
     with _ALONE:
         os.environ.update(settings)
         step: Step = pickle.loads(pickled)
-        get_worker().log_event(_mark(settings), ("start", step.key))
+        worker = get_worker()
+        worker.log_event(_mark(settings), ("start", (step.key, worker.address)))
         return step.work(*step.arguments, *results)

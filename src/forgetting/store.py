@@ -62,17 +62,21 @@ def get(kind: str, key: str) -> Path | None:
     problem = _problem(folder)
     if problem is None:
         return folder
-    set_aside(folder, f"{kind}-{key}", problem)
+    set_aside(folder, f"{kind} {key}", problem)
     return None
 
 
 def set_aside(path: Path, name: str, problem: str) -> None:
     """Move a damaged file or folder to `<home>/store/damaged/`, with a warning."""
-    aside = root() / "damaged" / f"{name}-{uuid4().hex[:8]}"
+    aside = root() / "damaged" / f"{name.replace(' ', '-')}-{uuid4().hex[:8]}"
     what = f"{name} is damaged ({problem})"
     try:
         aside.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, aside)
+        if path.is_dir():
+            path.rename(aside)
+        else:
+            aside.mkdir()
+            shutil.move(path, aside / path.name)  # records may lie on another disk
     except OSError as error:
         if path.exists():  # else another process was faster
             log.warning("%s and cannot be set aside (%s)", what, error.strerror)

@@ -276,7 +276,7 @@ def _stored(question: Question, key: str) -> Record | None:
     except records.BadRecord as error:
         if engine.rendering():
             raise
-        store.set_aside(path, f"record-{key}", str(error))
+        store.set_aside(path, f"record {key}", str(error))
         return None
     return record if {sample.task for sample in record.samples} >= set(question.show) else None
 
@@ -293,15 +293,16 @@ def _name(run: Run | None, checkpoint: Checkpoint) -> str:
 
 def _settings() -> dict[str, str]:
     """The variables that say where data, store and records are, for workers in other folders."""
-    said = {
+    given = {
+        variable: str(Path(value).expanduser().absolute()) if value else ""
+        for variable in ("FORGETTING_DATA_MIRROR", "FORGETTING_RESULTS")
+        for value in [os.environ.get(variable, "")]
+    }
+    return given | {
         "FORGETTING_HOME": str(home()),
         "FORGETTING_DATA": str(registry.data_dir()),
         "FORGETTING_ROOT": str(records.project_root().absolute()),
     }
-    for variable in ("FORGETTING_DATA_MIRROR", "FORGETTING_RESULTS"):
-        if value := os.environ.get(variable):
-            said[variable] = str(Path(value).expanduser().absolute())
-    return said
 
 
 # -- the steps ---------------------------------------------------------------------------------
