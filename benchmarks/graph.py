@@ -61,8 +61,8 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["FORGETTING_HOME"] = home
-        base, task = foundation("tiny"), panels.chinese("bundled")
-        panel = panels.forgetting_panel("laptop", "bundled")
+        base, task = foundation("tiny"), panels.taught("freezing", "bundled")
+        panel = panels.panel("freezing", "laptop", "bundled")
         study.plan(study.Question("graph", "smoke", [Run(base.train(task), LABELS)], panel))
         for name, shape in SHAPES.items():
             started = time.perf_counter()

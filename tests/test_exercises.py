@@ -42,7 +42,6 @@ def test_wrong_answers_get_a_hint():
     with pytest.raises(AssertionError, match="raise a ValueError"):
         exercises.matched_reading(lambda x, y, at: float(np.interp(at, x, y)))
 
-
     with pytest.raises(AssertionError, match="square the singular values"):
         exercises.rank_90(np.linalg.matrix_rank)
     with pytest.raises(AssertionError, match="better in one"):
