@@ -143,7 +143,7 @@ def answer(
     workers = scheduler.workers(where)
     graph: dict[str, Step] = {}
     asked = [_keys(question) for question in questions]
-    found: dict[tuple[str, str], Record] = {}
+    found: dict[tuple[str, str, str], Record] = {}
     for question, keys in zip(questions, asked, strict=True):
         todo = []
         for run, key in zip(question.runs, keys, strict=True):
@@ -151,7 +151,7 @@ def answer(
             if record is None:
                 todo.append(run)
             else:
-                found[question.chapter, key] = record
+                found[question.chapter, question.tier, key] = record
         if todo:
             missing = question._replace(runs=todo)
             what = f"{len(todo)} runs of chapter {question.chapter} ({question.tier} tier)"
@@ -165,11 +165,11 @@ def answer(
             if step.kind == "record":
                 # What is returned is what was stored: a first run and a repeated one show the same.
                 record = records.read(done[step.key], step.key)
-                found[record.chapter, record.key] = record
+                found[record.chapter, record.tier, record.key] = record
         runs = sum(step.kind == "record" for step in graph.values())
         say(f"{runs} runs in {(time.monotonic() - started) / 60:.1f} min")
     return [
-        [found[question.chapter, key] for key in keys]
+        [found[question.chapter, question.tier, key] for key in keys]
         for question, keys in zip(questions, asked, strict=True)
     ]
 
@@ -183,21 +183,24 @@ def plan(question: Question) -> dict[str, Step]:
     runs: dict[str, tuple[Run, str]] = {}
     for run, key in zip(question.runs, _keys(question), strict=True):
         runs.setdefault(run.checkpoint.key, (run, key))  # of two labels for one recipe the first
+    panel = tuple(question.panel)
     graph: dict[str, Step] = {}
     needs: dict[str, tuple[str, ...]] = {}
     for checkpoint in in_order(run.checkpoint for run, _ in runs.values()):
+        asked = runs.get(checkpoint.key)
+        name = _name(asked[0] if asked else None, checkpoint)
         below = tuple(dict.fromkeys(need for p in checkpoint.parents for need in needs[p.key]))
-        run, key = runs.get(checkpoint.key, (None, ""))
-        name = _name(run, checkpoint)
-        needs[checkpoint.key] = below
+        own: tuple[str, ...] = ()
         if isinstance(checkpoint.step, Train):
             train = f"train-{checkpoint.key}"
             graph[train] = Step(train, "train", f"training {name}", _train, (checkpoint,), below)
-            needs[checkpoint.key] = (train,)
-        if run is None:
+            own = (train,)
+        needs[checkpoint.key] = own or below
+        if asked is None:
             continue
-        measured, written = f"measure-{key}", f"record-{question.chapter}-{key}"
-        panel = tuple(question.panel)
+        run, key = asked
+        measured = f"measure-{key}"
+        written = f"record-{question.chapter}-{question.tier}-{key}"
         graph[measured] = Step(
             measured,
             f"measure {hash(panel)}",
@@ -206,14 +209,8 @@ def plan(question: Question) -> dict[str, Step]:
             (checkpoint, panel),
             needs[checkpoint.key],
         )
-        graph[written] = Step(
-            written,
-            "record",
-            "",
-            _write,
-            (question._replace(runs=(run,)),),
-            (measured, *(n for n in needs[checkpoint.key] if isinstance(checkpoint.step, Train))),
-        )
+        asks = (question._replace(runs=(run,)),)
+        graph[written] = Step(written, "record", "", _write, asks, (measured, *own))
     return graph
 
 
