@@ -107,7 +107,7 @@ def test_the_steps_of_a_study(tiny):
     short = {f"train-{one.key}": "1", f"train-{two.key}": "2", f"train-{last.key}": "3"}
     keys = {study.record_key(run.checkpoint, SMALL): run.labels["method"] for run in asked}
     short |= {f"measure-{key}": f"measure {name}" for key, name in keys.items()}
-    short |= {f"record-trial-{key}": f"record {name}" for key, name in keys.items()}
+    short |= {f"record-trial-smoke-{key}": f"record {name}" for key, name in keys.items()}
     needs = {short[key]: {short[need] for need in step.needs} for key, step in steps.items()}
     assert needs == {
         "measure base": set(),

@@ -52,4 +52,6 @@ CHOICES = ["arc_easy_standin", "hellaswag_standin", "winogrande_standin"]
 @pytest.mark.parametrize("name", [*CHOICES, "english", "chat", "formats", "mini_calls"])
 def test_item_for_item_as_plain_lm_eval(name, model):
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
-    assert_item_for_item(model, manager, name, chat=tasks.Task(name).chat)
+    # HFLM sums log-probabilities in float32. Beside the same model in float64 it is off by 6e-6 of
+    # an answer's log-likelihood, the library by 4e-7.
+    assert_item_for_item(model, manager, name, chat=tasks.Task(name).chat, rel=2e-5)

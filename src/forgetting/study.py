@@ -151,7 +151,7 @@ def answer(
     workers = scheduler.workers(where)
     missing: list[Question] = []
     asked = [_keys(question) for question in questions]
-    found: dict[tuple[str, str], Record] = {}
+    found: dict[tuple[str, str, str], Record] = {}
     for question, keys in zip(questions, asked, strict=True):
         todo = []
         for run, key in zip(question.runs, keys, strict=True):
@@ -159,7 +159,7 @@ def answer(
             if record is None:
                 todo.append(run)
             else:
-                found[question.chapter, key] = record
+                found[question.chapter, question.tier, key] = record
         if todo:
             missing.append(question._replace(runs=todo))
             what = f"{len(todo)} runs of chapter {question.chapter} ({question.tier} tier)"
@@ -173,11 +173,11 @@ def answer(
             if step.kind == "record":
                 # What is returned is what was stored: a first run and a repeated one show the same.
                 record = records.read(done[step.key], step.key)
-                found[record.chapter, record.key] = record
+                found[record.chapter, record.tier, record.key] = record
         runs = sum(step.kind == "record" for step in graph.values())
         say(f"{runs} runs in {(time.monotonic() - started) / 60:.1f} min")
     return [
-        [found[question.chapter, key] for key in keys]
+        [found[question.chapter, question.tier, key] for key in keys]
         for question, keys in zip(questions, asked, strict=True)
     ]
 
@@ -189,6 +189,7 @@ def plan(*questions: Question) -> dict[str, Step]:
     Checkpoints that differ in epochs alone are trained in one step. A merge is no step: its weights
     are a sum that is made when they are read.
     """
+<<<<<<< HEAD
     asked: dict[str, dict[str, tuple[Question, Run]]] = {}  # by checkpoint, by step
     families: dict[Checkpoint, dict[str, Checkpoint]] = {}
     for question in questions:
@@ -233,6 +234,39 @@ def plan(*questions: Question) -> dict[str, Step]:
             trained = needs[checkpoint.key] if isinstance(checkpoint.step, Train) else ()
             alone = question._replace(runs=(run,))
             graph[written] = Step(written, "record", "", _write, (alone,), (measured, *trained))
+=======
+    runs: dict[str, tuple[Run, str]] = {}
+    for run, key in zip(question.runs, _keys(question), strict=True):
+        runs.setdefault(run.checkpoint.key, (run, key))  # of two labels for one recipe the first
+    panel = tuple(question.panel)
+    graph: dict[str, Step] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    for checkpoint in in_order(run.checkpoint for run, _ in runs.values()):
+        asked = runs.get(checkpoint.key)
+        name = _name(asked[0] if asked else None, checkpoint)
+        below = tuple(dict.fromkeys(need for p in checkpoint.parents for need in needs[p.key]))
+        own: tuple[str, ...] = ()
+        if isinstance(checkpoint.step, Train):
+            train = f"train-{checkpoint.key}"
+            graph[train] = Step(train, "train", f"training {name}", _train, (checkpoint,), below)
+            own = (train,)
+        needs[checkpoint.key] = own or below
+        if asked is None:
+            continue
+        run, key = asked
+        measured = f"measure-{key}"
+        written = f"record-{question.chapter}-{question.tier}-{key}"
+        graph[measured] = Step(
+            measured,
+            f"measure {hash(panel)}",
+            f"measuring {name}",
+            _measure,
+            (checkpoint, panel),
+            needs[checkpoint.key],
+        )
+        asks = (question._replace(runs=(run,)),)
+        graph[written] = Step(written, "record", "", _write, asks, (measured, *own))
+>>>>>>> wip-scheduler
     return graph
 
 
