@@ -189,7 +189,6 @@ def plan(*questions: Question) -> dict[str, Step]:
     Checkpoints that differ in epochs alone are trained in one step. A merge is no step: its weights
     are a sum that is made when they are read.
     """
-<<<<<<< HEAD
     asked: dict[str, dict[str, tuple[Question, Run]]] = {}  # by checkpoint, by step
     families: dict[Checkpoint, dict[str, Checkpoint]] = {}
     for question in questions:
@@ -221,7 +220,8 @@ def plan(*questions: Question) -> dict[str, Step]:
             )
             needs[checkpoint.key] = (train,)
         for key, (question, run) in asked.get(checkpoint.key, {}).items():
-            measured, written = f"measure-{key}", f"record-{question.chapter}-{key}"
+            measured = f"measure-{key}"
+            written = f"record-{question.chapter}-{question.tier}-{key}"
             panel = tuple(question.panel)
             graph[measured] = Step(
                 measured,
@@ -234,39 +234,6 @@ def plan(*questions: Question) -> dict[str, Step]:
             trained = needs[checkpoint.key] if isinstance(checkpoint.step, Train) else ()
             alone = question._replace(runs=(run,))
             graph[written] = Step(written, "record", "", _write, (alone,), (measured, *trained))
-=======
-    runs: dict[str, tuple[Run, str]] = {}
-    for run, key in zip(question.runs, _keys(question), strict=True):
-        runs.setdefault(run.checkpoint.key, (run, key))  # of two labels for one recipe the first
-    panel = tuple(question.panel)
-    graph: dict[str, Step] = {}
-    needs: dict[str, tuple[str, ...]] = {}
-    for checkpoint in in_order(run.checkpoint for run, _ in runs.values()):
-        asked = runs.get(checkpoint.key)
-        name = _name(asked[0] if asked else None, checkpoint)
-        below = tuple(dict.fromkeys(need for p in checkpoint.parents for need in needs[p.key]))
-        own: tuple[str, ...] = ()
-        if isinstance(checkpoint.step, Train):
-            train = f"train-{checkpoint.key}"
-            graph[train] = Step(train, "train", f"training {name}", _train, (checkpoint,), below)
-            own = (train,)
-        needs[checkpoint.key] = own or below
-        if asked is None:
-            continue
-        run, key = asked
-        measured = f"measure-{key}"
-        written = f"record-{question.chapter}-{question.tier}-{key}"
-        graph[measured] = Step(
-            measured,
-            f"measure {hash(panel)}",
-            f"measuring {name}",
-            _measure,
-            (checkpoint, panel),
-            needs[checkpoint.key],
-        )
-        asks = (question._replace(runs=(run,)),)
-        graph[written] = Step(written, "record", "", _write, asks, (measured, *own))
->>>>>>> wip-scheduler
     return graph
 
 
