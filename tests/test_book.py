@@ -108,6 +108,9 @@ def write_notebook(root: Path, *, prose: str = "Some prose.", code: str = "1 + 1
     notebook = new_notebook(cells=[new_markdown_cell(prose, id="a"), new_code_cell(code, id="b")])
     (root / "notebooks").mkdir(exist_ok=True)
     nbformat.write(notebook, root / "notebooks" / "01_freezing.ipynb")
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: welcome\nchapters:\n  - file: notebooks/01_freezing\n"
+    )
 
 
 @pytest.fixture
@@ -169,6 +172,12 @@ def test_what_is_gone_from_the_book_is_gone_from_the_stage(root, executions):
     book.stage(root)
     kept = {path.name for path in source.rglob("*") if path.parent.name != "tasks"}
     assert kept == {"scoreboard.md", "tasks"}  # what is made from records and tasks
+
+
+def test_a_chapter_that_the_contents_do_not_name_waits_for_its_records(root, executions):
+    nbformat.write(new_notebook(), root / "notebooks" / "09_later.ipynb")
+    pages = {path.name for path in (book.stage(root) / "notebooks").iterdir()}
+    assert pages == {"01_freezing.ipynb"}
 
 
 def test_an_unchanged_page_keeps_its_time_so_that_sphinx_does_not_read_it_again(root, executions):

@@ -83,12 +83,17 @@ def build(root: Path, *, strict: bool = True) -> Path:
 
 
 def stage(root: Path) -> Path:
-    """Lay out `build/source` and return it; a file whose bytes did not change is left untouched."""
+    """Lay out `build/source` and return it; a file whose bytes did not change is left untouched.
+
+    Of the notebooks those are executed that the table of contents names: a chapter enters the book
+    when its records are there.
+    """
     source = root / "build" / "source"
     source.mkdir(parents=True, exist_ok=True)
     prose = (path for path in (root / "book").rglob("*") if path.is_file())
     files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
-    chapters = sorted((root / "notebooks").glob("*.ipynb"))
+    named = {PurePosixPath(name).stem for name in _toc(root / "_toc.yml")}
+    chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
     fingerprint = execution_fingerprint(root)
     for path in chapters:
         notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
@@ -467,11 +472,9 @@ def _versions(packages: Iterable[str]) -> str:
 
 def verify(pages: Path, toc: Path) -> None:
     """Raise unless each entry of `toc` has its page, images have words, and no page phones out."""
-    from sphinx_external_toc.parsing import parse_toc_yaml
-
     if not (pages / "index.html").is_file():
         raise BookError("index.html: was not built")
-    for name in parse_toc_yaml(toc):
+    for name in _toc(toc):
         page = pages / f"{PurePosixPath(name).with_suffix('')}.html"
         if not page.is_file():
             raise BookError(f"{toc.name}: {name} has no page {page.relative_to(pages)}")
@@ -484,6 +487,12 @@ def verify(pages: Path, toc: Path) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise BookError(problems[0] + more)
+
+
+def _toc(path: Path) -> list[str]:
+    from sphinx_external_toc.parsing import parse_toc_yaml
+
+    return list(parse_toc_yaml(path))
 
 
 OTHER_HOST = re.compile(r"\s*(?:(?:https?|wss?|ftp):)?//", re.IGNORECASE)
