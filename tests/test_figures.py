@@ -37,11 +37,18 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
     [
         lambda: figures.anatomy({n: row.tune for n, row in freezing_rows(30).items()}, 30),
         lambda: figures.plane(
-            STORED, learned="zh_articles.nats", losses={"dolly.nats": "lost"}, untouched=UNTOUCHED
+            STORED,
+            learned="zh_articles.nats",
+            losses={"dolly.nats": "lost", ("arc_easy_pinned.acc", "formats.followed"): "kept"},
+            untouched=UNTOUCHED,
+            skill="Chinese",
+        ),
+        lambda: figures.law(
+            STORED, x="zh_articles.nats", y="dolly.nats", labels=("loss", "forgetting")
         ),
         lambda: figures.claim_intervals(claims.verdicts("freezing", "laptop")),
     ],
-    ids=["anatomy", "plane", "claim_intervals"],
+    ids=["anatomy", "plane", "law", "claim_intervals"],
 )
 def test_a_figure_is_the_same_bytes_every_time(draw):
     assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]

@@ -78,7 +78,8 @@ def divergence(
     if not rows:
         raise ValueError("rows: none given; make some with training.pretrain_rows")
     before = original if isinstance(original, Reading) else read(original, rows, "original")
-    sizes = [head.weight.shape[0] for head in (before.head, tuned.get_output_embeddings())]
+    heads: list[Any] = [before.head, tuned.get_output_embeddings()]
+    sizes = [head.weight.shape[0] for head in heads]
     if sizes[0] != sizes[1]:
         raise ValueError(
             f"tuned: vocabulary of {sizes[1]} tokens, original of {sizes[0]}; "

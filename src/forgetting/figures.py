@@ -194,7 +194,8 @@ def _curve(
     lost: tuple[str, ...] | str,
     untouched: Record,
 ) -> None:
-    points, beside = [], []
+    points: list[tuple[float, ...]] = []
+    beside: list[tuple[float, ...]] = []
     last = max(record.labels.get("epochs", 0) for record in of_method)
     kinds = {(r.labels["learning_rate"], r.labels.get("epochs", 0)) for r in of_method}
     for rate, epochs in sorted(kinds):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field
@@ -146,6 +146,7 @@ class LoRA(Tuning):
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0, lt=1)
     modules: tuple[str, ...] = ("q_proj", "v_proj")
+    dora: ClassVar[bool] = False
 
     @property
     def adapter(self) -> PeftConfig:
@@ -154,6 +155,7 @@ class LoRA(Tuning):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=list(self.modules),
+            use_dora=self.dora,
             task_type="CAUSAL_LM",
         )
 
@@ -164,11 +166,7 @@ class LoRA(Tuning):
 class DoRA(LoRA):
     """LoRA on each column's direction beside a trained magnitude (Liu et al. 2024)."""
 
-    @property
-    def adapter(self) -> PeftConfig:
-        config = super().adapter
-        config.use_dora = True
-        return config
+    dora: ClassVar[bool] = True
 
 
 class AttentionDropout(Full):
@@ -182,7 +180,7 @@ class AttentionDropout(Full):
         if not found:
             raise ValueError(f"{self!r}: {type(model).__name__} has no attention_dropout to set")
         for module in found:
-            module.attention_dropout = self.p
+            setattr(module, "attention_dropout", self.p)  # noqa: B010
         return super().apply(model)
 
 
