@@ -43,11 +43,12 @@ def main() -> None:
     for side in given.sides.split(","):
         found = started(side, sys.argv[1:])
         first = first or found
+        threads = f"{found['threads']} threads a process"
         same = "same records" if found["records"] == first["records"] else "OTHER RECORDS"
         print(
             f"{side}: {found['seconds']:.1f} s for {given.runs} runs "
             f"(and {found['start']:.1f} s to start), {first['seconds'] / found['seconds']:.2f} x, "
-            f"{same}",
+            f"{threads}, {same}",
             flush=True,
         )
 
@@ -89,10 +90,12 @@ def measure(given: argparse.Namespace) -> dict:
     began = time.monotonic()
     found = study.measure("b", runs, panel, "smoke", say=lambda _: said.append(time.monotonic()))
     ended = time.monotonic()
-    text = json.dumps([r.model_dump(mode="json", exclude={"timing"}) for r in found])
+    left_out = {"timing", "environment"}
+    text = json.dumps([r.model_dump(mode="json", exclude=left_out) for r in found])
     return {
         "start": said[0] - began,
         "seconds": ended - said[0],
+        "threads": found[0].environment["threads"],
         "records": hashlib.sha256(text.encode()).hexdigest(),
     }
 

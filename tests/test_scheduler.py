@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from studies import CHINESE, SMALL, runs, small_study
-from toy_steps import die, fail, nap, of_worker, total
+from toy_steps import born_with, die, fail, nap, of_worker, total
 
 from forgetting import FreezeFirst, Run, scheduler, study
 from forgetting.scheduler import BadScheduler, ClusterLost, Progress, Step, WorkersLost
@@ -205,11 +205,12 @@ def test_an_error_on_a_worker_is_the_same_error_here(cluster):
         scheduler.run(graph(Step("x", "x", "x", fail)), where=cluster, say=quiet)
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_local_workers_share_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     steps = graph(
         *(Step(f"pid{n}", "look", "", nap) for n in range(4)),
-        Step("threads", "look", "", of_worker, ("OMP_NUM_THREADS",)),
+        Step("threads", "look", "", born_with, ("OMP_NUM_THREADS",)),
     )
     found = scheduler.run(steps, where="local:2", say=quiet)
     assert found.pop("threads") == "2"

@@ -263,14 +263,15 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     with ExitStack() as stack:
-        # Dask would set the threads in this process too, and for ever; workers get them below.
-        stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
         stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": CONNECT}))
         address: Any = where
         if count is not None:
             # Lost workers are told in a step's line; what else Dask says at the end is noise.
             stack.enter_context(dask.config.set({"logging.distributed": "critical"}))
-            threads = str(max(1, _cores() // count))
+            # A worker's first import may load torch, so its process is born with these. Dask has a
+            # setting for that, which gives way to this process's variables and changes them.
+            stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
+            stack.enter_context(_variables(dict.fromkeys(THREADS, str(max(1, _cores() // count)))))
             address = stack.enter_context(
                 LocalCluster(
                     n_workers=count,
@@ -280,7 +281,7 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
                     dashboard_address="127.0.0.1:0",  # any free port
                     silence_logs=logging.CRITICAL,
                     preload=sorted(modules),
-                    env=dict.fromkeys(THREADS, threads) | QUIET,
+                    env=QUIET,
                 )
             )
         try:
@@ -293,6 +294,21 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
                 "one with `dask scheduler`, or run without a scheduler"
             ) from error
         yield client
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables, set for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _cores() -> int:
