@@ -110,7 +110,7 @@ CHANGES = [
     {"beta2": 0.999},
     {"epsilon": 1e-8},
     {"clip": 0.5},
-    {"task": Task("english")},
+    {"shown": Task("english")},
     {"tune": FreezeFirst(1)},
     {"tune": FreezeFirst(2)},
     {"tune": FreezeLast(1)},
@@ -125,7 +125,7 @@ CHANGES = [
 
 
 def test_every_change_gives_another_key(base):
-    keys = [base.train(**({"task": CHINESE} | change)).key for change in CHANGES]
+    keys = [base.train(**({"shown": CHINESE} | change)).key for change in CHANGES]
     assert len({base.key, base.train(CHINESE).key, *keys}) == len(CHANGES) + 2
 
 

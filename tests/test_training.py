@@ -26,7 +26,7 @@ from forgetting import (
     training,
 )
 from forgetting.lineage import Settings
-from forgetting.objectives import IGNORED, cross_entropy, head_cross_entropy
+from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
 from forgetting.training import TooLittleText, pack, pad, pretrain_rows, sft_rows, steps_of
 
 CHINESE = Task("zh_everyday")
@@ -36,6 +36,14 @@ FEW = Settings(tokens=256, length=32, batch=2, learning_rate=1e-3)  # 4 steps
 
 def settings(**fields):
     return Settings(**({"length": 8, "batch": 1} | fields))
+
+
+def cross_entropy(logits, labels):
+    """The objective, given logits (rows, length, vocabulary) and labels (rows, length)."""
+    supervised = labels[:, 1:] != IGNORED
+    wanted = labels[:, 1:][supervised]
+    ones = torch.ones(len(wanted))
+    return CrossEntropy().loss(Step(logits[:, :-1][supervised], wanted, 0 * ones, ones, None))
 
 
 def rows_of(rows, field="input_ids"):
@@ -174,12 +182,10 @@ def test_every_epoch_has_an_order_of_its_own_and_no_step_has_two():
 def test_a_batch_is_padded_on_the_right():
     short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
     long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
-    batch = {name: tensor.tolist() for name, tensor in pad([short, long]).items()}
-    assert batch == {
-        "input_ids": [[5, 6, 0], [7, 8, 9]],
-        "labels": [[IGNORED, 6, IGNORED], [7, 8, 9]],
-        "attention_mask": [[1, 1, 0], [1, 1, 1]],
-    }
+    batch = pad([short, long])
+    assert batch["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
+    assert batch["wanted"].tolist() == [[6, IGNORED, IGNORED], [8, 9, IGNORED]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
 
 
 def test_packed_rows_stand_one_after_another():
@@ -322,9 +328,9 @@ def test_the_first_step_of_adamw_by_hand(tiny):
     """Both moments are one gradient old: w ← w - η·d·w - η·g/(|g| + ε), g clipped to norm 1."""
     one_step = Settings(tokens=64, length=32, batch=2, learning_rate=1e-2)
     model, tokenizer = engine.model(tiny)
-    batch = pad(pretrain_rows(CHINESE, tokenizer, one_step, seed=0))
-    labels = batch.pop("labels")
-    cross_entropy(model(**batch).logits, labels).backward()
+    rows = pretrain_rows(CHINESE, tokenizer, one_step, seed=0)
+    ids = torch.stack([row["input_ids"] for row in rows])
+    cross_entropy(model(input_ids=ids).logits, ids).backward()
     gradients = {name: p.grad for name, p in model.named_parameters()}
     norm = math.sqrt(sum(g.square().sum().item() for g in gradients.values()))
     moved, _ = trained(tiny, Full(), seed=0, wanted=one_step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import merging, models, store, training
-from forgetting.lineage import Checkpoint, Merge, Train
+from forgetting.generation import Completion, generate
+from forgetting.lineage import Checkpoint, Merge, Samples, Train
 from forgetting.models import Foundation
+from forgetting.tasks import Task
+
+# A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
+SEEDS_A_SEED = 1_000_003
 
 Progress = Callable[[float], None]
 
@@ -67,6 +73,23 @@ def losses(checkpoint: Checkpoint) -> list[float]:
     """Training loss of every optimiser step, nats per token; empty for what was not trained."""
     folder = store.get("weights", checkpoint.key)
     return json.loads((folder / "losses.json").read_text()) if folder else []
+
+
+def shown(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What became of the examples of the last training step; empty where a task gave its own."""
+    step = checkpoint.step
+    if not isinstance(step, Train) or isinstance(step.shown, Task):
+        return {}
+    tokenizer = models.load_tokenizer(checkpoint.foundation.folder)
+    return step.shown.report(tokenizer, step.settings, step.seed)
+
+
+def samples(wanted: Samples) -> list[list[Completion]]:
+    """What the checkpoint wrote, a list of completions for each prompt; generated if missing."""
+    folder = store.get("samples", wanted.key) or _sample(wanted)
+    lines = (folder / "samples.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    flat = [Completion(**json.loads(line)) for line in lines]
+    return [flat[i : i + wanted.per_prompt] for i in range(0, len(flat), wanted.per_prompt)]
 
 
 def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None = None) -> None:
@@ -125,9 +148,41 @@ def _train(
             save(passed[epochs], losses)
 
     losses = training.train(
-        tuned, tokenizer, step.task, step.settings, step.seed, progress, after_epoch
+        tuned,
+        tokenizer,
+        step.shown,
+        step.settings,
+        step.seed,
+        step.objective,
+        progress,
+        after_epoch,
     )
     return save(checkpoint, losses)
+
+
+def _sample(wanted: Samples) -> Path:
+    """Generate and store. Every row has random numbers of its own, by its place."""
+    refuse_while_rendering(f"samples of {wanted.of.key}")
+    loaded, tokenizer = model(wanted.of)
+    texts = [t for t in wanted.prompts.texts(tokenizer) for _ in range(wanted.per_prompt)]
+    written = generate(
+        loaded,
+        tokenizer,
+        texts,
+        max_new_tokens=wanted.max_new_tokens,
+        until=wanted.until,
+        temperature=wanted.temperature,
+        top_k=wanted.top_k,
+        top_p=wanted.top_p,
+        seeds=[(wanted.seed * SEEDS_A_SEED + place) % 2**32 for place in range(len(texts))],
+    )
+    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in written]
+
+    def write(folder: Path) -> None:
+        (folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "recipe.json").write_text(_pretty(wanted.recipe()))
+
+    return store.put("samples", wanted.key, write)
 
 
 def _write(

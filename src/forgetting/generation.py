@@ -10,6 +10,7 @@ and a step writes a single column.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,12 +30,19 @@ class Completion:
     """What a model wrote after a prompt.
 
     `ids` are its tokens, without the end token; `text` has no special tokens and stops before the
-    first stop string; `ended` is False where `max_new_tokens` cut it.
+    first stop string; `ended` is False where `max_new_tokens` cut it. `nats` is the negative
+    log-likelihood of all that was drawn, an end token included, at temperature 1.
     """
 
     ids: list[int]
     text: str
     ended: bool
+    nats: float = field(default=0.0, compare=False)  # rounding depends on the batch
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean nats a token drawn."""
+        return math.exp(self.nats / max(1, len(self.ids) + self.ended))
 
 
 @torch.no_grad()
@@ -85,7 +93,10 @@ def generate(
             chosen = draw(logits, numbers, temperature, top_k, top_p)
         else:
             chosen = logits.argmax(dim=-1)
-        for row, token in zip(rows, chosen.tolist(), strict=True):
+        logits = logits.float()
+        nats = logits.logsumexp(dim=-1) - logits.gather(1, chosen[:, None])[:, 0]
+        for row, token, surprise in zip(rows, chosen.tolist(), nats.tolist(), strict=True):
+            row.nats += surprise
             if token in ends:
                 row.ended = True
             else:
@@ -103,7 +114,10 @@ def generate(
         else:
             write(running.rows, running.step())
         running.release()
-    return [Completion(row.written, stops.cut(row.written), row.ended) for row in rows]
+    return [
+        Completion(row.written, stops.cut(row.written), row.ended, round(row.nats, 4))
+        for row in rows
+    ]
 
 
 def draw(
@@ -151,6 +165,7 @@ class _Row:
 
     prompt: list[int]
     written: list[int] = field(default_factory=list)
+    nats: float = 0.0
     numbers: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     ended: bool = False
     done: bool = False

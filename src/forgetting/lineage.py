@@ -12,22 +12,24 @@ hash over that recipe and the keys of its parents (a Merkle chain). Same recipe,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from forgetting import models
 from forgetting.models import Foundation
+from forgetting.objectives import CrossEntropy, Objective
 from forgetting.store import hash_key
 from forgetting.tasks import Task
 from forgetting.tuning import Full, Tuning
 
-# Raised when the same recipe would no longer give the same weights.
+# Raised when the same recipe would no longer give the same weights, or the same samples.
 TRAINING_VERSION = 1
 MERGING_VERSION = 1
+SAMPLING_VERSION = 1
 
 
 class Settings(BaseModel):
@@ -84,26 +86,122 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", exclude=silent)
 
 
+class Prompts(Protocol):
+    """What a model is asked to go on from."""
+
+    def recipe(self) -> dict[str, Any]:
+        """What the texts depend on, as plain JSON."""
+
+    def texts(self, tokenizer: Any) -> list[str]:
+        """The prompts, with whatever chat template they need already applied."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a checkpoint writes after prompts: a step of the graph, generated once.
+
+    `per_prompt` completions of each prompt, drawn as `generation.generate` says, with seeds of
+    their own.
+    """
+
+    of: Checkpoint
+    prompts: Prompts
+    max_new_tokens: int
+    per_prompt: int = 1
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    until: tuple[str, ...] = ()
+    seed: int = 0
+
+    def recipe(self) -> dict[str, Any]:
+        """What the samples depend on, as plain JSON."""
+        return {
+            "step": "samples",
+            "version": SAMPLING_VERSION,
+            "of": self.of.key,
+            "prompts": self.prompts.recipe(),
+            "max_new_tokens": self.max_new_tokens,
+            "per_prompt": self.per_prompt,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "until": list(self.until),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """20 hexadecimal digits of the sha256 over the canonical JSON of `recipe()`."""
+        return hash_key(self.recipe())
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What a training step is shown where that is not a task's own training split: see `recipes`.
+
+    Examples may depend on what checkpoints wrote; what they wrote are steps of the graph too.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints whose words it shows."""
+
+    def missing(self) -> list[str]:
+        """Public data sets that it needs and that are not at hand."""
+
+    def recipe(self) -> dict[str, Any]:
+        """What the examples depend on, beside the settings and the seed of the training."""
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        """What has to be generated before a training with these settings."""
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[dict[str, Any]]:
+        """The examples, as `training.sft_row` makes them."""
+
+    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+        """What became of what was generated, for the record; plain JSON."""
+
+
 @dataclass(frozen=True)
 class Train:
-    """parent, taught `task`, with `tune` saying what may move."""
+    """parent, shown a task or a recipe, with `tune` saying what may move, `objective` what for."""
 
     parent: Checkpoint
-    task: Task
+    shown: Task | Recipe
     tune: Tuning
     settings: Settings
     seed: int
+    objective: Objective = field(default_factory=CrossEntropy)
 
     def recipe(self) -> dict[str, Any]:
+        usual = self.objective == CrossEntropy()
         return {
             "step": "train",
             "version": TRAINING_VERSION,
             "parent": self.parent.key,
-            "task": self.task.recipe(),
+            "task": self.shown.recipe(),
             "tune": self.tune.recipe(),
             "settings": self.settings.recipe(),
             "seed": self.seed,
-        }
+        } | ({} if usual else {"objective": self.objective.recipe()})
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """The checkpoint that is trained, then those whose words it is shown."""
+        others = () if isinstance(self.shown, Task) else self.shown.parents
+        return (self.parent, *others)
+
+    @property
+    def samples(self) -> tuple[Samples, ...]:
+        """What has to be generated before it."""
+        if isinstance(self.shown, Task):
+            return ()
+        return tuple(self.shown.samples(self.settings, self.seed))
 
 
 @dataclass(frozen=True)
@@ -135,10 +233,8 @@ class Checkpoint:
     @cached_property
     def key(self) -> str:
         """20 hexadecimal digits of the sha256 over the canonical JSON of `recipe()`."""
-        unnamed = [self]  # a merge names its parents when it is made, so these are one chain
-        while above := [p for p in unnamed[-1].parents if "key" not in vars(p)]:
-            unnamed += above
-        for checkpoint in reversed(unnamed[1:]):
+        below = (p for p in self.parents if "key" not in vars(p))
+        for checkpoint in _unnamed(below):
             _ = checkpoint.key  # from the root upwards: no recursion, however long the chain
         return hash_key(self.recipe())
 
@@ -146,7 +242,7 @@ class Checkpoint:
     def parents(self) -> tuple[Checkpoint, ...]:
         """The checkpoints this one is made from."""
         if isinstance(self.step, Train):
-            return (self.step.parent,)
+            return self.step.parents
         if isinstance(self.step, Merge):
             return tuple(checkpoint for _, checkpoint in self.step.terms)
         return ()
@@ -173,14 +269,22 @@ class Checkpoint:
         return {key: checkpoint.recipe() for key, checkpoint in self.ancestors().items()}
 
     def train(
-        self, task: Task, *, tune: Tuning | None = None, seed: int = 0, **settings: Any
+        self,
+        shown: Task | Recipe,
+        *,
+        tune: Tuning | None = None,
+        objective: Objective | None = None,
+        seed: int = 0,
+        **settings: Any,
     ) -> Checkpoint:
-        """This model, taught `task`. `settings` are fields of `Settings`.
+        """This model, taught a task or what a recipe shows. `settings` are fields of `Settings`.
 
         Raises pydantic's `ValidationError` for an unknown or impossible setting.
         """
-        step = Train(self, task, tune or Full(), Settings(**settings), seed)
-        return Checkpoint(step)
+        given = Settings(**settings)
+        return Checkpoint(
+            Train(self, shown, tune or Full(), given, seed, objective or CrossEntropy())
+        )
 
     def after(self, epochs: int) -> Checkpoint:
         """This training as it stood after `epochs` of its epochs: a recipe of its own.
@@ -228,7 +332,7 @@ class Checkpoint:
         if isinstance(self.step, Train):
             s = self.step
             rate = f"{s.settings.learning_rate:g}"
-            return f"{s.parent!r}.train({s.task.name!r}, {s.tune!r}, {rate}, seed={s.seed})"
+            return f"{s.parent!r}.train({s.shown.name!r}, {s.tune!r}, {rate}, seed={s.seed})"
         return " + ".join(f"{factor:g}*({checkpoint!r})" for factor, checkpoint in self.step.terms)
 
 
@@ -276,6 +380,21 @@ def in_order(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
                 seen[id(checkpoint)] = checkpoint
                 stack.append((checkpoint, True))
                 stack += [(parent, False) for parent in reversed(checkpoint.parents)]
+
+
+def _unnamed(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
+    """These and what they rest on, as far as they have no key yet, parents before children."""
+    seen: set[int] = set()
+    for last in checkpoints:
+        stack = [(last, False)]
+        while stack:
+            checkpoint, parents_done = stack.pop()
+            if parents_done:
+                yield checkpoint
+            elif id(checkpoint) not in seen and "key" not in vars(checkpoint):
+                seen.add(id(checkpoint))
+                stack.append((checkpoint, True))
+                stack += [(parent, False) for parent in checkpoint.parents]
 
 
 def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:

@@ -31,7 +31,7 @@ class Reader:
     """
 
     def __init__(self, model: Any, *, keep: bool) -> None:
-        causal = _unwrapped(model)
+        causal = unwrapped(model)
         self.head = causal.get_output_embeddings()
         base = causal.base_model
         blocks, norm = KNOWN[causal.config.model_type]
@@ -68,7 +68,7 @@ class Reader:
 
 def readable(model: Any) -> bool:
     """Whether `Reader` gives this model's own numbers."""
-    causal = _unwrapped(model)
+    causal = unwrapped(model)
     config, head = causal.config, causal.get_output_embeddings()
     return (
         config.model_type in KNOWN
@@ -82,7 +82,7 @@ def readable(model: Any) -> bool:
 @contextmanager
 def attention_by_row(model: Any) -> Iterator[None]:
     """Within it, `model` reads packed rows: attention stays within each row."""
-    causal = _unwrapped(model)
+    causal = unwrapped(model)
     before = causal.config._attn_implementation
     causal.set_attn_implementation("by_row")
     try:
@@ -116,7 +116,8 @@ def _read(part: nn.Module, lengths: list[int], **given: torch.Tensor) -> torch.T
     return read.last_hidden_state[0]
 
 
-def _unwrapped(model: Any) -> PreTrainedModel:
+def unwrapped(model: Any) -> PreTrainedModel:
+    """The model itself, without what peft wraps around it."""
     return model if isinstance(model, PreTrainedModel) else model.get_base_model()
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forgetting import store
 from forgetting.registry import data_dir, home
@@ -110,6 +110,8 @@ class Record(BaseModel):
     lineage: dict[str, dict[str, Any]]
     trainable: int
     losses: list[float]
+    # What became of a recipe's examples; a task's own say nothing.
+    shown: dict[str, Any] = Field(default={}, exclude_if=lambda shown: not shown)
     scores: dict[str, Scores]
     samples: list[Sample]
     environment: dict[str, str]
@@ -210,9 +212,9 @@ def stored(chapter: str, tier: Tier = "laptop") -> list[Record]:
 def comparable(stored: Sequence[Record], like: Record | None = None) -> list[Record]:
     """Records of one kind: those like `like`, or the most numerous.
 
-    They differ in method, rate, epochs and seed alone. One folder can hold runs of several models,
-    texts and lengths; a table must not mix them. The untouched model belongs to every such set that
-    it was measured for.
+    They differ in method, rate, epochs, seed and the answers shown alone. One folder can hold runs
+    of several models, texts and lengths; a table must not mix them. The untouched model belongs to
+    every such set that it was measured for.
     """
     sets: dict[tuple[str, str], list[Record]] = {}
     for record in stored:
@@ -239,7 +241,8 @@ VARIED = ("learning_rate", "epochs", "weight_decay")
 def _kind(record: Record) -> tuple[str, str]:
     """The model's digest, and the training recipe without what a chapter's rows vary."""
     settings = {k: v for k, v in record.training["settings"].items() if k not in VARIED}
-    same = {"task": record.training["task"], "settings": settings}
+    taught = {k: v for k, v in record.training["task"].items() if k != "shown"}
+    same = {"task": taught, "settings": settings}
     return record.model["digest"], json.dumps(same, sort_keys=True)
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from forgetting.evaluation import Asked
-from forgetting.lineage import Checkpoint, Settings, Train, in_order
+from forgetting.lineage import Checkpoint, Recipe, Settings, Train, in_order
 from forgetting.registry import Unreachable, fetch, home
 from forgetting.tuning import BLOCK, Tuning, trainable_count
 
@@ -113,7 +113,7 @@ def check_resources(
     memory is not known here.
     """
     steps = list(in_order(checkpoints))
-    taught = [c.step.task for c in steps if isinstance(c.step, Train)]
+    taught = [c.step.shown for c in steps if isinstance(c.step, Train)]
     for task in sorted({*panel, *taught}, key=lambda t: t.name):
         for name in task.missing():
             # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
@@ -222,7 +222,7 @@ def _saved(config: Any, moved: Sequence[str]) -> int:
     return saved
 
 
-def _fetch_or_explain(task: Asked, name: str) -> None:
+def _fetch_or_explain(task: Asked | Recipe, name: str) -> None:
     try:
         fetch(name)
     except Unreachable as error:

@@ -25,7 +25,7 @@ import torch
 
 from forgetting import engine, evaluation, panels, records, registry, scheduler, store
 from forgetting.evaluation import Asked
-from forgetting.lineage import Checkpoint, Train, in_order
+from forgetting.lineage import Checkpoint, Samples, Train, in_order
 from forgetting.records import Record, Sample, Tier
 from forgetting.registry import home
 from forgetting.resources import check_resources, trainable
@@ -208,6 +208,14 @@ def plan(*questions: Question) -> dict[str, Step]:
         name = _name(named[1] if named else None, checkpoint)
         needs[checkpoint.key] = below
         if isinstance(checkpoint.step, Train):
+            drawn: tuple[str, ...] = ()
+            for wanted in checkpoint.step.samples:
+                step = f"sample-{wanted.key}"
+                told = f"drawing samples for {name}"
+                before = (*needs[wanted.of.key], *drawn)  # its prompts may read what was drawn
+                graph[step] = Step(step, "sample", told, _draw, (wanted,), before)
+                drawn = (*drawn, step)
+            below = tuple(dict.fromkeys((*below, *drawn)))
             train = f"train-{checkpoint.key}"
             longer = passing.get(checkpoint.key)
             graph[train] = Step(
@@ -289,7 +297,7 @@ def _name(run: Run | None, checkpoint: Checkpoint) -> str:
         after = f", {epochs} epoch{'s' * (epochs != 1)}" if epochs else ""
         return "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels) + after
     step = checkpoint.step
-    return f"{step.task.name}, seed {step.seed}" if isinstance(step, Train) else repr(checkpoint)
+    return f"{step.shown.name}, seed {step.seed}" if isinstance(step, Train) else repr(checkpoint)
 
 
 def _settings() -> dict[str, str]:
@@ -326,13 +334,17 @@ class Measured(NamedTuple):
     peak_memory_mib: int
 
 
-def _train(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Trained) -> Trained:
+def _train(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Trained | None) -> Trained:
     started = time.perf_counter()
     if passed:
         engine.train_through([*passed, checkpoint])
     engine.compute(checkpoint)
     seconds = time.perf_counter() - started
     return Trained(engine.losses(checkpoint), seconds, _peak_memory())
+
+
+def _draw(wanted: Samples, *_: Trained | None) -> None:
+    engine.samples(wanted)
 
 
 def _measure(checkpoint: Checkpoint, panel: Sequence[Asked], *_: Trained) -> Measured:
@@ -360,6 +372,7 @@ def _write(question: Question, measured: Measured, trained: Trained | None = Non
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
         losses=trained.losses if trained else [],
+        shown=engine.shown(checkpoint),
         scores=evaluation.evaluate(checkpoint, question.panel),
         samples=samples,
         environment=measured.environment,

@@ -144,21 +144,36 @@ class Task:
 
     def training_texts(self, seed: int) -> Iterator[str]:
         """The training documents' plain text in an order drawn from `seed`."""
-        documents = self.documents("train")
-        random.Random(seed).shuffle(documents)
-        return (document["text"] for document in documents)
+        return (document["text"] for document in self.training_documents(seed))
 
     def training_pairs(self, seed: int) -> Iterator[tuple[str, str]]:
         """(prompt, answer) of the training documents in an order drawn from `seed`."""
-        from lm_eval.utils import apply_template
+        return (self.pair(document) for document in self.training_documents(seed))
 
+    def training_documents(self, seed: int) -> list[dict[str, Any]]:
+        """The training documents in an order drawn from `seed`."""
         documents = self.documents("train")
         random.Random(seed).shuffle(documents)
-        for document in documents:
-            yield (
-                apply_template(self.config["doc_to_text"], document),
-                apply_template(self.config["doc_to_target"], document),
-            )
+        return documents
+
+    def pair(self, document: dict[str, Any]) -> tuple[str, str]:
+        """(prompt, answer) of a document."""
+        from lm_eval.utils import apply_template
+
+        return (
+            apply_template(self.config["doc_to_text"], document),
+            apply_template(self.config["doc_to_target"], document),
+        )
+
+    def is_right(self, document: dict[str, Any], answer: str) -> bool | None:
+        """Whether the task's grader gives an answer its first metric in full.
+
+        None where answers are not graded: the task measures likelihoods.
+        """
+        if self.config["output_type"] != "generate_until" or "process_results" not in self.config:
+            return None
+        metric = self.config["metric_list"][0]["metric"]
+        return _function(self.name, "process_results")(document, [answer])[metric] >= 1
 
 
 def names() -> list[str]:
@@ -207,7 +222,12 @@ def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _loader(name: str) -> Any:
-    module, _, function = _config(name)["custom_dataset"].rpartition(".")
+    return _function(name, "custom_dataset")
+
+
+def _function(name: str, field: str) -> Any:
+    """The function that a field of the YAML names."""
+    module, _, function = _config(name)[field].rpartition(".")
     return getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import (
     PreTrainedModel,
@@ -22,11 +23,23 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from forgetting import packing
-from forgetting.lineage import Settings
-from forgetting.objectives import IGNORED, cross_entropy, head_cross_entropy
+from forgetting.lineage import Recipe, Settings
+from forgetting.objectives import (
+    IGNORED,
+    TARGET,
+    CrossEntropy,
+    Objective,
+    Step,
+    head_cross_entropy,
+)
 from forgetting.tasks import Task
 
-Example = dict[str, torch.Tensor]
+# input_ids and labels, (length,) each. A recipe may add `part`, `weights` (one a supervised token),
+# and `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens.
+Example = dict[str, Any]
+
+
+PLAIN = CrossEntropy()
 
 
 class TooLittleText(ValueError):
@@ -44,6 +57,16 @@ class Steps(Dataset):
 
     def __getitem__(self, index: int) -> list[Example]:
         return self.steps[index]
+
+
+def rows_of(
+    shown: Task | Recipe, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+) -> list[Example]:
+    """The different examples that a training goes through, `settings.rows` of them."""
+    if isinstance(shown, Recipe):
+        return shown.rows(tokenizer, settings, seed)
+    make = pretrain_rows if settings.style == "pretrain" else sft_rows
+    return make(shown, tokenizer, settings, seed)
 
 
 def pretrain_rows(
@@ -149,52 +172,129 @@ def pack(rows: list[Example]) -> dict[str, Any]:
         "input_ids": torch.cat([row["input_ids"] for row in rows]),
         "wanted": torch.cat([part for row in rows for part in (row["labels"][1:], end)]),
         "lengths": [len(row["input_ids"]) for row in rows],
+        **beside(rows),
     }
 
 
-def pad(rows: list[Example]) -> Example:
-    """A batch for any other model: ids padded on the right with 0, labels with -100, and a mask."""
+def pad(rows: list[Example]) -> dict[str, Any]:
+    """A batch for any other model: ids padded on the right with 0, and a mask.
+
+    `wanted` is (batch, length), -100 at padding too.
+    """
     from torch.nn.utils.rnn import pad_sequence
 
     ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True)
     labels = pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=IGNORED)
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+    wanted = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    return {"input_ids": ids, "wanted": wanted, "attention_mask": mask, **beside(rows)}
+
+
+def beside(rows: list[Example]) -> dict[str, Any]:
+    """What an objective sees beside the logits: a part and a weight a supervised token, `before`.
+
+    `before` (tokens, width) are the untrained model's hidden states there, or None.
+    """
+    counts = torch.tensor([int((row["labels"][1:] != IGNORED).sum()) for row in rows])
+    parts = torch.tensor([int(row.get("part", TARGET)) for row in rows])
+    weights = [row.get("weights", torch.ones(int(n))) for row, n in zip(rows, counts, strict=True)]
+    known = [row["before"] for row in rows if "before" in row]
+    return {
+        "parts": parts.repeat_interleave(counts),
+        "weights": torch.cat(weights),
+        "before": torch.cat(known) if known else None,
+    }
 
 
 class OrderedTrainer(Trainer):
     """`transformers.Trainer` with our objective, over steps already in their order.
 
-    With a `reader` batches are packed, and logits are made at supervised tokens alone.
+    With a `reader` batches are packed, and logits are made at supervised tokens alone. `before` is
+    the untrained model's head, where the objective reads what that model would say.
     """
 
-    def __init__(self, reader: packing.Reader | None, **given: Any) -> None:
+    def __init__(
+        self,
+        reader: packing.Reader | None,
+        objective: Objective,
+        before: torch.Tensor | None,
+        **given: Any,
+    ) -> None:
         super().__init__(**given, data_collator=lambda steps: (pack if reader else pad)(steps[0]))
         self.reader = reader
+        self.goal = objective
+        self.before = before
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
+        wanted = inputs["wanted"]
+        supervised = wanted != IGNORED
+        plain = type(self.goal).loss is CrossEntropy.loss
         if self.reader is None:
-            labels = inputs.pop("labels")
-            return cross_entropy(model(**inputs, use_cache=False).logits, labels)
-        supervised = inputs["wanted"] != IGNORED
-        hidden = self.reader(inputs["input_ids"], inputs["lengths"])
-        return head_cross_entropy(
-            hidden[supervised], self.reader.head.weight, inputs["wanted"][supervised]
+            read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            logits = model(**read, use_cache=False).logits[supervised]
+        else:
+            hidden = self.reader(inputs["input_ids"], inputs["lengths"])[supervised]
+            if plain:
+                return head_cross_entropy(hidden, self.reader.head.weight, wanted[supervised])
+            logits = self.reader.head(hidden)
+        was = inputs["before"]
+        return self.goal.loss(
+            Step(
+                logits,
+                wanted[supervised],
+                inputs["parts"],
+                inputs["weights"],
+                None if was is None or self.before is None else was @ self.before.T,
+            )
         )
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
 
 
+@torch.no_grad()
+def look_before(
+    model: Any, rows: list[Example], objective: Objective, seed: int
+) -> tuple[list[Example], torch.Tensor]:
+    """The rows with what the untrained model makes of them, and its head, (vocabulary, width).
+
+    Each row keeps the supervised tokens that the objective keeps, and at them, as `before`, the
+    hidden states (tokens, width) of the last norm: the head makes logits of them when they are
+    wanted. A row with `teacher_ids` is read as these. `model` is in the state it starts from.
+    """
+    was_training = model.training
+    model.eval()
+    causal: Any = packing.unwrapped(model)
+    head = causal.get_output_embeddings().weight.detach().clone()
+    found = []
+    for number, row in enumerate(rows):
+        at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
+        ids = row.get("teacher_ids", row["input_ids"])
+        from_end = at - len(row["input_ids"])
+        read = causal.base_model(ids[None].to(head.device), use_cache=False).last_hidden_state[0]
+        hidden = read[from_end]
+        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed + number)
+        labels = row["labels"].clone()
+        labels[1:][at[~kept.cpu()]] = IGNORED
+        weighed = {"weights": row["weights"][kept.cpu()]} if "weights" in row else {}
+        found.append(row | weighed | {"labels": labels, "before": hidden[kept].cpu()})
+    model.train(was_training)
+    left = [row for row in found if (row["labels"][1:] != IGNORED).any()]
+    if not left:
+        raise TooLittleText(f"{objective}: no token of {len(rows)} examples stays supervised")
+    return left, head
+
+
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    task: Task,
+    shown: Task | Recipe,
     settings: Settings,
     seed: int,
+    objective: Objective = PLAIN,
     progress: Callable[[float], None] | None = None,
     after_epoch: Callable[[int, list[float]], None] | None = None,
 ) -> list[float]:
@@ -205,8 +305,11 @@ def train(
     of so many epochs gives.
     """
     set_seed(seed)
-    make_rows = pretrain_rows if settings.style == "pretrain" else sft_rows
-    rows = make_rows(task, tokenizer, settings, seed)
+    rows, before = rows_of(shown, tokenizer, settings, seed), None
+    if objective.reads_before:
+        rows, before = look_before(model, rows, objective, seed)
+    steps = steps_of(rows, settings, seed)
+    epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []
 
     class Watch(TrainerCallback):
@@ -214,15 +317,15 @@ def train(
             if logs and "loss" in logs:
                 losses.append(float(logs["loss"]))
                 if progress:
-                    progress(len(losses) / settings.steps)
-                if after_epoch and len(losses) % settings.epoch_steps == 0:
-                    after_epoch(len(losses) // settings.epoch_steps, list(losses))
+                    progress(len(losses) / len(steps))
+                if after_epoch and len(losses) % epoch_steps == 0:
+                    after_epoch(len(losses) // epoch_steps, list(losses))
 
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
             per_device_train_batch_size=1,  # the data set's items are whole steps
-            max_steps=settings.steps,
+            max_steps=len(steps),
             learning_rate=settings.learning_rate,
             lr_scheduler_type="constant",
             weight_decay=settings.weight_decay,
@@ -243,9 +346,11 @@ def train(
         packed = packing.readable(model) and arguments.world_size == 1
         trainer = OrderedTrainer(
             reader=packing.Reader(model, keep=settings.epochs > 1) if packed else None,
+            objective=objective,
+            before=before,
             model=model,
             args=arguments,
-            train_dataset=Steps(steps_of(rows, settings, seed)),
+            train_dataset=Steps(steps),
             callbacks=[Watch()],
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss

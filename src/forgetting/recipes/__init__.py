@@ -1,0 +1,22 @@
+"""What is it shown? Recipes make the examples of a training step where they are not a task's own.
+
+A recipe is a value that enters a lineage key. Where it needs what a checkpoint writes, that is a
+step of the graph (`lineage.Samples`), generated once, whoever asks. A recipe says what became of
+what was written (`report`): kept, refused and why, fallen back, lengths.
+"""
+
+from forgetting.recipes.answers import Answers, Gold, Shuffled
+from forgetting.recipes.paraphrase import Paraphrased
+from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed
+from forgetting.recipes.self_output import SelfOutput
+
+__all__ = [
+    "EMPTY_TURN",
+    "Answers",
+    "FreeText",
+    "Gold",
+    "Paraphrased",
+    "Rehearsed",
+    "SelfOutput",
+    "Shuffled",
+]

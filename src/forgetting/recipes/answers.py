@@ -1,0 +1,181 @@
+"""A task's training questions, each with an answer of some origin: what all such recipes share."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from forgetting import training
+from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.tasks import Task
+
+Document = dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What to answer, and where it comes from; without text, the question is left out."""
+
+    text: str | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class Answers(ABC):
+    """The first `settings.examples` training questions of `task` in the seed's order, answered.
+
+    Which questions these are does not depend on the recipe: with one seed, every recipe answers
+    the same ones, those that `training.sft_rows` takes. A recipe may leave some out.
+    """
+
+    task: Task
+    origin: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The task's name and whose answers."""
+        return f"{self.task.name}, {self.origin}"
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints whose words it shows."""
+        return ()
+
+    def missing(self) -> list[str]:
+        """Public data sets that it needs and that are not at hand."""
+        return self.task.missing()
+
+    def recipe(self) -> dict[str, Any]:
+        """The task's recipe, and under `shown` what this recipe does with it."""
+        return self.task.recipe() | {"shown": {"recipe": type(self).__name__, **self.settings()}}
+
+    def settings(self) -> dict[str, Any]:
+        """What the recipe's answers depend on beside the task, as plain JSON."""
+        return {}
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        """What has to be generated first."""
+        return ()
+
+    @abstractmethod
+    def answers(
+        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+    ) -> list[Answer]:
+        """An answer for each document, in order."""
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+        """A row for each question that has an answer, cut at `settings.length`.
+
+        Raises `training.TooLittleText` where the task has too few questions, or none was answered.
+        """
+        documents = questions(self.task, tokenizer, settings, seed)
+        found = self.answers(documents, tokenizer, settings, seed)
+        rows = []
+        for document, answer in zip(documents, found, strict=True):
+            if answer.text is not None:
+                pair = self.task.pair(document)[0], answer.text
+                row = training.sft_row(self.task, tokenizer, pair, settings.length)
+                assert row is not None  # its prompt leaves room
+                rows.append(row)
+        if not rows:
+            raise training.TooLittleText(
+                f"{self.name}: none of {len(documents)} questions has an answer to learn from; "
+                "more samples a question, or more examples"
+            )
+        return rows
+
+    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+        """How many questions have an answer of each origin, and the answers' mean length in tokens.
+
+        Lengths are before any cut; questions that are left out have none.
+        """
+        documents = questions(self.task, tokenizer, settings, seed)
+        found = self.answers(documents, tokenizer, settings, seed)
+        texts = [answer.text for answer in found if answer.text is not None]
+        lengths = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+        return {
+            "questions": len(documents),
+            "origins": dict(sorted(Counter(answer.origin for answer in found).items())),
+            "mean_tokens": round(sum(lengths) / max(1, len(lengths)), 2),
+        }
+
+
+@dataclass(frozen=True)
+class Gold(Answers):
+    """The task's own answers; `like` leaves out the questions that another recipe leaves out.
+
+    A recipe that keeps only some questions is compared with gold answers to those same ones.
+    """
+
+    like: Answers | None = None
+    origin: ClassVar[str] = "gold"
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        return self.like.parents if self.like else ()
+
+    def settings(self) -> dict[str, Any]:
+        return {"like": self.like.recipe()["shown"]} if self.like else {}
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        return self.like.samples(settings, seed) if self.like else ()
+
+    def answers(
+        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+    ) -> list[Answer]:
+        gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        if self.like is None:
+            return gold
+        other = self.like.answers(documents, tokenizer, settings, seed)
+        return [
+            mine if theirs.text is not None else theirs
+            for mine, theirs in zip(gold, other, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Shuffled(Answers):
+    """The control: right answers to other questions, each moved by one place in a drawn order."""
+
+    origin: ClassVar[str] = "shuffled"
+
+    def answers(
+        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+    ) -> list[Answer]:
+        order = list(range(len(documents)))
+        random.Random(f"shuffled {seed}").shuffle(order)
+        gives = dict(zip(order, order[1:] + order[:1], strict=True))
+        gold = [self.task.pair(document)[1] for document in documents]
+        return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]
+
+
+def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
+    """The first `settings.rows` training documents whose prompt leaves room for an answer.
+
+    Raises `training.TooLittleText` where there are not so many.
+    """
+    found = []
+    for document in task.training_documents(seed):
+        if training.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
+            found.append(document)
+            if len(found) == settings.rows:
+                return found
+    raise training.TooLittleText(
+        f"examples={settings.rows}: {task.name} has {len(found)} whose question leaves room in "
+        f"{settings.length} tokens; lower examples or raise length"
+    )
+
+
+def asked(tokenizer: Any, turns: Sequence[tuple[str, str]], question: str, begun: str = "") -> str:
+    """A question in the chat template after earlier turns; `begun` begins the answer."""
+    messages = [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+    messages.append({"role": "user", "content": question})
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return str(text) + begun

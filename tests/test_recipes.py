@@ -1,0 +1,292 @@
+"""Recipes: which questions, whose answers, what is refused, and that nothing is drawn twice."""
+
+import pytest
+import torch
+
+from forgetting import Settings, Task, engine, store, study, training
+from forgetting.generation import Completion
+from forgetting.lineage import Samples
+from forgetting.objectives import OLD, KeepClose
+from forgetting.recipes import EMPTY_TURN, FreeText, Gold, Paraphrased, Rehearsed, SelfOutput
+from forgetting.recipes.answers import Shuffled, questions
+from forgetting.recipes.paraphrase import why_not
+
+CALLS = Task("mini_calls")
+FOUR = Settings(style="sft", examples=4, length=1024, batch=2)
+FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
+
+
+@pytest.fixture
+def tokenizer(tiny):
+    return engine.models.load_tokenizer(tiny.foundation.folder)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What the model is made to have written: a list of completions for each question."""
+    texts = {}
+
+    def samples(wanted):
+        return [[completion(text) for text in each] for each in texts["all"]]
+
+    def completion(text):
+        text, _, nats = text.partition("@")
+        return Completion([1] * 4, text, not text.endswith("…"), float(nats or 4.0))
+
+    monkeypatch.setattr(engine, "samples", samples)
+    return texts
+
+
+def gold(tokenizer):
+    return [CALLS.pair(document)[1] for document in questions(CALLS, tokenizer, FOUR, 0)]
+
+
+def answers(recipe, tokenizer):
+    documents = questions(CALLS, tokenizer, FOUR, 0)
+    return recipe.answers(documents, tokenizer, FOUR, 0)
+
+
+# -- whose answers -----------------------------------------------------------------------------
+
+
+def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
+    ours = Gold(CALLS).rows(tokenizer, FOUR, 0)
+    tasks = training.sft_rows(CALLS, tokenizer, FOUR, 0)
+    assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
+
+
+def test_shuffled_gives_every_answer_to_another_question(tokenizer):
+    right = gold(tokenizer)
+    moved = [answer.text for answer in answers(Shuffled(CALLS), tokenizer)]
+    assert sorted(moved) == sorted(right)
+    assert all(one is not other for one, other in zip(moved, right, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "why"),
+    [
+        ("  ", True, "empty"),
+        ("As the reference answer says: 4", True, "betrays itself"),
+        ("Here is MY RESPONSE: 4", True, "betrays itself"),
+        ("Your turn! f(x=1)", True, "betrays itself"),
+        ("It is your turn now", True, "wrong"),
+        ("f(", False, "no end"),
+    ],
+)
+def test_why_an_answer_is_refused(text, ended, why):
+    (document,) = CALLS.training_documents(0)[:1]
+    assert why_not(CALLS, document, text, ended) == why
+
+
+def test_a_right_answer_is_not_refused():
+    for document in CALLS.training_documents(0)[:20]:
+        assert why_not(CALLS, document, CALLS.pair(document)[1], True) is None
+
+
+def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer, written):
+    right = gold(tokenizer)
+    written["all"] = [[right[0]], ["nonsense"], [""], [right[3] + "…"]]
+    found = answers(Paraphrased(CALLS, tiny), tokenizer)
+    assert [answer.text for answer in found] == right
+    assert [answer.origin for answer in found] == [
+        "paraphrase",
+        "gold: wrong",
+        "gold: empty",
+        "gold: no end",
+    ]
+    report = Paraphrased(CALLS, tiny).report(tokenizer, FOUR, 0)
+    assert report["questions"] == 4 and report["origins"]["paraphrase"] == 1
+
+
+def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer, written):
+    right = gold(tokenizer)
+    written["all"] = [
+        [f"{right[0]}@9", f" {right[0]}\n@2", "wrong@0.1"],
+        ["wrong@0.1"],
+        [f"{right[2]}@5"],
+        ["wrong"],
+    ]
+    found = answers(SelfOutput(CALLS, tiny, count=3), tokenizer)
+    assert [answer.text for answer in found] == [right[0], None, right[2], None]
+    rehearsed = answers(SelfOutput(CALLS, tiny, count=3, otherwise="gold"), tokenizer)
+    assert [answer.text for answer in rehearsed] == right
+    assert [answer.origin for answer in rehearsed] == [
+        "own",
+        "gold: none right",
+        "own",
+        "gold: none right",
+    ]
+    like = answers(Gold(CALLS, like=SelfOutput(CALLS, tiny, count=3)), tokenizer)
+    assert [answer.text for answer in like] == [right[0], None, right[2], None]
+    rows = SelfOutput(CALLS, tiny, count=3).rows(tokenizer, FOUR, 0)
+    assert len(rows) == 2
+
+
+def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer, written):
+    written["all"] = [["wrong"]] * 4
+    with pytest.raises(training.TooLittleText, match="none of 4 questions has an answer"):
+        SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0)
+
+
+def test_shots_are_other_questions_and_stand_before_the_one_asked(tiny, tokenizer):
+    (wanted,) = SelfOutput(CALLS, tiny, shots=2).samples(FOUR, 0)
+    asked = [CALLS.pair(document)[0] for document in questions(CALLS, tokenizer, FOUR, 0)]
+    for question, text in zip(asked, wanted.prompts.texts(tokenizer), strict=True):
+        assert text.count("<|im_start|>assistant") == 3
+        assert text.count(question) == 1
+        assert text.rindex(question) > text.rindex("<|im_start|>user")
+
+
+# -- the graph ---------------------------------------------------------------------------------
+
+
+def small(of):
+    return SelfOutput(CALLS, of, count=2, max_new_tokens=4, otherwise="gold")
+
+
+def test_what_is_shown_enters_the_key(tiny):
+    other = tiny.train(Task("zh_everyday"), tokens=64, length=32)
+    shown = [
+        CALLS,
+        Gold(CALLS),
+        Shuffled(CALLS),
+        Paraphrased(CALLS, tiny),
+        Paraphrased(CALLS, other),
+        small(tiny),
+        small(other),
+        Gold(CALLS, like=small(tiny)),
+        Rehearsed(CALLS, (Task("zh_everyday"),), 0.5),
+        Rehearsed(CALLS, (FreeText(tiny),), 0.5),
+        Rehearsed(CALLS, (FreeText(tiny, EMPTY_TURN),), 0.5),
+    ]
+    keys = {tiny.train(one, **FEW).key for one in shown}
+    assert len(keys) == len(shown)
+
+
+def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
+    """Two methods, two rates: one drawing; and the plan draws before it trains."""
+    drawn = []
+    real = engine.generate
+    monkeypatch.setattr(engine, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
+    runs = [
+        study.Run(
+            tiny.train(recipe, learning_rate=rate, **FEW),
+            {"method": type(recipe).__name__, "learning_rate": rate, "seed": 0},
+        )
+        for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
+        for rate in (1e-3, 1e-4)
+    ]
+    question = study.Question("lora", "smoke", runs, [Task("formats", 2)])
+    graph = study.plan(question)
+    kinds = [step.kind for step in graph.values()]
+    assert kinds.count("sample") == 1 and kinds.index("sample") < kinds.index("train")
+    (sample,) = [key for key, step in graph.items() if step.kind == "sample"]
+    assert all(sample in step.needs for step in graph.values() if step.kind == "train")
+    records = study.measure("lora", runs, [Task("formats", 2)], "smoke", say=lambda _: None)
+    assert len(drawn) == 1
+    assert records[0].shown["questions"] == 4
+    assert sum(records[0].shown["origins"].values()) == 4
+    assert len(list((store.root() / "samples").iterdir())) == 1
+
+
+def test_the_same_recipe_gives_the_same_samples_in_another_home(tiny, own_home, monkeypatch):
+    wanted = FreeText(tiny).samples(Settings(examples=3, length=48), 1)[0]
+    here = engine.samples(wanted)
+    assert len(here) == 3 and all(len(each) == 1 for each in here)
+    monkeypatch.setenv("FORGETTING_HOME", str(own_home / "elsewhere"))
+    assert engine.samples(wanted) == here
+    other = Samples(tiny, wanted.prompts, max_new_tokens=32, temperature=1.0, seed=2)
+    assert engine.samples(other) != here
+
+
+def test_refreshing_is_a_chain_of_checkpoints(tiny):
+    """Each epoch learns what the model says now; fixed, all learn what it said at first."""
+    recipe, epoch = small(tiny), FEW | {"epochs": 1}
+    first = tiny.train(recipe, **epoch)
+    fixed = first.train(recipe, **epoch)
+    refreshed = first.train(recipe.refreshed(first), **epoch)
+    assert fixed != refreshed
+    assert first in refreshed.parents and refreshed.step.samples[0].of == first
+    assert fixed.step.samples[0].of == tiny
+
+
+# -- rehearsal ---------------------------------------------------------------------------------
+
+
+def test_a_ratio_says_how_much_old_stands_among_the_new(tiny, tokenizer):
+    old = (Gold(Task("mini_sentiment")), Gold(Task("mini_qa")))
+    recipe = Rehearsed(CALLS, old, 0.5)
+    rows = recipe.rows(tokenizer, FOUR, 0)
+    parts = [int(row.get("part", 0)) for row in rows]
+    assert parts.count(OLD) == 2 and parts.count(0) == 4
+    assert recipe.report(tokenizer, FOUR, 0)["old"] == 2
+
+
+@pytest.mark.parametrize("ratio", [0, -1, 11])
+def test_a_ratio_that_makes_no_sense_is_named(ratio):
+    with pytest.raises(ValueError, match=f"ratio={ratio}"):
+        Rehearsed(CALLS, (CALLS,), ratio)
+
+
+def test_free_text_is_supervised_after_its_opening(tiny, tokenizer, monkeypatch):
+    drawn = [
+        [Completion([5, 6], "", True)],
+        [Completion([], "", True)],
+        [Completion([7], "", False)],
+    ]
+    monkeypatch.setattr(engine, "samples", lambda wanted: drawn)
+    rows = FreeText(tiny, EMPTY_TURN).rows(tokenizer, Settings(examples=3, length=64), 0)
+    begun = tokenizer(EMPTY_TURN, add_special_tokens=False).input_ids
+    assert [row["input_ids"].tolist() for row in rows] == [
+        [*begun, 5, 6, tokenizer.eos_token_id],
+        [*begun, 7],
+    ]
+    assert [(row["labels"] != -100).sum().item() for row in rows] == [3, 1]
+
+
+def test_keeping_close_on_free_text_holds_the_model_back(tiny, own_home):
+    """With a large weight on the divergence, the model says what it said: its text's KL is less."""
+    recipe = Rehearsed(CALLS, (FreeText(tiny),), 1.0)
+    settings = FEW | {"epochs": 4, "learning_rate": 1e-2}
+    free, held = (
+        tiny.train(recipe, objective=KeepClose(weight), **settings) for weight in (0.0, 30.0)
+    )
+    text = FreeText(tiny).samples(Settings(**FEW), 0)[0]
+    ids = [torch.tensor(one.ids) for (one,) in engine.samples(text) if len(one.ids) > 1]
+
+    def divergence(checkpoint):
+        was, now = (engine.model(c)[0] for c in (tiny, checkpoint))
+        total = 0.0
+        for each in ids:
+            p, q = (m(each[None]).logits[0].log_softmax(-1) for m in (was, now))
+            total += (p.exp() * (p - q)).sum(-1).mean().item()
+        return total / len(ids)
+
+    assert divergence(held) < 0.5 * divergence(free)
+
+
+def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
+    """All that training asks of a recipe."""
+    row = {"input_ids": torch.tensor([1, 2, 3]), "labels": torch.tensor([-100, 2, 3])}
+
+    class Twice:
+        name, parents = "twice", ()
+
+        def missing(self):
+            return []
+
+        def recipe(self):
+            return {"task": "twice"}
+
+        def samples(self, settings, seed):
+            return ()
+
+        def rows(self, tokenizer, settings, seed):
+            return [row, row]
+
+        def report(self, tokenizer, settings, seed):
+            return {"rows": 2}
+
+    taught = tiny.train(Twice(), style="sft", examples=2, length=8, batch=1)
+    engine.compute(taught)
+    assert len(engine.losses(taught)) == 2 and engine.shown(taught) == {"rows": 2}
