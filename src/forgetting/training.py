@@ -274,8 +274,8 @@ def look_before(
         at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
         ids = row.get("teacher_ids", row["input_ids"])
         from_end = at - len(row["input_ids"])
-        read = causal.base_model(ids[None].to(head.device), use_cache=False).last_hidden_state[0]
-        hidden = read[from_end]
+        states = causal.base_model(ids[None].to(head.device), use_cache=False)[0]
+        hidden = states[0, from_end]
         kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed + number)
         labels = row["labels"].clone()
         labels[1:][at[~kept.cpu()]] = IGNORED
