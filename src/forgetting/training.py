@@ -267,12 +267,12 @@ def look_before(
     """
     was_training = model.training
     model.eval()
-    causal: Any = packing.unwrapped(model)
+    causal = packing.unwrapped(model)
     head = causal.get_output_embeddings().weight.detach().clone()
     found = []
     for number, row in enumerate(rows):
         at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
-        ids = row.get("teacher_ids", row["input_ids"])
+        ids = row["teacher_ids" if "teacher_ids" in row else "input_ids"]
         from_end = at - len(row["input_ids"])
         states = causal.base_model(ids[None].to(head.device), use_cache=False)[0]
         hidden = states[0, from_end]
