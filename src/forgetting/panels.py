@@ -159,7 +159,7 @@ class Budget(NamedTuple):
 
 
 RAW = {"tokens": 5120, "length": 256, "batch": 1}
-PAIRS = {"style": "sft", "examples": 32, "length": 192, "batch": 4}
+PAIRS = {"style": "sft", "examples": 20, "length": 192, "batch": 2}
 LLAMA = "meta-llama/Llama-2-7b-hf"
 BUDGETS: dict[str, dict[Tier, Budget]] = {
     "freezing": {
