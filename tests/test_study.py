@@ -22,7 +22,7 @@ from forgetting import (
     study,
 )
 from forgetting.engine import NotComputed
-from forgetting.tuning import Row
+from forgetting.methods import Row
 
 # -- the same records --------------------------------------------------------------------------
 

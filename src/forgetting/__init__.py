@@ -20,8 +20,10 @@ _HOMES = {
     "grid": "study",
     "measure": "study",
     "sweep": "study",
-    "freezing_rows": "tuning",
-    "lora_rows": "tuning",
+    "surprises": "study",
+    "freezing_rows": "methods",
+    "lora_rows": "methods",
+    "own_words_rows": "methods",
     **dict.fromkeys(
         (
             "Full",

@@ -57,8 +57,8 @@ class Measure(Protocol):
 
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-    ) -> Scores:
-        """Measure `model`, which is `checkpoint` loaded."""
+    ) -> tuple[Scores, list[Sample]]:
+        """Measure `model`, which is `checkpoint` loaded; samples are what it says of items."""
 
 
 Asked = Task | Measure
@@ -270,12 +270,12 @@ def evaluate(
                 _measure(checkpoint, model, tokenizer, group, chat)
         for measure in missing:
             if not isinstance(measure, Task):
-                _keep(checkpoint, measure, measure.scores(checkpoint, model, tokenizer), [])
+                _keep(checkpoint, measure, *measure.scores(checkpoint, model, tokenizer))
     return {task.name: _stored(checkpoint, task)[0] for task in wanted}
 
 
-def answers(checkpoint: Checkpoint, task: Task) -> list[Sample]:
-    """What the checkpoint answered on a generation task that it was evaluated on."""
+def answers(checkpoint: Checkpoint, task: Asked) -> list[Sample]:
+    """What the checkpoint answered on a generation task, or a measure says of its items."""
     return _stored(checkpoint, task)[1]
 
 

@@ -115,3 +115,39 @@ def prediction(
         + ("add the new run's own scatter" if share < 0.92 else "it is too wide; check the spread")
     )
     return "correct"
+
+
+def mask(answer: Callable[[Sequence[float], float], Sequence[bool]]) -> str:
+    """Exercise 1 of `own_words`: which tokens selective masking keeps."""
+    nats = [0.1, 0.9, 0.95, 7.5]
+    for threshold, expected in ((2.5, [True, True, False, False]), (1e3, [True] * 3 + [False])):
+        found = list(answer(nats, threshold))
+        assert found == expected, (
+            f"mask({nats}, {threshold:g}) gave {found}, expected {expected}: a perplexity is the "
+            "exponential of nats, and a token at most that surprising stays"
+        )
+    assert all(answer(nats, float("inf"))), "without a threshold every token stays"
+    return "correct"
+
+
+def pick(answer: Callable[[Sequence[tuple[str, bool, float]]], str | None]) -> str:
+    """Exercise 2 of `own_words`: the right answer that surprises least."""
+    drawn = [("f(1)", False, 0.1), ("f(2)", True, 0.8), ("f( 2 )", True, 0.4)]
+    for answers, expected in ((drawn, "f( 2 )"), (drawn[:1], None), (drawn[:2], "f(2)")):
+        found = answer(answers)
+        assert found == expected, (
+            f"of {answers} you take {found!r}, expected {expected!r}: leave out the wrong ones, "
+            "then take the fewest nats"
+        )
+    return "correct"
+
+
+def weight(answer: Callable[[Sequence[float]], float]) -> str:
+    """Exercise 3 of `own_words`: the weight of entropy-adaptive fine-tuning (arXiv 2601.02151)."""
+    for shares, expected in (([0.25] * 4, 1.0), ([1.0, 0.0], 0.0), ([0.5, 0.25, 0.25], 0.946395)):
+        found = answer(shares)
+        assert np.isclose(found, expected, atol=1e-6), (
+            f"weight({shares}) gave {found:g}, expected {expected:g}: the entropy in nats, divided "
+            "by the logarithm of how many shares there are"
+        )
+    return "correct"

@@ -43,6 +43,20 @@ COLOURS = {
     "full + weight decay": "#D55E00",
     "full + dropout": "#E69F00",
     "(IA)³": "#7A7A00",
+    "gold": "#000000",
+    "gold (same questions)": "#777777",
+    "own": "#009E73",
+    "own or gold": "#56C7A0",
+    "own in rounds": "#B7E4D6",
+    "own refreshed": "#00573F",
+    "paraphrase": "#56B4E9",
+    "STM": "#D55E00",
+    "random mask": "#E69F00",
+    "low mask": "#8C4A76",
+    "EAFT": "#CC79A7",
+    "KL on free text": "#0072B2",
+    "KL on answers": "#004C78",
+    "shuffled": "#7A7A00",
 }
 MARKERS = {
     "untouched": "*",
@@ -63,6 +77,20 @@ MARKERS = {
     "full + weight decay": "v",
     "full + dropout": "^",
     "(IA)³": "h",
+    "gold": "o",
+    "gold (same questions)": "o",
+    "own": "s",
+    "own or gold": "D",
+    "own in rounds": "<",
+    "own refreshed": ">",
+    "paraphrase": "^",
+    "STM": "v",
+    "random mask": "d",
+    "low mask": "P",
+    "EAFT": "X",
+    "KL on free text": "p",
+    "KL on answers": "h",
+    "shuffled": "*",
 }
 PAGE_WIDTH = 7.6  # inches
 
@@ -222,6 +250,29 @@ def _curve(
         elinewidth=0.7,
         alpha=0.9,
     )
+
+
+def surprise(stored: Record, threshold: float) -> Figure:
+    """How much each kind of target surprises the untouched model: nats of its tokens, in order.
+
+    Each curve runs over the share of tokens that surprise less. The line is the logarithm of
+    `threshold`, a perplexity; the words say what share of tokens lies above it.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.8), layout="constrained")
+    for task, scores in stored.scores.items():
+        kind = task.removeprefix("surprise:")
+        nats = np.sort(scores.items["surprise"])
+        above = float(np.mean(nats > np.log(threshold)))
+        words = f"{kind}: perplexity {np.exp(nats.mean()):.2f}, {above:.0%} above {threshold:g}"
+        colour = COLOURS.get(kind, "#555555")
+        axis.plot(np.arange(1, len(nats) + 1) / len(nats), nats, label=words, color=colour)
+    axis.axhline(np.log(threshold), color="#888888", linewidth=0.8, linestyle="--")
+    axis.set_xlabel("share of the answers' tokens")
+    axis.set_ylabel("nats under the untouched model")
+    axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(provenance([stored]), fontsize=8, color="#555555", x=0.01, ha="left")
+    return figure
 
 
 def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:

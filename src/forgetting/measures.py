@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from forgetting.records import Scores
+from forgetting.records import Sample, Scores
 from forgetting.tasks import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from forgetting.divergence import Reading
-    from forgetting.lineage import Checkpoint
+    from forgetting.lineage import Checkpoint, Recipe, Settings
     from forgetting.models import Foundation
     from forgetting.training import Example
 
@@ -46,7 +46,7 @@ class Drift:
 
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-    ) -> Scores:
+    ) -> tuple[Scores, list[Sample]]:
         """Raises `ValueError` where no document leaves room for its answer."""
         from forgetting import divergence
 
@@ -69,7 +69,7 @@ class Drift:
             batch=1,
             items={name: [_short(value) for value in values] for name, values in items.items()},
             tokens=found.tokens,
-        )
+        ), []
 
     def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
         """Token rows of the first `task.items` test documents, (length,) each or shorter."""
@@ -125,7 +125,7 @@ class Spectrum:
 
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-    ) -> Scores:
+    ) -> tuple[Scores, list[Sample]]:
         from forgetting import engine, weight_change
         from forgetting.tuning import BLOCK
 
@@ -153,7 +153,64 @@ class Spectrum:
             n=len(blocks),
             batch=1,
             items=items,
-        )
+        ), []
+
+
+BETWEEN_TOKENS = "\u241f"  # the symbol for a unit separator: no tokenizer's text has it
+TOLD = 3  # rows whose tokens a record keeps
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How much the answers of a recipe surprise a model: nats of every supervised token.
+
+    Items (`surprise`) are tokens, the rows' one after another, in the order in which they are
+    trained on. The samples are the first rows' tokens as text, joined by `BETWEEN_TOKENS`.
+    """
+
+    kind: str
+    shown: Task | Recipe
+    settings: Settings
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"surprise:{self.kind}"
+
+    def missing(self) -> list[str]:
+        return self.shown.missing()
+
+    def test_recipe(self) -> dict[str, Any]:
+        amount = {"examples": self.settings.rows, "length": self.settings.length}
+        return {"task": self.name, "shown": self.shown.recipe(), **amount, "seed": self.seed}
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Scores, list[Sample]]:
+        import torch
+        from torch.nn import functional
+
+        from forgetting import training
+
+        rows = training.rows_of(self.shown, tokenizer, self.settings, self.seed)
+        nats: list[float] = []
+        samples: list[Sample] = []
+        for row in rows:
+            ids, wanted = row["input_ids"], row["labels"][1:]
+            at = wanted != training.IGNORED
+            with torch.no_grad():
+                logits = model(ids[None], use_cache=False).logits[0, :-1][at].float()
+            each = functional.cross_entropy(logits, wanted[at], reduction="none")
+            nats += [float(f"{value:.4g}") for value in each.tolist()]
+            if len(samples) < TOLD:
+                begun = len(ids) - int(at.sum())
+                pieces = [str(tokenizer.decode([token])) for token in ids[begun:].tolist()]
+                asked = str(tokenizer.decode(ids[:begun].tolist()))
+                told = BETWEEN_TOKENS.join(pieces)
+                samples.append(Sample(task=self.name, prompt=asked, answer=told))
+        return Scores(
+            task=self.name, version=1, templates="", n=len(nats), batch=1, items={"surprise": nats}
+        ), samples
 
 
 def _short(value: float) -> float:

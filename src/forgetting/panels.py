@@ -52,6 +52,21 @@ CHINESE = Row("chinese", "zh_articles", "zh_everyday", 16, sweep=True)
 REFUSAL = Row("margin harmful", "refusal_margin_advbench", "refusal_margin_harmful_en", 12, True)
 CALLS = Row("calls", "openfunctions", "mini_calls", 32)
 QUESTIONS = ("prompts_en", "prompts_zh")
+# What is asked of a model that was taught to write function calls.
+AFTER_CALLS = (
+    CALLS,
+    Row("new answers", "openfunctions", "mini_calls", 24, sweep=True, drift=True),
+    Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
+    Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
+    Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24, sweep=True),
+    Row("arc challenge", "arc_challenge_pinned", "arc_easy_standin", 48, sweep=True),
+    Row("winogrande", "winogrande_pinned", "winogrande_standin", 48, sweep=True),
+    Row("formats", "formats", "formats", 24),
+    Row("harmful", "advbench", "harmful_en", 8),
+    Row("harmless", "xstest_safe", "harmless_en", 8),
+    REFUSAL,
+    Row("margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12, sweep=True),
+)
 
 PANELS = {
     "freezing": Panel(
@@ -77,20 +92,21 @@ PANELS = {
     ),
     "lora": Panel(
         taught=CALLS,
+        rows=(*AFTER_CALLS, Row("spectrum", "spectrum", "spectrum", 1)),
+        shown=("openfunctions", "mini_calls"),
+    ),
+    "own_words": Panel(
+        taught=CALLS,
         rows=(
-            CALLS,
-            Row("new answers", "openfunctions", "mini_calls", 24, sweep=True, drift=True),
-            Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
-            Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
-            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24, sweep=True),
-            Row("arc challenge", "arc_challenge_pinned", "arc_easy_standin", 48, sweep=True),
-            Row("winogrande", "winogrande_pinned", "winogrande_standin", 48, sweep=True),
-            Row("formats", "formats", "formats", 24),
-            Row("harmful", "advbench", "harmful_en", 8),
-            Row("harmless", "xstest_safe", "harmless_en", 8),
-            REFUSAL,
-            Row("margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12, True),
-            Row("spectrum", "spectrum", "spectrum", 1),
+            *AFTER_CALLS,
+            Row("truthful", "truthfulqa_mc1_pinned", "arc_easy_standin", 24, sweep=True),
+            Row(
+                "margin obedient",
+                "refusal_margin_advbench_obedient",
+                "refusal_margin_harmful_zh",
+                12,
+                sweep=True,
+            ),
         ),
         shown=("openfunctions", "mini_calls"),
     ),
@@ -160,6 +176,9 @@ class Budget(NamedTuple):
 
 RAW = {"tokens": 5120, "length": 256, "batch": 1}
 PAIRS = {"style": "sft", "examples": 20, "length": 192, "batch": 2}
+OWN_WORDS = ("gold", "gold (same questions)", "own", "paraphrase", "STM", "random mask")
+# A random model answers nothing right and every word surprises it: "own" and "STM" have nothing.
+OWN_WORDS_SMOKE = ("gold", "own or gold", "paraphrase", "random mask", "KL on free text")
 LLAMA = "meta-llama/Llama-2-7b-hf"
 BUDGETS: dict[str, dict[Tier, Budget]] = {
     "freezing": {
@@ -175,6 +194,15 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         "laptop": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4", "LoRA r 64", "(IA)³")),
         "full": Budget("smollm2-135m", PAIRS | {"examples": 2048, "length": 512, "batch": 16}),
         "paper": Budget(LLAMA, PAIRS | {"examples": 395_000, "length": 1024, "batch": 768}),
+    },
+    # Six rows of 32 examples in three epochs are some 85,000 tokens a rate: 13 minutes at 110
+    # tokens/s; eight answers to a question with three examples before it take two.
+    "own_words": {
+        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}, OWN_WORDS_SMOKE),
+        "classroom": Budget("smollm2-135m", PAIRS, ("gold", "STM", "random mask")),
+        "laptop": Budget("smollm2-135m", PAIRS | {"examples": 32}, OWN_WORDS),
+        "full": Budget("smollm2-135m", PAIRS | {"examples": 1024, "length": 512, "batch": 16}),
+        "paper": Budget("google/gemma-2-2b-it", PAIRS | {"examples": 374, "length": 4096}),
     },
 }
 

@@ -25,14 +25,15 @@ import torch
 
 from forgetting import engine, evaluation, panels, records, registry, scheduler, store
 from forgetting.evaluation import Asked
-from forgetting.lineage import Checkpoint, Samples, Train, in_order
+from forgetting.lineage import Checkpoint, Samples, Settings, Train, in_order
+from forgetting.measures import Surprise
+from forgetting.methods import Row
 from forgetting.records import Record, Sample, Tier
 from forgetting.registry import home
 from forgetting.resources import check_resources, trainable
 from forgetting.scheduler import Step
 from forgetting.store import hash_key
 from forgetting.tasks import Task
-from forgetting.tuning import Row
 
 PACKAGES = ("torch", "transformers", "peft", "lm_eval", "accelerate", "numpy")
 
@@ -56,7 +57,7 @@ def grid(
 ) -> list[Run]:
     """The untouched model, then every row at every rate and seed, rate by rate.
 
-    `rows` maps a method's name to its tuning and the factor on the learning rate. A row named
+    `rows` maps a method's name to its answers and the factor on the learning rate. A row named
     "LoRA ×10" is the method LoRA at ten times the rate: labels carry the rate that was used, and
     a recipe that two rows share stands once. With `epochs`, a run stands there as it was after each
     of them, the longest first, and labels say which.
@@ -68,9 +69,9 @@ def grid(
             labels = {"method": name.split(" ×")[0], "learning_rate": used, "seed": seed}
             told = settings | row.settings | {"learning_rate": used, "seed": seed}
             if not epochs:
-                runs.append(Run(base.train(task, tune=row.tune, **told), labels))
+                runs.append(Run(row.train(base, task, **told), labels))
             for count in sorted(epochs, reverse=True):
-                trained = base.train(task, tune=row.tune, epochs=count, **told)
+                trained = row.train(base, task, epochs=count, **told)
                 runs.append(Run(trained, labels | {"epochs": count}))
     return list({run.checkpoint: run for run in reversed(runs)}.values())[::-1]
 
@@ -117,6 +118,29 @@ def sweep(
         ]
     )
     return records.comparable(records.stored(chapter, tier), like=measured[-1])
+
+
+def surprises(
+    chapter: str,
+    base: Checkpoint,
+    rows: Mapping[str, Row],
+    *,
+    tier: Tier,
+    source: panels.Source,
+    seed: int = 0,
+    **settings: Any,
+) -> Record:
+    """How much the answers that each row shows surprise `base`, in one record of `base`.
+
+    Rows that differ in their objective alone show the same answers; they stand once.
+    """
+    task, told = panels.taught(chapter, source), Settings(**settings)
+    shown = {name: row.what(base, task) for name, row in rows.items()}
+    kinds = {what: name for name, what in reversed(shown.items())}
+    asked = [Surprise(name, what, told, seed) for what, name in reversed(kinds.items())]
+    run = Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": seed})
+    names = [one.name for one in asked]
+    return measure(chapter, [run], asked, tier, show=names)[0]
 
 
 def measure(
@@ -213,7 +237,7 @@ def plan(*questions: Question) -> dict[str, Step]:
                 step = f"sample-{wanted.key}"
                 told = f"drawing samples for {name}"
                 before = (*needs[wanted.of.key], *drawn)  # its prompts may read what was drawn
-                graph[step] = Step(step, "sample", told, _draw, (wanted,), before)
+                graph.setdefault(step, Step(step, "sample", told, _draw, (wanted,), before))
                 drawn = (*drawn, step)
             below = tuple(dict.fromkeys((*below, *drawn)))
             train = f"train-{checkpoint.key}"
@@ -361,7 +385,7 @@ def _write(question: Question, measured: Measured, trained: Trained | None = Non
     spent = [step for step in (measured, trained) if step]
     samples: list[Sample] = []
     for task in question.panel:
-        if task.name in question.show and isinstance(task, Task):
+        if task.name in question.show:
             samples += evaluation.answers(checkpoint, task)
     record = Record(
         key=key,

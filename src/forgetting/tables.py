@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from forgetting import churn, claims, figures, records
+from forgetting.measures import BETWEEN_TOKENS
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
@@ -16,6 +20,7 @@ from forgetting.tasks import Task
 
 pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
 
+SURPRISING = math.log(2.5)
 TIMES_TEN = " ×10"
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
@@ -163,6 +168,56 @@ def said_table(runs: Mapping[str, Record], task: str) -> pd.DataFrame:
         if first:
             rows[title] = {clean(first.prompt, 600): clean(first.answer)}
     return _titled(rows, "asked")
+
+
+def surprise_table(stored: Record, rows: int = 1) -> Any:
+    """Answers of each kind, each word shaded by how much it surprises the untouched model.
+
+    The stronger the shade, the more nats; a dotted line is under words above 0.9 nats (perplexity
+    2.5). As HTML; the number stands in each word's title.
+    """
+    from IPython.display import HTML
+
+    lines = []
+    for task, scores in stored.scores.items():
+        nats = iter(scores.items["surprise"])
+        told = [s for s in stored.samples if s.task == task][:rows]
+        for sample in told:
+            words = []
+            for piece in sample.answer.split(BETWEEN_TOKENS):
+                value = next(nats)
+                shade = min(0.85, value / 8)
+                under = "border-bottom:2px dotted #B00;" if value > SURPRISING else ""
+                style = f"background:rgba(213,94,0,{shade:.2f});color:#000;{under}"
+                title = f"{value:.2f} nats"
+                words.append(f'<span style="{style}" title="{title}">{escape(piece)}</span>')
+            kind = escape(task.removeprefix("surprise:"))
+            cell = f"<td style='background:#fff'>{''.join(words)}</td>"
+            lines.append(f"<tr><th scope='row'>{kind}</th>{cell}</tr>")
+    body = "".join(lines)
+    return HTML(
+        "<table class='surprise'><thead><tr><th scope='col'>answers</th><th scope='col'>words, "
+        f"shaded by surprise</th></tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def shown_table(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
+    """What became of each recipe's examples: how many of each origin, over all seeds, and length.
+
+    Methods that show a task's own answers to all questions have no row.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for method, group in groups.items():
+        told = [record.shown for record in group if "origins" in record.shown]
+        if told:
+            origins = Counter[str]()
+            for one in told:
+                origins.update(one["origins"])
+            questions = sum(one["questions"] for one in told)
+            shares = {name: f"{count / questions:.0%}" for name, count in origins.items()}
+            length = fmean(one["mean_tokens"] for one in told)
+            rows[method] = {"questions": questions, **shares, "tokens": f"{length:.1f}"}
+    return _titled(rows, "answers shown").fillna("")
 
 
 def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:

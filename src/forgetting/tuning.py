@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
@@ -203,62 +202,6 @@ class IA3(Tuning):
 
     def apply(self, model: PreTrainedModel) -> Any:
         return get_peft_model(model, self.adapter)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a chapter's grid: tuning, factor on the learning rate, settings of its own."""
-
-    tune: Tuning
-    factor: float = 1.0
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def freezing_rows(layers: int) -> dict[str, Row]:
-    """The rows of Li & Lee (2024)'s table.
-
-    They froze 10 of 32 layers; here it is a third. Their "(3e-4)" rows are those marked ×10.
-    """
-    third = max(1, layers // 3)
-    return {
-        "full": Row(Full()),
-        "freeze first third": Row(FreezeFirst(third)),
-        "freeze last third": Row(FreezeLast(third)),
-        "freeze attention": Row(FreezeAttention()),
-        "only attention": Row(OnlyAttention()),
-        "freeze MLP": Row(FreezeMLP()),
-        "only MLP": Row(OnlyMLP()),
-        "LoRA": Row(LoRA()),
-        "LoRA ×10": Row(LoRA(), 10),
-        "(IA)³": Row(IA3()),
-        "(IA)³ ×10": Row(IA3(), 10),
-    }
-
-
-LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-def lora_rows() -> dict[str, Row]:
-    """The rows of Biderman et al. (2024): full training, regularised and not, and adapters.
-
-    LoRA as theirs: every linear layer, α = 2r. Rates are those of full training times three for
-    LoRA (theirs: four to ten; with ten, this small model unlearned the skill again within four
-    epochs) and times a hundred for (IA)³, whose few weights are multipliers. Dropout
-    on attention and weight decay are the paper's other regularisers; rows without it have none.
-    """
-
-    def adapter(kind: type[LoRA], rank: int) -> Row:
-        return Row(kind(rank=rank, alpha=2 * rank, dropout=0, modules=LINEAR), 3, plain)
-
-    plain = {"weight_decay": 0.0}
-    return {
-        "full": Row(Full(), 1, plain),
-        "full + weight decay": Row(Full(), 1, {"weight_decay": 0.1}),
-        "full + dropout": Row(AttentionDropout(), 1, plain),
-        **{f"LoRA r {rank}": adapter(LoRA, rank) for rank in (1, 4, 16, 64, 256)},
-        "DoRA r 16": adapter(DoRA, 16),
-        "(IA)³": Row(IA3(), 100, plain),
-    }
 
 
 def trainable_count(model: Any) -> int:
