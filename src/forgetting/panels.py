@@ -167,11 +167,16 @@ SCALE: dict[Tier, float] = {"smoke": 0, "classroom": 1, "laptop": 1, "full": 8, 
 
 
 class Budget(NamedTuple):
-    """A tier's model, training amount a run, and rows (empty: all) where nothing else is said."""
+    """What a tier spends where nothing else is said: model, amount a run, rows (empty: all).
+
+    `learning_rates` begin with the central one; `epochs` are those after which a run is measured.
+    """
 
     model: str
     settings: dict[str, Any]
     rows: tuple[str, ...] = ()
+    learning_rates: tuple[float, ...] = ()
+    epochs: tuple[int, ...] = ()
 
 
 RAW = {"tokens": 5120, "length": 256, "batch": 1}
@@ -179,6 +184,9 @@ PAIRS = {"style": "sft", "examples": 20, "length": 192, "batch": 2}
 OWN_WORDS = ("gold", "gold (same questions)", "own", "paraphrase", "STM", "random mask")
 # A random model answers nothing right and every word surprises it: "own" and "STM" have nothing.
 OWN_WORDS_SMOKE = ("gold", "own or gold", "paraphrase", "random mask", "KL on free text")
+OWN_WORDS_RATES = (3e-4, 1e-3)
+LORA_RATES = (1e-4, 3e-5, 3e-4)
+LORA_EPOCHS = (1, 2, 4)
 LLAMA = "meta-llama/Llama-2-7b-hf"
 BUDGETS: dict[str, dict[Tier, Budget]] = {
     "freezing": {
@@ -188,21 +196,70 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         "full": Budget("smollm2-135m", {"tokens": 262_144, "length": 512, "batch": 8}),
         "paper": Budget(f"{LLAMA[:-2]}chat-hf", {"tokens": 10**9, "length": 4096, "batch": 64}),
     },
+    # Twelve runs of 14,000 tokens at 110 tokens/s, each read three times, are some 50 minutes.
     "lora": {
-        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}, ("full", "LoRA r 4")),
-        "classroom": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4")),
-        "laptop": Budget("smollm2-135m", PAIRS, ("full", "LoRA r 4", "LoRA r 64", "(IA)³")),
-        "full": Budget("smollm2-135m", PAIRS | {"examples": 2048, "length": 512, "batch": 16}),
-        "paper": Budget(LLAMA, PAIRS | {"examples": 395_000, "length": 1024, "batch": 768}),
+        "smoke": Budget(
+            "tiny",
+            PAIRS | {"examples": 4, "length": 384},
+            ("full", "LoRA r 4"),
+            LORA_RATES,
+            LORA_EPOCHS,
+        ),
+        "classroom": Budget(
+            "smollm2-135m", PAIRS | {"examples": 10}, ("full", "LoRA r 4"), LORA_RATES[:1], (4,)
+        ),
+        "laptop": Budget(
+            "smollm2-135m",
+            PAIRS,
+            ("full", "LoRA r 4", "LoRA r 64", "(IA)³"),
+            LORA_RATES,
+            LORA_EPOCHS,
+        ),
+        "full": Budget(
+            "smollm2-135m",
+            PAIRS | {"examples": 2048, "length": 512, "batch": 16},
+            (),
+            (*LORA_RATES, 1e-5, 1e-3),
+            (1, 2, 4, 8),
+        ),
+        "paper": Budget(
+            LLAMA,
+            PAIRS | {"examples": 395_000, "length": 1024, "batch": 768},
+            (),
+            LORA_RATES,
+            (1, 2, 4, 8, 16),
+        ),
     },
     # Six rows of 32 examples in three epochs are some 85,000 tokens a rate: 13 minutes at 110
     # tokens/s; eight answers to a question with three examples before it take two.
     "own_words": {
-        "smoke": Budget("tiny", PAIRS | {"examples": 4, "length": 384}, OWN_WORDS_SMOKE),
-        "classroom": Budget("smollm2-135m", PAIRS, ("gold", "STM", "random mask")),
-        "laptop": Budget("smollm2-135m", PAIRS | {"examples": 32}, OWN_WORDS),
-        "full": Budget("smollm2-135m", PAIRS | {"examples": 1024, "length": 512, "batch": 16}),
-        "paper": Budget("google/gemma-2-2b-it", PAIRS | {"examples": 374, "length": 4096}),
+        "smoke": Budget(
+            "tiny", PAIRS | {"examples": 4, "length": 384}, OWN_WORDS_SMOKE, OWN_WORDS_RATES, (3,)
+        ),
+        "classroom": Budget(
+            "smollm2-135m",
+            PAIRS | {"examples": 12},
+            ("gold", "STM", "random mask"),
+            OWN_WORDS_RATES[:1],
+            (3,),
+        ),
+        "laptop": Budget(
+            "smollm2-135m", PAIRS | {"examples": 32}, OWN_WORDS, OWN_WORDS_RATES, (3,)
+        ),
+        "full": Budget(
+            "smollm2-135m",
+            PAIRS | {"examples": 1024, "length": 512, "batch": 16},
+            (),
+            (3e-4, 3e-5, 1e-4, 1e-3),
+            (3,),
+        ),
+        "paper": Budget(
+            "google/gemma-2-2b-it",
+            PAIRS | {"examples": 374, "length": 4096},
+            (),
+            (2e-5, 2e-4),
+            (3,),
+        ),
     },
 }
 
