@@ -25,7 +25,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import cards
+from forgetting import cards, explorer
 from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
@@ -104,6 +104,8 @@ def stage(root: Path) -> Path:
     if measured.exists():
         files[Path("benchmarks.md")] = measured.read_bytes()
     files |= {path: page.encode() for path, page in cards.pages().items()}
+    if Path("explorer.md") in files:
+        files[Path("explorer", "explorer.html")] = explorer.page(root).encode()
     _sync(source, files)
     return source
 
