@@ -159,7 +159,7 @@ def rows(table: str) -> list[list[str]]:
 
 # -- help --------------------------------------------------------------------------------------
 
-COMMANDS = ["chapters", "run", "check", "records", "book", "clean"]
+COMMANDS = ["chapters", "run", "grade", "check", "records", "book", "clean"]
 COMMANDS += ["data list", "data fetch", "data verify"]
 
 

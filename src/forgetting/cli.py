@@ -283,6 +283,56 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path
         ) from error
 
 
+# -- exercises ---------------------------------------------------------------------------------
+
+
+@app.command(no_args_is_help=True)
+def grade(
+    chapter: Annotated[str, typer.Argument(help="A chapter's name, as `chapters` lists it.")],
+    new: Annotated[
+        bool, typer.Option("--new", help="Write the file to start from; nothing is tested.")
+    ] = False,
+) -> None:
+    """Test your answers to a chapter's exercises: what passed, what failed and why.
+
+    Answers stand in `answers/CHAPTER.py`. With --new that file is made: a function for each
+    exercise, with its text, for you to fill in. The exit code is 1 until all have passed.
+
+    Examples:
+
+    - `forgetting grade freezing --new`
+
+    - `forgetting grade freezing`
+
+    Takes a few seconds.
+    """
+    from forgetting import answers
+
+    name, notebook = _chapter(_root(), chapter)
+    found = answers.exercises_of(notebook)
+    path = _root() / "answers" / f"{name}.py"
+    if new:
+        if path.exists():
+            raise BadParameter(f"{_shown(path)}: is there already; move it away to start again")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(answers.stubs(name, found), encoding="utf-8")
+        typer.echo(f"{_shown(path)}: {_count(len(found), 'exercise')}, none answered yet")
+        return
+    if not path.exists():
+        raise BadParameter(f"{_shown(path)}: is not there; forgetting grade {name} --new makes it")
+    grades = answers.grade(found, path.read_text(encoding="utf-8"), str(path))
+    table = _table("exercise", "outcome", "why")
+    for each in grades:
+        colour = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")
+        outcome = f"[{colour}]{each.outcome}[/{colour}]"
+        table.add_row(escape(each.exercise.title), outcome, escape(each.why))
+    _print(table)
+    passed = sum(each.outcome == "passed" for each in grades)
+    typer.echo(f"{passed} of {_count(len(grades), 'exercise')} passed")
+    if passed < len(grades):
+        raise typer.Exit(1)
+
+
 # -- claims and records ------------------------------------------------------------------------
 
 
