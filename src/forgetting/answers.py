@@ -1,4 +1,4 @@
-"""A reader's answers to a chapter's exercises: the file to start from, and what the tests say of it.
+"""A reader's answers to a chapter's exercises: the file to start from, and what its tests say.
 
 A chapter's notebook is the one place where an exercise is written: its text names the test, as
 `exercises.repetition(repetition)`, and its solution defines what the test is given. The file to

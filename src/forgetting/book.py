@@ -25,7 +25,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import cards, explorer
+from forgetting import cards, explorer, run_card
 from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
@@ -97,7 +97,7 @@ def stage(root: Path) -> Path:
     fingerprint = execution_fingerprint(root)
     for path in chapters:
         notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
-        files[Path("notebooks", path.name)] = serialise(notebook)
+        files[Path("notebooks", path.name)] = serialise(run_card.with_card(notebook, path))
     judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
     measured = root / "benchmarks" / "README.md"

@@ -138,7 +138,7 @@ def _show_parameters(name: str, notebook: Path) -> None:
             does.append(
                 f"[dim]{each}{'one of ' * bool(parameter.choices)}{escape(parameter.allowed)}[/dim]"
             )
-        default = escape(_typed(parameter.default)) or "–"
+        default = escape(parameters.typed(parameter.default)) or "–"
         table.add_row(f"[bold]{parameter.name}[/bold]", default, "\n".join(does))
     _print(f"[bold]{escape(parameters.title_of(notebook))}[/bold]")
     _print(table)
@@ -200,8 +200,8 @@ def run(
     output = _output(root, name, settings)
     for parameter in declared:
         if parameter.name in values:
-            was = _typed(parameter.default) or "empty"
-            typer.echo(f"{parameter.name} = {_typed(values[parameter.name])} (default: {was})")
+            was = parameters.typed(parameter.default) or "empty"
+            typer.echo(f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})")
     of_tier = [r for r in _records([name]) if r.tier == settings.get("tier")]
     if of_tier:
         stored = _count(len(of_tier), f"{of_tier[0].tier} run")
@@ -801,11 +801,6 @@ def _texts(value: Any) -> Iterable[str]:
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(part)
-
-
-def _typed(value: Any) -> str:
-    """A value as one types it after -p."""
-    return ",".join(map(_typed, value)) if isinstance(value, list) else str(value)
 
 
 def _shown(path: Path) -> str:
