@@ -82,6 +82,8 @@ data_app = typer.Typer(
     no_args_is_help=True, help="The public data sets: list, fetch and verify them."
 )
 app.add_typer(data_app, name="data")
+new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")
+app.add_typer(new_app, name="new")
 
 
 @app.callback()
@@ -201,7 +203,9 @@ def run(
     for parameter in declared:
         if parameter.name in values:
             was = parameters.typed(parameter.default) or "empty"
-            typer.echo(f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})")
+            typer.echo(
+                f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})"
+            )
     of_tier = [r for r in _records([name]) if r.tier == settings.get("tier")]
     if of_tier:
         stored = _count(len(of_tier), f"{of_tier[0].tier} run")
@@ -281,6 +285,28 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path
         raise NotebookFailed(
             "no Jupyter kernel `python3` in this environment; pip install ipykernel"
         ) from error
+
+
+@new_app.command("chapter", no_args_is_help=True)
+def new_chapter(
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
+    cite: Annotated[
+        str, typer.Option(help="The paper it tests, by its key in book/references.bib.")
+    ],
+) -> None:
+    """Write the files of a new chapter: one that runs, to be changed line by line.
+
+    Its notebook, its panel and budgets, and a claim. CONTRIBUTING.md says what comes next.
+
+    Example: `forgetting new chapter self_output --cite shenfeld2026razor`
+
+    Takes seconds.
+    """
+    from forgetting import skeleton
+
+    for path in skeleton.chapter(_root(), name, cite):
+        typer.echo(_shown(path))
+    typer.echo(f"try it: forgetting run {name} --tier smoke -p data=bundled")
 
 
 # -- exercises ---------------------------------------------------------------------------------
