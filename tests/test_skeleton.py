@@ -106,19 +106,18 @@ def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
     assert run_card.card(chapter) in [cell.source for cell in page.cells]
 
 
-def test_it_runs_at_the_smoke_tier(tree, chapter, own_home):
+def test_it_runs_at_the_smoke_tier_and_reports(tree, chapter, own_home):
     command = [sys.executable, "-m", "forgetting.cli", "run", "trial_run", "--tier", "smoke"]
-    done = subprocess.run(
-        [*command, "-p", "data=bundled"],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command += ["-p", "data=bundled", "--report", "mine.html"]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     stored = sorted((own_home / "results" / "trial_run").glob("*.json"))
     methods = {json.loads(path.read_text())["labels"]["method"] for path in stored}
     assert methods == {"untouched", "full", "LoRA"}
+    assert book.page_problems(tree / "mine.html") == []
+    text = (tree / "mine.html").read_text()
+    assert "A plane: learned Chinese against English lost" in text
+    assert "a toy: its numbers mean nothing" in text and "held-out Chinese becomes" in text
 
 
 def test_a_paper_that_has_claims_gets_another(tree):

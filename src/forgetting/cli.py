@@ -174,6 +174,15 @@ def run(
             show_default=False,
         ),
     ] = "",
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write a page of this run beside the published one: one HTML file, for others.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a chapter: train and measure what is not stored yet, then write the executed notebook.
 
@@ -187,6 +196,8 @@ def run(
     - `forgetting run freezing -p seeds=0,1,2 -p learning_rates=3e-4,1e-3`
 
     - `forgetting run freezing --scheduler local:2`
+
+    - `forgetting run freezing -p seeds=3 --report mine.html`
 
     Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
     laptop on 2 cores; full wants a GPU.
@@ -210,6 +221,10 @@ def run(
     if of_tier:
         stored = _count(len(of_tier), f"{of_tier[0].tier} run")
         typer.echo(f"{stored} stored already; one took {_average(of_tier)}")
+    if report_to:
+        from forgetting import report
+
+        before = report.published(name)
     typer.echo(f"running {_shown(notebook)} …")
     try:
         _execute(notebook, output, values, root)
@@ -221,6 +236,11 @@ def run(
         )
         raise typer.Exit(130) from None
     typer.echo(f"executed notebook: {_shown(output)}")
+    if report_to:
+        staged = root / "build" / "source" / "notebooks" / notebook.name
+        page = report.page(name, output, settings, before, staged)
+        report_to.write_text(page, encoding="utf-8")
+        typer.echo(f"report: {_shown(report_to.absolute())}")
 
 
 def _assignments(tier: str | None, given: Sequence[str]) -> dict[str, str]:
