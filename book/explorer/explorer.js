@@ -3,7 +3,7 @@
 
 (() => {
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
-  const root = document.getElementById("explorer");
+  const root = document.getElementById("explorer-whole");
   const form = root.querySelector("form");
   const plot = document.getElementById("explorer-plot");
   const details = document.getElementById("explorer-details");
