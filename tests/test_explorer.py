@@ -93,7 +93,15 @@ def test_runs_stand_beside_those_they_can_be_compared_with(stored):
     untouched, lora, _ = first["runs"]
     assert untouched["values"][1] == [0.5, 0.5, 0.0, 0.0]
     assert lora["values"] == [[1.667, 0.4444, -1.0, 0.0], None]  # no question was asked of it
-    assert (lora["method"], lora["rate"], lora["seed"]) == ("LoRA", 1e-4, 1)
+    assert (lora["method"], lora["rate"], lora["seed"], lora["also"]) == ("LoRA", 1e-4, 1, "")
+
+
+def test_labels_of_other_kinds_are_told_too(stored):
+    run = make_run("b", "replay")
+    run.labels["rehearsal_ratio"] = 0.2
+    stored(UNTOUCHED, run)
+    ((_, told),) = (study["runs"] for study in explorer.studies())
+    assert told["also"] == "rehearsal ratio 0.2"
 
 
 def test_methods_keep_the_books_colours_and_unknown_ones_get_one(stored):

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from typer.testing import CliRunner
 
-from forgetting import book, claims, report
+from forgetting import book, claims, cli, report
 from forgetting.claims import Verdict
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
@@ -128,6 +129,12 @@ def test_only_a_toy_gets_the_warning(tmp_path, judged):
     assert "its numbers mean nothing" not in report.page("trial", executed, SETTINGS, [])
     smoke = report.page("trial", executed, SETTINGS | {"tier": "smoke"}, [])
     assert "its numbers mean nothing" in smoke
+
+
+def test_a_report_without_a_folder_is_told_before_anything_runs(tmp_path):
+    file = tmp_path / "gone" / "mine.html"
+    done = CliRunner().invoke(cli.app, ["run", "freezing", "--report", str(file)])
+    assert done.exit_code == 2 and "its folder does not exist" in done.stderr
 
 
 def test_the_published_verdicts_are_those_of_the_scoreboard(monkeypatch, tmp_path):

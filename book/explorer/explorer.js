@@ -57,10 +57,11 @@
     value === null ? "–" : String(Number(value.toPrecision(3))).replace("-", "−");
   const withError = ([value, error]) =>
     number(value) + (error === null ? "" : ` ± ${Number(error.toPrecision(2))}`);
+  const named = (run) => run.method + (run.also ? `, ${run.also}` : "");
   const words = (run) =>
     run.method === "untouched"
       ? "untouched"
-      : `${run.method}, rate ${run.rate}` +
+      : `${named(run)}, rate ${run.rate}` +
         (run.epochs ? `, ${run.epochs} epoch${run.epochs === 1 ? "" : "s"}` : "") +
         `, seed ${run.seed}`;
 
@@ -206,7 +207,7 @@
       ...points.map(({ run, x, y }) => {
         const link = html("a", { href: recordAddress(run), textContent: recordPath(run) });
         const cells = [run.rate || "–", run.epochs ?? "–", run.seed, withError(x), withError(y), link];
-        const row = html("tr", {}, html("th", { scope: "row" }, run.method));
+        const row = html("tr", {}, html("th", { scope: "row" }, named(run)));
         row.append(...cells.map((cell) => html("td", {}, cell)));
         row.dataset.key = run.key;
         return row;

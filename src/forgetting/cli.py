@@ -202,6 +202,8 @@ def run(
     Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
     laptop on 2 cores; full wants a GPU.
     """
+    if report_to and not report_to.absolute().parent.is_dir():
+        raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
     scheduler.workers(where)
     os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
     root = _root()

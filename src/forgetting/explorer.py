@@ -21,6 +21,7 @@ from forgetting import claims, figures, panels, records
 from forgetting.records import Record
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
+COLUMNS = ("method", "learning_rate", "epochs", "seed")
 DIGITS = 4
 
 
@@ -91,11 +92,18 @@ def study(stored: Sequence[Record], name: str) -> dict[str, Any]:
                 "rate": record.labels["learning_rate"],
                 "epochs": record.labels.get("epochs"),
                 "seed": record.seed,
+                "also": _also(record),
                 "values": [_value(record, untouched, measure) for measure in measures],
             }
             for record in stored
         ],
     }
+
+
+def _also(record: Record) -> str:
+    """Labels beside those that the page has columns for: a ratio, a rank, a stage."""
+    rest = {k: v for k, v in record.labels.items() if k not in COLUMNS}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
 
 
 def _measures(record: Record) -> list[str]:
