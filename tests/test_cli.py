@@ -159,8 +159,8 @@ def rows(table: str) -> list[list[str]]:
 
 # -- help --------------------------------------------------------------------------------------
 
-COMMANDS = ["chapters", "run", "check", "records", "book", "clean"]
-COMMANDS += ["data list", "data fetch", "data verify"]
+COMMANDS = ["chapters", "run", "grade", "check", "records", "book", "clean"]
+COMMANDS += ["new chapter", "data list", "data fetch", "data verify"]
 
 
 def test_help_is_quick_and_loads_no_torch():

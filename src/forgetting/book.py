@@ -25,7 +25,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import cards
+from forgetting import cards, explorer, run_card
 from forgetting.claims import scoreboard
 
 EXECUTING_PACKAGES = (
@@ -97,13 +97,15 @@ def stage(root: Path) -> Path:
     fingerprint = execution_fingerprint(root)
     for path in chapters:
         notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
-        files[Path("notebooks", path.name)] = serialise(notebook)
+        files[Path("notebooks", path.name)] = serialise(run_card.with_card(notebook, path))
     judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
     files[Path("scoreboard.md")] = judged.encode()
     measured = root / "benchmarks" / "README.md"
     if measured.exists():
         files[Path("benchmarks.md")] = measured.read_bytes()
     files |= {path: page.encode() for path, page in cards.pages().items()}
+    if Path("explorer.md") in files:
+        files[Path("explorer", "explorer.html")] = explorer.page(root).encode()
     _sync(source, files)
     return source
 

@@ -82,6 +82,8 @@ data_app = typer.Typer(
     no_args_is_help=True, help="The public data sets: list, fetch and verify them."
 )
 app.add_typer(data_app, name="data")
+new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")
+app.add_typer(new_app, name="new")
 
 
 @app.callback()
@@ -138,7 +140,7 @@ def _show_parameters(name: str, notebook: Path) -> None:
             does.append(
                 f"[dim]{each}{'one of ' * bool(parameter.choices)}{escape(parameter.allowed)}[/dim]"
             )
-        default = escape(_typed(parameter.default)) or "–"
+        default = escape(parameters.typed(parameter.default)) or "–"
         table.add_row(f"[bold]{parameter.name}[/bold]", default, "\n".join(does))
     _print(f"[bold]{escape(parameters.title_of(notebook))}[/bold]")
     _print(table)
@@ -172,6 +174,15 @@ def run(
             show_default=False,
         ),
     ] = "",
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write a page of this run beside the published one: one HTML file, for others.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a chapter: train and measure what is not stored yet, then write the executed notebook.
 
@@ -186,9 +197,13 @@ def run(
 
     - `forgetting run freezing --scheduler local:2`
 
+    - `forgetting run freezing -p seeds=3 --report mine.html`
+
     Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
     laptop on 2 cores; full wants a GPU.
     """
+    if report_to and not report_to.absolute().parent.is_dir():
+        raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
     scheduler.workers(where)
     os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
     root = _root()
@@ -200,12 +215,18 @@ def run(
     output = _output(root, name, settings)
     for parameter in declared:
         if parameter.name in values:
-            was = _typed(parameter.default) or "empty"
-            typer.echo(f"{parameter.name} = {_typed(values[parameter.name])} (default: {was})")
+            was = parameters.typed(parameter.default) or "empty"
+            typer.echo(
+                f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})"
+            )
     of_tier = [r for r in _records([name]) if r.tier == settings.get("tier")]
     if of_tier:
         stored = _count(len(of_tier), f"{of_tier[0].tier} run")
         typer.echo(f"{stored} stored already; one took {_average(of_tier)}")
+    if report_to:
+        from forgetting import report
+
+        before = report.published(name)
     typer.echo(f"running {_shown(notebook)} …")
     try:
         _execute(notebook, output, values, root)
@@ -217,6 +238,11 @@ def run(
         )
         raise typer.Exit(130) from None
     typer.echo(f"executed notebook: {_shown(output)}")
+    if report_to:
+        staged = root / "build" / "source" / "notebooks" / notebook.name
+        page = report.page(name, output, settings, before, staged)
+        report_to.write_text(page, encoding="utf-8")
+        typer.echo(f"report: {_shown(report_to.absolute())}")
 
 
 def _assignments(tier: str | None, given: Sequence[str]) -> dict[str, str]:
@@ -281,6 +307,78 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path
         raise NotebookFailed(
             "no Jupyter kernel `python3` in this environment; pip install ipykernel"
         ) from error
+
+
+@new_app.command("chapter", no_args_is_help=True)
+def new_chapter(
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
+    cite: Annotated[
+        str, typer.Option(help="The paper it tests, by its key in book/references.bib.")
+    ],
+) -> None:
+    """Write the files of a new chapter: one that runs, to be changed line by line.
+
+    Its notebook, its panel and budgets, and a claim. CONTRIBUTING.md says what comes next.
+
+    Example: `forgetting new chapter self_output --cite shenfeld2026razor`
+
+    Takes seconds.
+    """
+    from forgetting import skeleton
+
+    for path in skeleton.chapter(_root(), name, cite):
+        typer.echo(_shown(path))
+    typer.echo(f"try it: forgetting run {name} --tier smoke -p data=bundled")
+
+
+# -- exercises ---------------------------------------------------------------------------------
+
+
+@app.command(no_args_is_help=True)
+def grade(
+    chapter: Annotated[str, typer.Argument(help="A chapter's name, as `chapters` lists it.")],
+    new: Annotated[
+        bool, typer.Option("--new", help="Write the file to start from; nothing is tested.")
+    ] = False,
+) -> None:
+    """Test your answers to a chapter's exercises: what passed, what failed and why.
+
+    Answers stand in `answers/CHAPTER.py`. With --new that file is made: a function for each
+    exercise, with its text, for you to fill in. The exit code is 1 until all have passed.
+
+    Examples:
+
+    - `forgetting grade freezing --new`
+
+    - `forgetting grade freezing`
+
+    Takes a few seconds.
+    """
+    from forgetting import answers
+
+    name, notebook = _chapter(_root(), chapter)
+    found = answers.exercises_of(notebook)
+    path = _root() / "answers" / f"{name}.py"
+    if new:
+        if path.exists():
+            raise BadParameter(f"{_shown(path)}: is there already; move it away to start again")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(answers.stubs(name, found), encoding="utf-8")
+        typer.echo(f"{_shown(path)}: {_count(len(found), 'exercise')}, none answered yet")
+        return
+    if not path.exists():
+        raise BadParameter(f"{_shown(path)}: is not there; forgetting grade {name} --new makes it")
+    grades = answers.grade(found, path.read_text(encoding="utf-8"), str(path))
+    table = _table("exercise", "outcome", "why")
+    for each in grades:
+        colour = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")
+        outcome = f"[{colour}]{each.outcome}[/{colour}]"
+        table.add_row(escape(each.exercise.title), outcome, escape(each.why))
+    _print(table)
+    passed = sum(each.outcome == "passed" for each in grades)
+    typer.echo(f"{passed} of {_count(len(grades), 'exercise')} passed")
+    if passed < len(grades):
+        raise typer.Exit(1)
 
 
 # -- claims and records ------------------------------------------------------------------------
@@ -751,11 +849,6 @@ def _texts(value: Any) -> Iterable[str]:
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(part)
-
-
-def _typed(value: Any) -> str:
-    """A value as one types it after -p."""
-    return ",".join(map(_typed, value)) if isinstance(value, list) else str(value)
 
 
 def _shown(path: Path) -> str:

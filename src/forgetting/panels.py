@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from forgetting.measures import Drift, Spectrum
-from forgetting.records import Tier
+from forgetting.records import TIERS, Tier
+from forgetting.registry import data_dir
 from forgetting.tasks import Task
 
 if TYPE_CHECKING:
@@ -262,6 +265,34 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         ),
     },
 }
+
+
+class BadPanel(ValueError):
+    """A file of `data/chapters/` that does not say what a panel or a budget is."""
+
+
+def from_file(path: Path) -> tuple[Panel, dict[Tier, Budget]]:
+    """A chapter's panel and budgets from its TOML file. Raises `BadPanel`.
+
+    `[taught]` and every `[[rows]]` have the fields of `Row`, `[budgets.<tier>]` those of `Budget`.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(Row(**row) for row in told["rows"])
+        panel = Panel(Row(**told["taught"]), rows, tuple(told.get("shown", ())))
+        budgets = {
+            tier: Budget(b["model"], b.get("settings", {}), tuple(b.get("rows", ())))
+            for tier, b in told["budgets"].items()
+        }
+    except (TypeError, KeyError, AttributeError, tomllib.TOMLDecodeError) as error:
+        raise BadPanel(f"{path.name}: {type(error).__name__}: {error}") from error
+    if unknown := budgets.keys() - set(TIERS):
+        raise BadPanel(f"{path.name}: budgets.{min(unknown)}: tiers are {', '.join(TIERS)}")
+    return panel, budgets
+
+
+for _path in sorted((data_dir() / "chapters").glob("*.toml")):
+    PANELS[_path.stem], BUDGETS[_path.stem] = from_file(_path)
 
 
 def taught(chapter: str, source: Source) -> Task:

@@ -263,6 +263,11 @@ def _element(parameter: Parameter, value: Any) -> Any:
     return converted
 
 
+def typed(value: Any) -> str:
+    """A value as one types it on the command line: [0, 1] as 0,1."""
+    return ",".join(map(typed, value)) if isinstance(value, list) else str(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError

@@ -1,1 +1,3 @@
-"""Sphinx extensions of the book: `results` (numbers in prose) and `offline` (no other host)."""
+"""Sphinx extensions of the book: `results` (numbers in prose), `offline` (no other host) and
+`accessible` (roles).
+"""

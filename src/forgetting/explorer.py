@@ -1,0 +1,158 @@
+"""The explorer: every stored run as a point on a plane of two measures, on one static page.
+
+`page(root)` puts the numbers and the script into one piece of HTML, so that the page needs no
+server and asks nobody for anything. What is stored item by item stays in the records: the page
+holds means and standard errors, and each point links to its record.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from forgetting import claims, figures, panels, records
+from forgetting.records import Record
+
+NOT_AVERAGED = ("choice",)  # an option's index has no mean
+COLUMNS = ("method", "learning_rate", "epochs", "seed")
+DIGITS = 4
+
+
+def page(root: Path) -> str:
+    """The explorer as HTML: `book/explorer/`'s markup, script and the data, in one piece."""
+    parts = root / "book" / "explorer"
+    told = json.dumps(data(_repository(root)), ensure_ascii=False, separators=(",", ":"))
+    told = told.replace("</", "<\\/")  # or it would end the script element that it stands in
+    markup = (parts / "markup.html").read_text(encoding="utf-8")
+    script = (parts / "explorer.js").read_text(encoding="utf-8")
+    return (
+        f'{markup}<script type="application/json" id="explorer-data">{told}</script>\n'
+        f"<script>\n{script}</script>\n"
+    )
+
+
+def data(repository: str = "") -> dict[str, Any]:
+    """What the page draws: the palette, and every study of comparable runs.
+
+    `repository` is the address under which the page links to records; without one it names them.
+    """
+    found = list(studies())
+    names = {run["method"] for study in found for run in study["runs"]}
+    return {
+        "repository": repository,
+        "methods": {
+            name: [figures.COLOURS.get(name, "#555555"), figures.MARKERS.get(name, "o")]
+            for name in [*figures.COLOURS, *sorted(names - figures.COLOURS.keys())]
+            if name in names
+        },
+        "studies": found,
+    }
+
+
+def studies() -> Iterator[dict[str, Any]]:
+    """Each set of comparable records of a published tier, the largest of a chapter first."""
+    for chapter in records.chapters():
+        for tier in claims.PUBLISHED:
+            left = records.stored(chapter, tier)
+            count = 0
+            while alike := records.comparable(left):
+                trained = {record.key for record in alike if record.training}
+                left = [record for record in left if record.key not in trained]
+                count += 1
+                yield study(alike, f"{chapter}-{tier}" + (f"-{count}" if count > 1 else ""))
+
+
+def study(stored: Sequence[Record], name: str) -> dict[str, Any]:
+    """Comparable records as plain numbers: a list of measures, and a run's values in its order.
+
+    A value is [mean, standard error, change, its standard error]: over items, the change paired
+    with the untouched model's items; null where something was not measured.
+    """
+    trained = [record for record in stored if record.training]
+    untouched = [record for record in stored if not record.training]
+    measures = list(dict.fromkeys(chain.from_iterable(map(_measures, stored))))
+    about = claims.summary(trained)
+    return {
+        "name": name,
+        "title": f"{about['tier']} tier, {about['model']}, {about['runs']} runs",
+        "chapter": stored[0].chapter,
+        "measures": measures,
+        "axes": _axes(stored[0].chapter, measures),
+        "runs": [
+            {
+                "key": record.key,
+                "method": record.labels["method"],
+                "rate": record.labels["learning_rate"],
+                "epochs": record.labels.get("epochs"),
+                "seed": record.seed,
+                "also": _also(record),
+                "values": [_value(record, untouched, measure) for measure in measures],
+            }
+            for record in stored
+        ],
+    }
+
+
+def _also(record: Record) -> str:
+    """Labels beside those that the page has columns for: a ratio, a rank, a stage."""
+    rest = {k: v for k, v in record.labels.items() if k not in COLUMNS}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
+
+
+def _measures(record: Record) -> list[str]:
+    return [
+        f"{task}.{metric}"
+        for task, scores in record.scores.items()
+        for metric in scores.metrics
+        if metric not in NOT_AVERAGED
+    ]
+
+
+def _axes(chapter: str, measures: Sequence[str]) -> list[str]:
+    """The measures that a visitor sees first: of what was taught, and the first of another task."""
+    taught = panels.PANELS[chapter].taught if chapter in panels.PANELS else None
+    targets = {taught.public, taught.bundled} if taught else set()
+    by_task = {measure.rpartition(".")[0]: measure for measure in reversed(measures)}
+    x = next((m for task, m in by_task.items() if task in targets), measures[0])
+    taken = x.rpartition(".")[0]
+    likelihoods = [m for m in measures if m.endswith(".nats") and not m.startswith(f"{taken}.")]
+    return [x, likelihoods[-1] if likelihoods else measures[-1]]
+
+
+def _value(record: Record, untouched: Sequence[Record], measure: str) -> list[float | None] | None:
+    if measure not in _measures(record):
+        return None
+    task = measure.rpartition(".")[0]
+    alike = [r for r in untouched if measure in _measures(r)]
+    alike = [r for r in alike if r.scores[task].n == record.scores[task].n]
+    change = paired_change(record, alike[0], measure) if alike else (math.nan, math.nan)
+    return [_short(v) for v in (record.mean(measure), record.stderr(measure), *change)]
+
+
+def paired_change(record: Record, untouched: Record, measure: str) -> tuple[float, float]:
+    """record - untouched and its standard error, items paired and weighted by their tokens."""
+    after, weights = claims.item_values(record, [measure])
+    before, _ = claims.item_values(untouched, [measure])
+    share = weights / weights.mean()
+    change = float(np.mean((after - before) * share))
+    if len(after) < 2:
+        return change, math.nan
+    spread = (after - before - change) * share
+    return change, float(spread.std(ddof=1) / math.sqrt(len(after)))
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+
+
+def _repository(root: Path) -> str:
+    """The address of the book's files, as `_config.yml` has it."""
+    told = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return f"{told['url']}/blob/{told['branch']}"

@@ -1,0 +1,91 @@
+"""The run card: what it says comes from the notebook and the records, and its three ways agree."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from test_explorer import make_run
+
+from forgetting import parameters, records, run_card
+
+REPOSITORY = Path(__file__).parents[1]
+CHAPTERS = parameters.chapters(REPOSITORY)
+CELL = """\
+tier: str = "laptop"  # which budget to spend [smoke|laptop]
+seeds: list[int] = [0]  # one run a seed [0..9999]
+words: list[str] = []  # a | b"""
+
+
+def write(root, cell=CELL, tags=("parameters",)):
+    code = new_code_cell(cell, metadata={"tags": list(tags)})
+    notebook = new_notebook(cells=[new_markdown_cell("# Trial"), code, new_code_cell("1 + 1")])
+    path = root / "01_trial.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def table_rows(card):
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in card.splitlines() if line[:1] == "|"]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
+
+
+def test_parameters_and_tiers_are_read_not_typed(tmp_path):
+    for key, seconds, memory in (("a", 30.0, 512), ("b", 150.0, 2048)):
+        run = make_run(key)
+        timing = {"date": "2026-11-21", "seconds": seconds, "peak_memory_mib": memory}
+        records.save(run.model_copy(update={"timing": timing}))
+    # make_run's chapter is `trial`: 3 minutes in all, 90 seconds on average, 2 GiB at most.
+    rows = table_rows(run_card.card(write(tmp_path)))
+    assert rows["`tier`"] == ["`laptop`", "which budget to spend (smoke, laptop)"]
+    assert rows["`seeds`"] == ["`0`", "one run a seed (0 to 9999)"]
+    assert rows["`words`"] == ["–", r"a \| b"]
+    assert rows["`smoke`"] == ["–"] * 6
+    assert rows["`laptop`"] == ["smollm2-135m", "2", "3 min", "1.5 min", "2.0 GiB", "a laptop"]
+    assert "`full`" not in rows  # the notebook's tier does not know it
+
+
+def test_the_card_stands_below_the_parameters_and_nothing_else_changes(tmp_path):
+    path = write(tmp_path)
+    page = nbformat.read(path, 4)
+    shown = run_card.with_card(page, path)
+    assert [cell.id for cell in shown.cells if cell.id != "run-card"] == [c.id for c in page.cells]
+    assert shown.cells[2].source == run_card.card(path)
+    assert len(page.cells) == 3
+    nbformat.validate(shown)
+
+
+def test_a_notebook_without_parameters_has_no_card(tmp_path):
+    path = write(tmp_path, tags=())
+    page = nbformat.read(path, 4)
+    assert run_card.with_card(page, path) == page
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_three_ways_say_the_same_run(chapter):
+    declared = parameters.parameters_of(CHAPTERS[chapter])
+    text = "\n".join(run_card.change_this(CHAPTERS[chapter], declared))
+    command, python, cell = re.findall(r"```\w+\n(.*?)\n```", text, re.S)
+
+    words = shlex.split(command)
+    assert words[:3] == ["forgetting", "run", chapter]
+    pairs = [word.split("=") for word in words[3:] if word != "-p"]
+    typed = parameters.check(declared, dict(pairs), chapter)
+
+    (call,) = [n for n in ast.walk(ast.parse(python)) if isinstance(n, ast.Call)]
+    notebook, _, values = map(ast.literal_eval, call.args)
+    assert (REPOSITORY / notebook).is_file()
+
+    lines = ast.parse(cell).body
+    written = {line.target.id: ast.literal_eval(line.value) for line in lines}
+    assert typed == values == written == run_card.example(declared)
+    assert all(values[p.name] != p.default for p in declared if p.name in values)
