@@ -11,7 +11,18 @@ from lm_eval.tasks import TaskManager
 from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
-from forgetting import cards, claims, cli, engine, evaluate, papers, parameters, tasks, tuning
+from forgetting import (
+    cards,
+    claims,
+    cli,
+    engine,
+    evaluate,
+    methods,
+    papers,
+    parameters,
+    tasks,
+    tuning,
+)
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -57,7 +68,7 @@ def test_the_method(tiny_model):
     exec(declared, names)
     added, expected = eval(case, vars(test_tuning) | names)
     assert test_tuning.moving(added, model) == expected
-    assert eval(row, names) == {"freeze embeddings": tuning.Row(added)}
+    assert eval(row, names | vars(methods)) == {"freeze embeddings": methods.Row(added)}
 
 
 def test_the_command_that_runs_it(monkeypatch):
