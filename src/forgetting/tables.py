@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from forgetting import churn, claims, figures, records
+from forgetting import churn, claims, figures, laws, records
 from forgetting.measures import BETWEEN_TOKENS
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
@@ -139,6 +139,32 @@ def at_row(stored: Sequence[Record], row: str, learning_rate: float) -> list[Rec
 
 
 ADAPTERS = ("LoRA", "(IA)³")
+
+
+def law_table(stored: Sequence[Record], *, x: str, y: str) -> pd.DataFrame:
+    """How far runs lie from the line of `y` on `x` through all of them, method by method.
+
+    `above` is the mean residual: positive where a method has more of `y` than the line says. The
+    last row is the shifted power law in trained weights and optimiser steps. Raises `ValueError`
+    for fewer than five trained runs.
+    """
+    trained = [record for record in stored if record.training]
+    xs, ys = [r.mean(x) for r in trained], [r.mean(y) for r in trained]
+    fitted = laws.line(xs, ys)
+    low, high = laws.r2_interval(xs, ys)
+    rows = {"all runs": {"runs": len(trained), "R²": f"{fitted.r2:.2f} [{low:.2f}, {high:.2f}]"}}
+    for method in figures.methods(stored):
+        group = records.select(trained, method=method)
+        left = [r.mean(y) - fitted.slope * r.mean(x) - fitted.intercept for r in group]
+        own = laws.line([r.mean(x) for r in group], [r.mean(y) for r in group])
+        words = {"runs": len(group), "R²": f"{own.r2:.2f} (a line of its own)"}
+        rows[method] = words | {"above": f"{fmean(left):+.3f}"}
+    power = laws.power_law([r.trainable for r in trained], [len(r.losses) for r in trained], ys)
+    rows[f"power law: weights^{power.a:.2f} · steps^{power.b:.2f}"] = {
+        "runs": len(trained),
+        "R²": f"{power.r2:.2f}",
+    }
+    return _titled(rows, "fit").fillna("")
 
 
 def said(stored: Sequence[Record], rows: dict[str, dict[str, Any]]) -> pd.DataFrame:
