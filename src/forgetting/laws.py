@@ -13,6 +13,7 @@ import numpy as np
 
 RESAMPLES = 2000
 FEWEST = 3  # points through which a line says something
+FEWEST_FOR_POWER = 5  # four numbers are fitted
 
 
 class Line(NamedTuple):
@@ -59,7 +60,7 @@ def power_law(weights: Sequence[float], updates: Sequence[float], y: Sequence[fl
     points.
     """
     p, n, ys = (np.asarray(values, float) for values in (weights, updates, y))
-    if len(ys) < 5:
+    if len(ys) < FEWEST_FOR_POWER:
         raise ValueError(f"{len(ys)} points: four numbers are fitted, so five are needed")
     span = np.ptp(ys) or 1.0
     best: PowerLaw | None = None

@@ -209,7 +209,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             LORA_EPOCHS,
         ),
         "classroom": Budget(
-            "smollm2-135m", PAIRS | {"examples": 10}, ("full", "LoRA r 4"), LORA_RATES[:1], (4,)
+            "smollm2-135m", PAIRS | {"examples": 10}, ("full", "LoRA r 4"), LORA_RATES[:1], (2, 4)
         ),
         "laptop": Budget(
             "smollm2-135m",

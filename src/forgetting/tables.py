@@ -144,9 +144,10 @@ ADAPTERS = ("LoRA", "(IA)³")
 def law_table(stored: Sequence[Record], *, x: str, y: str) -> pd.DataFrame:
     """How far runs lie from the line of `y` on `x` through all of them, method by method.
 
-    `above` is the mean residual: positive where a method has more of `y` than the line says. The
-    last row is the shifted power law in trained weights and optimiser steps. Raises `ValueError`
-    for fewer than five trained runs.
+    `above` is the mean residual: positive where a method has more of `y` than the line says. A
+    method of three runs or more has the R² of a line of its own beside it. The last row is the
+    shifted power law in trained weights and optimiser steps, from five runs on. Raises `ValueError`
+    for fewer than three trained runs.
     """
     trained = [record for record in stored if record.training]
     xs, ys = [r.mean(x) for r in trained], [r.mean(y) for r in trained]
@@ -156,9 +157,12 @@ def law_table(stored: Sequence[Record], *, x: str, y: str) -> pd.DataFrame:
     for method in figures.methods(stored):
         group = records.select(trained, method=method)
         left = [r.mean(y) - fitted.slope * r.mean(x) - fitted.intercept for r in group]
-        own = laws.line([r.mean(x) for r in group], [r.mean(y) for r in group])
-        words = {"runs": len(group), "R²": f"{own.r2:.2f} (a line of its own)"}
-        rows[method] = words | {"above": f"{fmean(left):+.3f}"}
+        rows[method] = {"runs": len(group), "above": f"{fmean(left):+.3f}"}
+        if len(group) >= laws.FEWEST:
+            own = laws.line([r.mean(x) for r in group], [r.mean(y) for r in group])
+            rows[method]["R²"] = f"{own.r2:.2f} (a line of its own)"
+    if len(trained) < laws.FEWEST_FOR_POWER:
+        return _titled(rows, "fit").fillna("")
     power = laws.power_law([r.trainable for r in trained], [len(r.losses) for r in trained], ys)
     rows[f"power law: weights^{power.a:.2f} · steps^{power.b:.2f}"] = {
         "runs": len(trained),
