@@ -27,7 +27,7 @@ column *of* says which statement it belongs to (C1 is the paper's first claim). 
 and no experiment of this book decides yet stands here once, as *not run*. The page {doc}`papers`
 lists the statements paper by paper, with the numbers that were published.
 
-The effect stands with its 95 % interval over items and seeds, in the unit beside it. A column's
+The effect stands with its 95 % interval over items and seeds, in the unit after it. A column's
 heading sorts by it. A filtered or sorted view has an address of its own, so it can be bookmarked or
 sent."""
 
@@ -38,7 +38,6 @@ COLUMNS = (
     "chapter",
     "verdict",
     "effect",
-    "unit",
     "tier",
     "seeds",
     "date",
@@ -51,7 +50,8 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
         return page_of("Scoreboard", INTRODUCTION, "No claim has been judged yet.")
     counts = Counter(verdict.verdict for verdict in board)
     tally = table(("verdict", "claims"), [(badge(v), counts[v]) for v in VERDICTS], right="claims")
-    rows = [_row(verdict, contents) for verdict in board]
+    run_first = sorted(board, key=lambda verdict: verdict.verdict == "not run")
+    rows = [_row(verdict, contents) for verdict in run_first]
     marks = ".explorer .choose-paper .choose-chapter .choose-verdict .choose-tier"
     return page_of(
         "Scoreboard",
@@ -70,8 +70,7 @@ def _row(verdict: Verdict, contents: Contents) -> tuple[object, ...]:
         verdict.source,
         contents.link(verdict.chapter),
         badge(verdict.verdict),
-        interval(verdict),
-        verdict.unit if verdict.effect is not None else NOTHING,
+        NOTHING if verdict.effect is None else f"{interval(verdict)} {verdict.unit}",
         verdict.tier or NOTHING,
         verdict.seeds or NOTHING,
         verdict.date or NOTHING,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from forgetting import claims, records, registry, tasks
-from forgetting.pages.markup import NOTHING, Contents, cell, page_of, table, title
+from forgetting.pages.markup import NOTHING, Contents, page_of, table, title
 from forgetting.records import Record
 from forgetting.tasks import Task
 from forgetting.wording import listed
@@ -67,15 +67,13 @@ def _chapters(stored: dict[str, list[Record]], contents: Contents) -> str:
 
 def _environments(stored: dict[str, list[Record]]) -> str:
     packages = ("python", "torch", "transformers", "peft", "lm_eval", "accelerate", "numpy")
+    known = ("device", "system", *packages)
     counts: Counter[tuple[str, ...]] = Counter()
     for chapter, found in stored.items():
         for record in found:
-            machine = (
-                record.environment.get(key, NOTHING) for key in ("device", "system", *packages)
-            )
-            counts[title(chapter), *machine] += 1
+            counts[title(chapter), *(record.environment.get(key, NOTHING) for key in known)] += 1
     rows = [(chapter, number, *rest) for (chapter, *rest), number in counts.items()]
-    return table(("chapter", "records", "device", "system", *packages), rows)
+    return table(("chapter", "records", *known), rows)
 
 
 def _data(stored: dict[str, list[Record]]) -> str:
@@ -89,13 +87,7 @@ def _data(stored: dict[str, list[Record]]) -> str:
         source = f"[{data.repo}](https://github.com/{data.repo}/tree/{data.commit})"
         size = sum(file.bytes for file in data.files) / 1e6
         rows.append(
-            (
-                f"`{name}`",
-                source,
-                cell(data.licence),
-                f"{size:.1f} MB",
-                ", ".join(sorted(used[name])),
-            )
+            (f"`{name}`", source, data.licence, f"{size:.1f} MB", ", ".join(sorted(used[name])))
         )
     return table(("set", "from", "licence", "size", "chapters"), rows)
 
