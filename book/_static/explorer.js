@@ -1,6 +1,6 @@
-/* Tables of class "explorer": a heading sorts by its column, words filter rows, and a class
-   "choose-verdict" adds a menu of the values in the column "verdict". The view is kept in the address
-   after #, so that it can be bookmarked. Without this script they are plain tables. */
+/* Tables of class "explorer": a heading sorts by its column. A class "choose-verdict" adds a menu of
+   the values in the column "verdict", and a field for words that rows must have. The view is kept in
+   the address after #, so that it can be bookmarked. Without this script they are plain tables. */
 "use strict";
 
 (() => {
@@ -8,7 +8,12 @@
 
   const text = (row, column) => (row.cells[column]?.textContent ?? "").trim().replace(/\s+/g, " ");
 
-  const number = (value) => Number.parseFloat(value.replace("−", "-").replaceAll(",", ""));
+  /* "−0.12 [−0.2, −0.05]" as −0.12, "1,134" as 1134, "461 k (0.34%)" as 461000. */
+  const number = (value) => {
+    const plain = value.replace("−", "-").replaceAll(",", "");
+    const unit = plain.match(/^[+-]?[\d.]+ ([kM])\b/)?.[1];
+    return Number.parseFloat(plain) * ({ k: 1e3, M: 1e6 }[unit] ?? 1);
+  };
 
   const make = (name, attributes = {}, ...children) => {
     const element = document.createElement(name);
@@ -76,7 +81,7 @@
       });
       head.append(button);
     });
-    (table.closest(".pst-scrollable-table-container") ?? table).before(form);
+    if (menus.length) (table.closest(".pst-scrollable-table-container") ?? table).before(form);
 
     const draw = () => {
       const wanted = state.words.toLowerCase().split(/\s+/).filter(Boolean);

@@ -72,7 +72,7 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
         return ""
     axes = plane.PLANES[chapter]
     heads = ["runs", "rate", "seeds", "weights that move", f"learned: {axes.skill}, nats a token"]
-    heads += [loss.heading for loss in axes.losses]
+    heads += [f"{loss.words}, {loss.unit} ({loss.sign})" for loss in axes.losses]
     rows = [
         (
             place.method,

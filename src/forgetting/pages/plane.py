@@ -24,8 +24,8 @@ class Loss(NamedTuple):
     worse: int
 
     @property
-    def heading(self) -> str:
-        return f"{self.words}, {self.unit} ({'up' if self.worse > 0 else 'down'} is worse)"
+    def sign(self) -> str:
+        return "up is worse" if self.worse > 0 else "down is worse"
 
 
 class Plane(NamedTuple):
