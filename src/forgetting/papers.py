@@ -85,7 +85,8 @@ class Stated(BaseModel):
 class Paper(BaseModel):
     """One paper: how to cite it, what it published, what it states and what is judged.
 
-    `scaled_down` says what this book had to make smaller than the paper did.
+    `scaled_down` says what this book had to make smaller than the paper did, `note` what a reader of
+    its tables should know.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +96,7 @@ class Paper(BaseModel):
     title: str
     short: str
     scaled_down: str = ""
+    note: str = ""
     tables: dict[str, Table] = {}
     stated: list[Stated] = []
     claims: list[Claim] = []

@@ -33,6 +33,8 @@ def _paper(paper: Paper, known: Mapping[str, Verdict]) -> list[str]:
         f"{{cite:t}}`{paper.citation}`: *{paper.title}*. "
         f"[arXiv {paper.id}](https://arxiv.org/abs/{paper.id})",
     ]
+    if paper.note:
+        parts.append(f"*Note:* {paper.note}")
     if paper.stated:
         rows = [(s.statement, s.source, s.read, _verdicts(s, known)) for s in paper.stated]
         parts.append(table(("states", "where", "published", "here"), rows))
@@ -40,8 +42,8 @@ def _paper(paper: Paper, known: Mapping[str, Verdict]) -> list[str]:
     others = [claim for claim in paper.claims if claim.id not in named]
     if others:
         parts.append("Claims of this book beside the paper's own:")
-        rows = [(c.statement, c.source, _verdict(c.id, known)) for c in others]
-        parts.append(table(("claim", "for", "here"), rows))
+        ours = [(c.statement, c.source, _verdict(c.id, known)) for c in others]
+        parts.append(table(("claim", "for", "here"), ours))
     return parts + [_published(t) for t in paper.tables.values()]
 
 

@@ -48,7 +48,7 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
     """The page: how many claims hold, then one row a claim."""
     if not board:
         return page_of("Scoreboard", INTRODUCTION, "No claim has been judged yet.")
-    counts = Counter(verdict.verdict for verdict in board)
+    counts = Counter(str(verdict.verdict) for verdict in board)
     tally = table(("verdict", "claims"), [(badge(v), counts[v]) for v in VERDICTS], right="claims")
     run_first = sorted(board, key=lambda verdict: verdict.verdict == "not run")
     rows = [_row(verdict, contents) for verdict in run_first]
