@@ -85,7 +85,7 @@ class Stated(BaseModel):
 class Paper(BaseModel):
     """One paper: how to cite it, what it published, what it states and what is judged.
 
-    `scaled_down` says what this book had to make smaller than the paper did, `note` what a reader of
+    `scaled_down` says what this book had to make smaller than the paper did, `note` what readers of
     its tables should know.
     """
 

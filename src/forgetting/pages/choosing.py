@@ -44,7 +44,7 @@ def page(runs: Mapping[str, Measured], contents: Contents) -> str:
         parts += _chapter(chapter, of_chapter, contents)
     if len(parts) == 1:
         parts.append("Nothing has been run yet.")
-    return page_of("Which method should I use?", *parts)
+    return page_of("Which method should I use?", *parts, wide=True)
 
 
 def _chapter(chapter: str, runs: Measured, contents: Contents) -> list[str]:

@@ -41,10 +41,11 @@ def title(chapter: str) -> str:
     return chapter.replace("_", " ")
 
 
-def page_of(heading: str, *paragraphs: str) -> str:
-    """A page that need not stand in the sidebar."""
+def page_of(heading: str, *paragraphs: str, wide: bool = False) -> str:
+    """A page that need not stand in the sidebar. A `wide` one has no contents on its right."""
+    about = "orphan: true" + ("\nhtml_theme.sidebar_secondary.remove: true" if wide else "")
     body = "\n\n".join(paragraph.strip("\n") for paragraph in paragraphs if paragraph)
-    return f"---\norphan: true\n---\n\n# {heading}\n\n{body}\n"
+    return f"---\n{about}\n---\n\n# {heading}\n\n{body}\n"
 
 
 def table(

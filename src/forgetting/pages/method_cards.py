@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from forgetting import claims, methods
-from forgetting.methods import Method
+from forgetting.methods import Method, Question
 from forgetting.pages import plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
 from forgetting.pages.plane import Measured
@@ -26,11 +27,11 @@ def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
 
 
 def index(known: Iterable[Method]) -> str:
-    by_question: dict[str, list[Method]] = {}
-    for method in known:
-        by_question.setdefault(method.question, []).append(method)
-    parts = [INTRODUCTION]
-    for question, members in by_question.items():
+    known, parts = list(known), [INTRODUCTION]
+    for question in get_args(Question):
+        members = [method for method in known if method.question == question]
+        if not members:
+            continue
         rows = [(f"{{doc}}`{m.title} <{m.name}>`", m.idea, _citations(m)) for m in members]
         parts += [f"## {question}", table(("method", "idea", "source"), rows)]
     return page_of("Methods", *parts)

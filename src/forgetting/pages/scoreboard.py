@@ -60,6 +60,7 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
         "## Claim by claim",
         READING,
         table(COLUMNS, rows, marks=marks),
+        wide=True,
     )
 
 

@@ -58,7 +58,7 @@ def _chapters(stored: dict[str, list[Record]], contents: Contents) -> str:
                     about["seeds"],
                     f"{about['minutes']:.0f}",
                     f"{about['peak_memory_gib']:.1f}",
-                    f"{about['first']} to {about['last']}",
+                    " to ".join(dict.fromkeys((about["first"], about["last"]))),
                 )
             )
     heads = ("chapter", "tier", "model", "records", "seeds", "minutes", "peak memory, GiB", "dates")
