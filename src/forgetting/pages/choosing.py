@@ -67,7 +67,7 @@ def _chapter(chapter: str, runs: Measured, contents: Contents) -> list[str]:
     ]
     about = claims.summary(runs.records)
     return [
-        table(heads, rows, marks=".explorer"),
+        table(heads, rows, marks=".sortable"),
         READING.format(device=about["device"]),
         *(comparison(places, loss) for loss in axes.losses),
         rates(chapter, runs),

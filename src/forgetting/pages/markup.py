@@ -51,7 +51,7 @@ def page_of(heading: str, *paragraphs: str, wide: bool = False) -> str:
 def table(
     heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "", marks: str = ""
 ) -> str:
-    """A table. `right` names the columns of numbers, `marks` are its classes (".explorer")."""
+    """A table. `right` names the columns of numbers, `marks` are its classes (".sortable")."""
     numbers = right.split()
     lines = [f"{{{marks}}}"] if marks else []
     lines += [_row(heads), _row([":---" if h not in numbers else "---:" for h in heads])]

@@ -67,7 +67,7 @@ def chapter_page(chapter: str, found: Sequence[Record], contents: Contents) -> s
         f"Records: {title(chapter)}",
         about,
         f"{count(len(found), 'record')}.",
-        f'```{{raw}} html\n<table class="table explorer choose-method choose-tier choose-seed">\n'
+        f'```{{raw}} html\n<table class="table sortable choose-method choose-tier choose-seed">\n'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n```",
     )
 

@@ -52,7 +52,7 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
     tally = table(("verdict", "claims"), [(badge(v), counts[v]) for v in VERDICTS], right="claims")
     run_first = sorted(board, key=lambda verdict: verdict.verdict == "not run")
     rows = [_row(verdict, contents) for verdict in run_first]
-    marks = ".explorer .choose-paper .choose-chapter .choose-verdict .choose-tier"
+    marks = ".sortable .choose-paper .choose-chapter .choose-verdict .choose-tier"
     return page_of(
         "Scoreboard",
         INTRODUCTION,

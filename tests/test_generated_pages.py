@@ -496,7 +496,7 @@ def test_addresses_of_the_repository_agree():
 # -- the script of sortable tables -------------------------------------------------------------
 
 TABLE = """<!doctype html><meta charset="utf-8"><script>{script}</script>
-<table class="explorer choose-verdict">
+<table class="sortable choose-verdict">
 <thead><tr><th><p>effect</p></th><th>verdict</th><th>weights</th></tr></thead><tbody>
 <tr><td>−0.5 [−1, 0]</td><td>holds</td><td>461 k (0.3%)</td></tr>
 <tr><td>–</td><td>not run</td><td>26.5 M (20%)</td></tr>
@@ -506,7 +506,7 @@ TABLE = """<!doctype html><meta charset="utf-8"><script>{script}</script>
 
 
 def test_the_script_of_tables_asks_nobody_and_writes_no_html():
-    script = (REPOSITORY / "book" / "_static" / "explorer.js").read_text()
+    script = (REPOSITORY / "book" / "_static" / "sortable.js").read_text()
     for word in ("fetch(", "XMLHttpRequest", "innerHTML", "http:", "https:", "eval(", "import "):
         assert word not in script
 
@@ -515,7 +515,7 @@ def in_browser(folder: Path, html: str, view: str) -> str:
     """The page as it stands after the script has run."""
     if not shutil.which("chromium"):
         pytest.skip("needs chromium")
-    script = (REPOSITORY / "book" / "_static" / "explorer.js").read_text()
+    script = (REPOSITORY / "book" / "_static" / "sortable.js").read_text()
     page = folder / "page.html"
     page.write_text(html.replace("{script}", script))
     quiet = ("background-networking", "component-update", "sync", "gpu", "quic")
@@ -558,5 +558,5 @@ def test_an_address_brings_back_its_view_of_a_table(tmp_path, view, effects, sor
     assert [(name, order) for order, name in heads if order != "none"] == [
         pair for pair in [sorted_by] if pair
     ]
-    assert re.search(r'<label for="(explorer-verdict-0)">verdict <select id="\1">', dom)
+    assert re.search(r'<label for="(sortable-verdict-0)">verdict <select id="\1">', dom)
     assert f"{len(effects)} of 4 rows" in dom

@@ -1,4 +1,4 @@
-/* Tables of class "explorer": a heading sorts by its column. A class "choose-verdict" adds a menu of
+/* Tables of class "sortable": a heading sorts by its column. A class "choose-verdict" adds a menu of
    the values in the column "verdict", and a field for words that rows must have. The view is kept in
    the address after #, so that it can be bookmarked. Without this script they are plain tables. */
 "use strict";
@@ -33,7 +33,7 @@
     };
   };
 
-  const explore = (table, index) => {
+  const enhance = (table, index) => {
     const body = table.tBodies[0];
     const rows = [...body.rows];
     const heads = [...table.tHead.rows[0].cells];
@@ -42,7 +42,7 @@
     const state = { words: "", sort: "", down: "" };
 
     /* Controls */
-    const search = make("input", { type: "search", id: `explorer-words-${index}` });
+    const search = make("input", { type: "search", id: `sortable-words-${index}` });
     const shown = make("output", { "aria-live": "polite" });
     const reset = make("button", { type: "button" }, "Show all");
     const menus = [...table.classList]
@@ -53,7 +53,7 @@
         const column = names.indexOf(name);
         const values = [...new Set(rows.map((row) => text(row, column)))];
         values.sort((a, b) => EMPTY.has(a) - EMPTY.has(b) || a.localeCompare(b));
-        const menu = make("select", { id: `explorer-${name}-${index}` }, make("option", { value: "" }, "all"));
+        const menu = make("select", { id: `sortable-${name}-${index}` }, make("option", { value: "" }, "all"));
         menu.append(...values.map((value) => make("option", { value }, value)));
         menu.addEventListener("change", () => set({ [name]: menu.value }));
         return { name, column, menu };
@@ -61,7 +61,7 @@
     const labelled = (label, control) => make("label", { for: control.id }, `${label} `, control);
     const form = make(
       "form",
-      { class: "explorer-controls", "aria-label": "Filter the table below" },
+      { class: "sortable-controls", "aria-label": "Filter the table below" },
       labelled("words", search),
       ...menus.map(({ name, menu }) => labelled(name, menu)),
       reset,
@@ -128,6 +128,6 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("table.explorer").forEach(explore);
+    document.querySelectorAll("table.sortable").forEach(enhance);
   });
 })();
