@@ -171,7 +171,8 @@ def test_what_is_gone_from_the_book_is_gone_from_the_stage(root, executions):
     (root / "notebooks" / "01_freezing.ipynb").unlink()
     book.stage(root)
     kept = {path.name for path in source.rglob("*") if path.parent.name != "tasks"}
-    assert kept == {"scoreboard.md", "tasks"}  # what is made from records and tasks
+    assert kept & {"old.md", "01_freezing.ipynb"} == set()
+    assert {"scoreboard.md", "failures.md", "status.md"} <= kept  # what is made, not written
 
 
 def test_a_chapter_that_the_contents_do_not_name_waits_for_its_records(root, executions):
@@ -204,49 +205,6 @@ def test_a_failing_cell_is_named_with_the_last_line_of_its_error(root):
         staged(root)
     assert str(failure.value).startswith(message)
     assert str(failure.value).endswith(": rank=0: LoRA needs rank ≥ 1")
-
-
-# -- the scoreboard ----------------------------------------------------------------------------
-
-CLAIM = {
-    "id": "freeze-1",
-    "statement": "Freezing | keeps\nall",
-    "paper": "arXiv 2401.03129",
-    "citation": "li2024examining",
-    "chapter": "freezing",
-    "verdict": "contradicted",
-    "effect": -0.12345,
-    "low": -0.2,
-    "high": -0.05,
-    "tier": "laptop",
-    "seeds": [0, 1, 2],
-    "date": "2026-11-21",
-}
-
-
-def test_the_scoreboard_counts_verdicts_and_links_chapters():
-    not_run = CLAIM | {"verdict": "not run", "effect": None, "tier": None, "seeds": None}
-    page = book.scoreboard_page([CLAIM, not_run], ["01_freezing"])
-    assert "| [contradicted]{.verdict .contradicted} | 1 |" in page
-    assert "| [undecided]{.verdict .undecided} | 0 |" in page
-    row = next(line for line in page.splitlines() if line.startswith("| Freezing"))
-    assert [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] == [
-        r"Freezing \| keeps all",
-        "{cite:t}`li2024examining`",
-        "[contradicted]{.verdict .contradicted}",
-        "−0.123 [−0.2,\u00a0−0.05]",
-        "[freezing](notebooks/01_freezing.ipynb)",
-        "laptop, 3 seeds, 2026-11-21",
-    ]
-
-
-def test_a_book_without_claims_says_so():
-    assert "No claim has been judged yet." in book.scoreboard_page([], [])
-
-
-def test_an_unknown_verdict_is_refused():
-    with pytest.raises(BookError, match="verdict='maybe': must be one of holds, contradicted"):
-        book.scoreboard_page([CLAIM | {"verdict": "maybe"}], [])
 
 
 # -- numbers in prose --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 `build(root)` writes `root/build/html`. It works in `root/build`:
 
     executed/<key>.ipynb   notebooks, run once per (code, records, library); new prose runs none
-    source/                what Jupyter Book reads: `book/`, executed notebooks, the scoreboard
+    source/                what Jupyter Book reads: `book/`, executed notebooks, generated pages
     _build/                Jupyter Book's own folder; copied to `html/` when every check has passed
 """
 
@@ -14,19 +14,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 from forgetting import cards, explorer, run_card
-from forgetting.claims import scoreboard
+from forgetting.pages import PageError, pages
 
 EXECUTING_PACKAGES = (
     "papermill",
@@ -51,7 +49,6 @@ RENDERING_PACKAGES = (
     "sphinx-mathjax-offline",
     "sphinxcontrib-bibtex",
 )
-VERDICTS = ("holds", "contradicted", "undecided", "not run")
 
 
 class BookError(RuntimeError):
@@ -95,15 +92,21 @@ def stage(root: Path) -> Path:
     named = {PurePosixPath(name).stem for name in _toc(root / "_toc.yml")}
     chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
     fingerprint = execution_fingerprint(root)
+    try:
+        made = pages([path.stem for path in chapters])
+    except PageError as error:
+        raise BookError(str(error)) from error
     for path in chapters:
         notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
-        files[Path("notebooks", path.name)] = serialise(run_card.with_card(notebook, path))
-    judged = scoreboard_page(scoreboard(), [path.stem for path in chapters])
-    files[Path("scoreboard.md")] = judged.encode()
+        chapter = path.stem.partition("_")[2]
+        notebook = run_card.with_card(notebook, path)
+        if Path("records", f"{chapter}.md") in made:
+            notebook.cells = with_records(notebook.cells, chapter)
+        files[Path("notebooks", path.name)] = serialise(notebook)
     measured = root / "benchmarks" / "README.md"
     if measured.exists():
         files[Path("benchmarks.md")] = measured.read_bytes()
-    files |= {path: page.encode() for path, page in cards.pages().items()}
+    files |= {path: page.encode() for path, page in (made | cards.pages()).items()}
     if Path("explorer.md") in files:
         files[Path("explorer", "explorer.html")] = explorer.page(root).encode()
     _sync(source, files)
@@ -213,6 +216,23 @@ def with_prose(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
     return page
 
 
+def with_records(cells: Iterable[NotebookNode], chapter: str) -> list[NotebookNode]:
+    """`cells`, and below each figure and table that was made from records a link to these."""
+    found: list[NotebookNode] = []
+    for cell in cells:
+        found.append(cell)
+        if cell.cell_type == "code" and any(map(_is_of_records, cell.outputs)):
+            link = f"{{doc}}`Records and recipes </records/{chapter}>`"
+            found.append(nbformat.v4.new_markdown_cell(f"{{.of-records}}\n{link}"))
+    _give_ids(found)
+    return found
+
+
+def _is_of_records(output: NotebookNode) -> bool:
+    told = output.get("metadata", {}).get("image/png", {})
+    return bool(told.get("records")) or "dataframe" in output.get("data", {}).get("text/html", "")
+
+
 # -- normalising -------------------------------------------------------------------------------
 
 VOLATILE = ("papermill", "execution", "widgets", "collapsed", "vscode", "colab")
@@ -317,84 +337,6 @@ def _describe_images(cell: NotebookNode, where: str) -> None:
 
 def serialise(notebook: NotebookNode) -> bytes:
     return (json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
-
-
-# -- the scoreboard ----------------------------------------------------------------------------
-
-
-def scoreboard_page(claims: list[dict[str, Any]], chapters: list[str]) -> str:
-    """The page that lists every claim: how many hold, then one row each."""
-    page = ["# Scoreboard", "", SCOREBOARD_INTRODUCTION, ""]
-    if not claims:
-        return "\n".join([*page, "No claim has been judged yet.", ""])
-    counts = Counter(str(claim["verdict"]) for claim in claims)
-    page += ["| verdict | claims |", "|:---|---:|"]
-    page += [f"| {_badge(verdict)} | {counts[verdict]} |" for verdict in VERDICTS]
-    page += [
-        "",
-        "## Claim by claim",
-        "",
-        "| claim | paper | verdict | effect | chapter | measured with |",
-        "|:---|:---|:---|:---|:---|:---|",
-    ]
-    for claim in claims:
-        cells = (
-            claim["statement"],
-            f"{{cite:t}}`{claim['citation']}`" if claim.get("citation") else claim.get("paper", ""),
-            _badge(str(claim["verdict"])),
-            _effect(claim),
-            _chapter_link(str(claim["chapter"]), chapters),
-            _provenance(claim),
-        )
-        page.append("| " + " | ".join(_cell(text) for text in cells) + " |")
-    return "\n".join([*page, ""])
-
-
-SCOREBOARD_INTRODUCTION = """\
-Every claim that this book tests, with its verdict. A claim was written down before it was measured:
-what is compared, in which direction, and how large a difference counts. The page
-{doc}`how_to_read` says what the verdicts mean. The effect stands with its interval; both are in the
-unit that the claim's chapter gives."""
-
-
-def _badge(verdict: str) -> str:
-    if verdict not in VERDICTS:
-        raise BookError(f"verdict={verdict!r}: must be one of {', '.join(VERDICTS)}")
-    return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
-
-
-def _effect(claim: Mapping[str, Any]) -> str:
-    if claim.get("effect") is None:
-        return "–"
-    text = _number(claim["effect"])
-    if claim.get("low") is None or claim.get("high") is None:
-        return text
-    # No-break spaces keep an interval on one line.
-    return f"{text} [{_number(claim['low'])},\u00a0{_number(claim['high'])}]"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
-
-
-def _provenance(claim: Mapping[str, Any]) -> str:
-    seeds = claim.get("seeds")
-    if isinstance(seeds, (list, tuple)):
-        seeds = len(seeds)
-    counted = f"{seeds} seed{'' if seeds == 1 else 's'}" if seeds else None
-    return ", ".join(str(part) for part in (claim.get("tier"), counted, claim.get("date")) if part)
-
-
-def _chapter_link(chapter: str, chapters: list[str]) -> str:
-    stem = PurePosixPath(chapter).stem
-    for name in chapters:
-        if stem in (name, name.partition("_")[2]):
-            return f"[{stem.partition('_')[2] or stem}](notebooks/{name}.ipynb)"
-    return chapter
-
-
-def _cell(text: object) -> str:
-    return " ".join(str(text).split("\n")).strip().replace("|", r"\|") or "–"
 
 
 # -- rendering ---------------------------------------------------------------------------------

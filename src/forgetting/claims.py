@@ -63,17 +63,15 @@ class Verdict(BaseModel):
     seeds: int = 0
     date: str | None = None
     reason: str = ""
+    why: str = ""
 
 
 def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
     """The verdict of every claim (of `chapter`), from the best published tier or from `tier`."""
-    found = []
-    for paper in papers():
-        for claim in paper.claims:
-            if chapter in (None, claim.chapter):
-                tiers = (tier,) if tier else PUBLISHED
-                found.append(judge(claim, paper, best_stored(claim.chapter, tiers)))
-    return found
+    asked = [(c, paper) for paper in papers() for c in paper.claims if chapter in (None, c.chapter)]
+    tiers = (tier,) if tier else PUBLISHED
+    found = {name: best_stored(name, tiers) for name in {claim.chapter for claim, _ in asked}}
+    return [judge(claim, paper, found[claim.chapter]) for claim, paper in asked]
 
 
 def best_stored(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Record]:
@@ -94,6 +92,7 @@ def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
         "direction": claim.direction,
         "tolerance": claim.tolerance,
         "unit": claim.unit,
+        "why": claim.why,
     }
     left = records.select(stored, **claim.left)
     right = records.select(stored, **claim.right) if claim.right is not None else []
@@ -261,9 +260,28 @@ def item_values(record: Record, measures: Sequence[str]) -> tuple[np.ndarray, np
     return np.array(values), np.array(weights)
 
 
-def scoreboard() -> list[dict[str, Any]]:
-    """Every claim with its verdict, as plain rows for the book's scoreboard page."""
-    return [verdict.model_dump() for verdict in verdicts()]
+def scoreboard() -> list[Verdict]:
+    """Every claim with its verdict, then what papers state and no claim judges: all "not run"."""
+    return verdicts() + unjudged()
+
+
+def unjudged() -> list[Verdict]:
+    """The papers' statements that no claim of this book judges yet."""
+    return [
+        Verdict(
+            id=stated.id,
+            statement=stated.statement,
+            paper=paper.short,
+            citation=paper.citation,
+            source=stated.source,
+            chapter=stated.chapter,
+            verdict="not run",
+            reason="no experiment of this book decides it yet",
+        )
+        for paper in papers()
+        for stated in paper.stated
+        if not stated.judged_by
+    ]
 
 
 def book_values() -> dict[str, Any]:

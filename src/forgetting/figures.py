@@ -93,6 +93,7 @@ MARKERS = {
     "shuffled": "*",
 }
 PAGE_WIDTH = 7.6  # inches
+OF_RECORDS = "of records"  # marks a figure that was made from records
 
 
 def style() -> None:
@@ -120,8 +121,15 @@ def show(figure: Figure, alt: str) -> None:
     picture = BytesIO()
     figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
     data = {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": alt}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+    about = {"alt": alt} | ({"records": True} if figure.get_gid() == OF_RECORDS else {})
+    display(data, raw=True, metadata={"image/png": about})
     plt.close(figure)
+
+
+def _sign(figure: Figure, stored: Sequence[Record]) -> None:
+    """Say above a figure which records it was made from; its page will link to them."""
+    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    figure.set_gid(OF_RECORDS)
 
 
 def provenance(stored: Sequence[Record]) -> str:
@@ -197,7 +205,7 @@ def plane(
         axis.set_ylabel(label)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
-    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    _sign(figure, stored)
     return figure
 
 
@@ -297,6 +305,7 @@ def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
     axis.set_yticks(range(len(judged)), [v.id for v in reversed(judged)], fontsize=8)
     axis.set_xlim(-reach, reach)
     axis.set_xlabel("effect in units of its tolerance (cut at ±8); shaded: too small to count")
+    figure.set_gid(OF_RECORDS)
     return figure
 
 
@@ -322,7 +331,7 @@ def law(stored: Sequence[Record], *, x: str, y: str, labels: tuple[str, str]) ->
     axis.set_xlabel(labels[0])
     axis.set_ylabel(labels[1])
     axis.legend(frameon=False, fontsize=8)
-    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    _sign(figure, stored)
     return figure
 
 
@@ -360,5 +369,5 @@ def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:
     axis.set_xticks(range(len(parts)), [part.removeprefix("rank_90 ") for part in parts])
     axis.set_ylabel("singular values that hold 90 % of ΔW")
     axis.legend(frameon=False, fontsize=8, ncols=4)
-    figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
+    _sign(figure, stored)
     return figure

@@ -42,6 +42,8 @@ class Claim(BaseModel):
     left side alone is compared with it. `same` asks for the share of items that have one value on
     both sides instead of their difference. With `line_on`, the effect is the R² of the straight
     line of the measure on that one, over all trained runs that `left` selects.
+
+    `why` is our reason for a contradiction, in plain words: the book is not built without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,10 +62,32 @@ class Claim(BaseModel):
     direction: Literal["less", "greater", "equal"]
     tolerance: float = Field(ge=0)
     unit: str
+    why: str = ""
+
+
+class Stated(BaseModel):
+    """A statement of a paper, in our words, and which claims judge it; none, if no run can yet.
+
+    `source` says where the paper states it, `chapter` where the book takes it up, `read` which
+    published numbers stand behind it and how they were read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    chapter: str
+    source: str
+    statement: str
+    read: str = ""
+    judged_by: list[str] = []
 
 
 class Paper(BaseModel):
-    """One paper: how to cite it, what it published, what is claimed."""
+    """One paper: how to cite it, what it published, what it states and what is judged.
+
+    `scaled_down` says what this book had to make smaller than the paper did, `note` what readers of
+    its tables should know.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,7 +95,10 @@ class Paper(BaseModel):
     citation: str
     title: str
     short: str
+    scaled_down: str = ""
+    note: str = ""
     tables: dict[str, Table] = {}
+    stated: list[Stated] = []
     claims: list[Claim] = []
 
 

@@ -17,6 +17,7 @@ from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
 from forgetting.tasks import Task
+from forgetting.wording import thousands
 
 pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
 
@@ -269,13 +270,6 @@ def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
 def _titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
     """A frame with a row an entry, and one line of headings that begins with `title`."""
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
-
-
-def thousands(count: int) -> str:
-    """134515008 as "134.5 M", 460800 as "461 k"."""
-    if count >= 10**6:
-        return f"{count / 1e6:.1f} M"
-    return f"{count / 1e3:.0f} k" if count >= 1000 else str(count)
 
 
 def clean(answer: str, longest: int = 220) -> str:

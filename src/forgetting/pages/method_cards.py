@@ -1,0 +1,95 @@
+"""Method cards: what a method is, what it costs, where its runs lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import get_args
+
+from forgetting import claims, descriptions
+from forgetting.descriptions import Method, Question
+from forgetting.pages import plane
+from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
+from forgetting.pages.plane import Measured
+from forgetting.wording import thousands
+
+INTRODUCTION = """\
+A card for every method that the library has today: the idea, what it costs, when to use it, and
+where its runs lie. They are sorted by the one of the four questions that the method answers.
+{doc}`/choosing` puts them side by side."""
+
+
+def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
+    """The cards and their index, by path under the book's source; `runs` by chapter."""
+    known = descriptions.methods()
+    cards = {Path("methods", f"{m.name}.md"): card(m, runs, contents) for m in known}
+    return {Path("methods", "index.md"): index(known), **cards}
+
+
+def index(known: Iterable[Method]) -> str:
+    known, parts = list(known), [INTRODUCTION]
+    for question in get_args(Question):
+        members = [method for method in known if method.question == question]
+        if not members:
+            continue
+        rows = [(f"{{doc}}`{m.title} <{m.name}>`", m.idea, _citations(m)) for m in members]
+        parts += [f"## {question}", table(("method", "idea", "source"), rows)]
+    return page_of("Methods", *parts)
+
+
+def card(method: Method, runs: Mapping[str, Measured], contents: Contents) -> str:
+    """One method's page."""
+    about = [
+        ("question", f"*{method.question}*"),
+        ("source", _citations(method)),
+        ("cost", method.cost),
+        ("when to use it", method.use),
+        ("code", ", ".join(_code(symbol) for symbol in method.symbols)),
+    ]
+    found = [_places(method, chapter, of_chapter, contents) for chapter, of_chapter in runs.items()]
+    placed = [part for part in found if part]
+    return page_of(
+        method.title,
+        method.idea,
+        f"$$\n{method.equation.strip()}\n$$",
+        table(("", ""), about),
+        "## Where its runs lie",
+        *(placed or ["No run of it is in the book yet."]),
+    )
+
+
+def _citations(method: Method) -> str:
+    return f"{{cite:t}}`{','.join(method.citations)}`"
+
+
+def _code(symbol: str) -> str:
+    path, line = descriptions.where(symbol)
+    return f"[`{symbol}`]({REPOSITORY}/blob/main/src/forgetting/{path}#L{line})"
+
+
+def _places(method: Method, chapter: str, runs: Measured, contents: Contents) -> str:
+    mine = [runs.places[name] for name in method.rows if name in runs.places]
+    if not mine:
+        return ""
+    axes = plane.PLANES[chapter]
+    heads = ["runs", "rate", "seeds", "weights that move", f"learned: {axes.skill}, nats a token"]
+    heads += [f"{loss.words}, {loss.unit} ({loss.sign})" for loss in axes.losses]
+    rows = [
+        (
+            place.method,
+            f"{place.rate:g}",
+            place.seeds,
+            thousands(place.trainable),
+            plane.change(place.learned),
+            *(plane.change(place.lost[loss.words]) for loss in axes.losses),
+        )
+        for place in mine
+    ]
+    about = claims.summary(runs.records)
+    source = (
+        "At the central rate, as changes from the untouched model, ± half the 95 % interval over "
+        f"items and seeds. {about['model']}, {about['tier']} tier, {about['last']}; "
+        f"{{doc}}`records </records/{chapter}>`. The whole curves are drawn in the chapter: "
+        f"{contents.link(chapter)}."
+    )
+    return "\n\n".join([table(heads, rows), source])

@@ -1,0 +1,35 @@
+"""Numbers and lists as readers see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def thousands(count: int) -> str:
+    """134515008 as "134.5 M", 460800 as "461 k"."""
+    if count >= 10**6:
+        return f"{count / 1e6:.1f} M"
+    return f"{count / 1e3:.0f} k" if count >= 1000 else str(count)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A value with so many significant digits and a true minus sign."""
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def plus_minus(mean: float, half: float) -> str:
+    """ "+0.253 ± 0.051": as many decimals as show two digits of `half`."""
+    known = half > 0 and math.isfinite(half)
+    decimals = max(0, 1 - math.floor(math.log10(half))) if known else 3
+    return f"{mean:+.{decimals}f}\u00a0±\u00a0{half:.{decimals}f}".replace("-", "−")
+
+
+def count(amount: int, noun: str) -> str:
+    """ "1 run", "1,200 runs"."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
