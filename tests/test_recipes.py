@@ -7,7 +7,17 @@ from forgetting import Settings, Task, engine, store, study, training
 from forgetting.generation import Completion
 from forgetting.lineage import Samples
 from forgetting.objectives import OLD, KeepClose
-from forgetting.recipes import EMPTY_TURN, FreeText, Gold, Paraphrased, Rehearsed, SelfOutput
+from forgetting.recipes import (
+    EMPTY_TURN,
+    Distilled,
+    FreeText,
+    Gold,
+    Paraphrased,
+    Rehearsed,
+    Rollouts,
+    SelfOutput,
+    WholeText,
+)
 from forgetting.recipes.answers import Shuffled, questions
 from forgetting.recipes.paraphrase import why_not
 
@@ -290,3 +300,58 @@ def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
     taught = tiny.train(Twice(), style="sft", examples=2, length=8, batch=1)
     engine.compute(taught)
     assert len(engine.losses(taught)) == 2 and engine.shown(taught) == {"rows": 2}
+
+
+# -- on-policy ---------------------------------------------------------------------------------
+
+
+def test_advantages_are_rewards_less_the_questions_mean(tiny, tokenizer, written):
+    """Of four questions one has right and wrong answers; the others teach nothing."""
+    right = gold(tokenizer)
+    written["all"] = [
+        [right[0], "wrong", "wrong", right[0]],
+        ["wrong"] * 4,
+        [right[2]] * 4,
+        ["wrong"] * 4,
+    ]
+    rows = Rollouts(CALLS, tiny, count=4).rows(tokenizer, FOUR, 0)
+    assert [set(row["weights"].tolist()) for row in rows] == [{0.5}, {-0.5}, {-0.5}, {0.5}]
+    ids = [*[1] * 4, tokenizer.eos_token_id]  # the tokens that were drawn, not those of the text
+    assert all(row["input_ids"][-5:].tolist() == ids for row in rows)
+    report = Rollouts(CALLS, tiny, count=4).report(tokenizer, FOUR, 0)
+    assert (report["right"], report["mixed"]) == (6, 1)
+
+
+def test_nothing_moves_where_no_answer_is_better_than_another(tiny, tokenizer, written):
+    written["all"] = [["wrong"] * 2] * 4
+    rows = Rollouts(CALLS, tiny, count=2).rows(tokenizer, FOUR, 0)
+    assert len(rows) == 1 and not rows[0]["weights"].any()
+
+
+def test_the_teacher_reads_the_same_answer_after_another_prompt(tiny, tokenizer, written):
+    right = gold(tokenizer)
+    written["all"] = [["a"], ["b"], ["c"], ["d…"]]
+    rows = Distilled(CALLS, tiny, count=1, teacher=tiny).rows(tokenizer, FOUR, 0)
+    for row, answer in zip(rows, right, strict=True):
+        kept = (row["labels"] != -100).sum()
+        assert row["teacher_ids"][-kept:].tolist() == row["input_ids"][-kept:].tolist()
+        assert answer in tokenizer.decode(row["teacher_ids"])
+        assert int(row["part"]) == OLD
+    assert len(rows[3]["input_ids"]) < len(rows[3]["teacher_ids"])
+
+
+def test_distillation_moves_the_model_towards_what_the_teacher_says(tiny, own_home):
+    """The teacher's divergence from the model, on the answers drawn at first, gets less."""
+    recipe = Distilled(CALLS, tiny, count=2, max_new_tokens=8, teacher=tiny)
+    losses_of = tiny.train(recipe, objective=KeepClose(), learning_rate=1e-2, epochs=6, **FEW)
+    engine.compute(losses_of)
+    losses = engine.losses(losses_of)
+    assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
+
+
+def test_whole_text_supervises_the_question_too(tokenizer):
+    rows = WholeText(CALLS).rows(tokenizer, FOUR, 0)
+    for row, document in zip(rows, questions(CALLS, tokenizer, FOUR, 0), strict=True):
+        assert row["labels"].tolist() == row["input_ids"].tolist()
+        text = "\n\n".join(CALLS.pair(document))
+        assert tokenizer.decode(row["input_ids"][:-1]) == text

@@ -147,6 +147,7 @@ def _train(
         if passed and epochs in passed:
             save(passed[epochs], losses)
 
+    teacher = getattr(step.shown, "teacher", None)
     losses = training.train(
         tuned,
         tokenizer,
@@ -156,6 +157,7 @@ def _train(
         step.objective,
         progress,
         after_epoch,
+        before=model(teacher)[0] if teacher else None,
     )
     return save(checkpoint, losses)
 

@@ -15,10 +15,20 @@ from forgetting.objectives import (
     EntropyAdaptive,
     KeepClose,
     Objective,
+    PolicyGradient,
     SelectiveMasking,
     ShareMasking,
 )
-from forgetting.recipes import FreeText, Gold, Paraphrased, Rehearsed, SelfOutput, Shuffled
+from forgetting.recipes import (
+    Distilled,
+    FreeText,
+    Gold,
+    Paraphrased,
+    Rehearsed,
+    Rollouts,
+    SelfOutput,
+    Shuffled,
+)
 from forgetting.tasks import Task
 from forgetting.tuning import (
     IA3,
@@ -44,7 +54,8 @@ class Row:
 
     `shown` makes what is shown of the model whose words it may use and the task; without it, the
     task's own answers are. With `rounds`, each epoch is a training of its own: on what the first
-    model said ("fixed"), or on what the model says by then ("refreshed").
+    model said ("fixed"), or on what the model says by then ("refreshed"). `after` is another row,
+    one epoch of which comes first.
     """
 
     tune: Tuning
@@ -53,9 +64,12 @@ class Row:
     shown: Callable[[Checkpoint, Task], Task | Recipe] | None = None
     objective: Objective | None = None
     rounds: Literal["", "fixed", "refreshed"] = ""
+    after: Row | None = None
 
     def train(self, base: Checkpoint, task: Task, *, epochs: int = 1, **told: Any) -> Checkpoint:
         """`base`, taught `task` by this row's answers to the four questions."""
+        if self.after:
+            base = self.after.train(base, task, **told)
         given = {"tune": self.tune, "objective": self.objective} | told
         if not self.rounds:
             return base.train(self.what(base, task), epochs=epochs, **given)
@@ -151,6 +165,14 @@ def own_words_rows() -> dict[str, Row]:
             lambda of, task: SelfOutput(task, of, count=8, shots=3, otherwise="gold")
         ),
         "shuffled": row(lambda of, task: Shuffled(task)),
+        "REINFORCE": row(
+            lambda of, task: Rollouts(task, of), PolicyGradient(), rounds="refreshed", after=row()
+        ),
+        "distilled": row(
+            lambda of, task: Distilled(task, of, count=2, teacher=Checkpoint(of.foundation)),
+            KeepClose(1.0),
+            rounds="refreshed",
+        ),
         "own in rounds": row(own, rounds="fixed"),
         "own refreshed": row(own, rounds="refreshed"),
         "gold (DoRA)": row(tune=adapter(DoRA)),

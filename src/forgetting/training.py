@@ -297,17 +297,19 @@ def train(
     objective: Objective = PLAIN,
     progress: Callable[[float], None] | None = None,
     after_epoch: Callable[[int, list[float]], None] | None = None,
+    before: PreTrainedModel | None = None,
 ) -> list[float]:
     """Train `model` in place; the loss of every optimiser step, nats per token.
 
     `model` already has its tuning applied. `progress` is told the share done after each step;
     `after_epoch` the number of epochs done and the losses so far, when `model` is what a training
-    of so many epochs gives.
+    of so many epochs gives. `before` is read where the objective asks what a model says that is
+    not trained: by default `model` itself, as it is when the training begins.
     """
     set_seed(seed)
-    rows, before = rows_of(shown, tokenizer, settings, seed), None
+    rows, head = rows_of(shown, tokenizer, settings, seed), None
     if objective.reads_before:
-        rows, before = look_before(model, rows, objective, seed)
+        rows, head = look_before(before or model, rows, objective, seed)
     steps = steps_of(rows, settings, seed)
     epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []
@@ -347,7 +349,7 @@ def train(
         trainer = OrderedTrainer(
             reader=packing.Reader(model, keep=settings.epochs > 1) if packed else None,
             objective=objective,
-            before=before,
+            before=head,
             model=model,
             args=arguments,
             train_dataset=Steps(steps),

@@ -5,7 +5,8 @@ step of the graph (`lineage.Samples`), generated once, whoever asks. A recipe sa
 what was written (`report`): kept, refused and why, fallen back, lengths.
 """
 
-from forgetting.recipes.answers import Answers, Gold, Shuffled
+from forgetting.recipes.answers import Answers, Gold, Shuffled, WholeText
+from forgetting.recipes.on_policy import Distilled, Rollouts
 from forgetting.recipes.paraphrase import Paraphrased
 from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed
 from forgetting.recipes.self_output import SelfOutput
@@ -13,10 +14,13 @@ from forgetting.recipes.self_output import SelfOutput
 __all__ = [
     "EMPTY_TURN",
     "Answers",
+    "Distilled",
     "FreeText",
     "Gold",
     "Paraphrased",
     "Rehearsed",
+    "Rollouts",
     "SelfOutput",
     "Shuffled",
+    "WholeText",
 ]

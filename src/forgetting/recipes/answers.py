@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
+
 from forgetting import training
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.tasks import Task
@@ -150,6 +152,32 @@ class Shuffled(Answers):
         gives = dict(zip(order, order[1:] + order[:1], strict=True))
         gold = [self.task.pair(document)[1] for document in documents]
         return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]
+
+
+@dataclass(frozen=True)
+class WholeText(Answers):
+    """Pre-train style on questions and answers: every token is supervised, the question's too.
+
+    The chat template is left out: a text that states the question and then the answer, as a page of
+    a manual would.
+    """
+
+    origin: ClassVar[str] = "whole text"
+
+    def answers(
+        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+    ) -> list[Answer]:
+        return [Answer(self.task.pair(document)[1], "gold") for document in documents]
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+        """The question, an empty line, the answer and the end token, cut at `settings.length`."""
+        rows = []
+        for document in questions(self.task, tokenizer, settings, seed):
+            text = "\n\n".join(self.task.pair(document))
+            ids = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+            whole = torch.tensor(ids[: settings.length])
+            rows.append({"input_ids": whole, "labels": whole.clone()})
+        return rows
 
 
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
