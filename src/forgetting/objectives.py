@@ -4,11 +4,13 @@ An `Objective` is a value that enters a lineage key. It sees one optimiser step'
 all rows' one after another: `logits` (tokens, vocabulary), `wanted` (tokens,) the token that each
 should predict, and what else it asks for (`Step`). Two more things an objective may do: unsupervise
 tokens before the training begins (`keep`), and compare with the model as it was then (`before`).
+One may also hold the weights near to where they were (`begin`): see `regularisers`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +23,9 @@ TARGET, OLD, WHOLE = 0, 1, 2
 # Tokens whose logits stand in memory together: 25 MB for a vocabulary of 49 thousand. The C library
 # asks the system for every tensor above 32 MB anew, which costs as much as filling it.
 TOKENS_AT_ONCE = 128
+
+# Rows (as `training.Example`) and an objective to that objective's value, with its graph.
+Read = Callable[[list[dict[str, Any]], "Objective"], torch.Tensor]
 
 
 class Step(NamedTuple):
@@ -53,6 +58,13 @@ class Objective:
     def loss(self, step: Step) -> torch.Tensor:
         """The scalar to make small, nats."""
         raise NotImplementedError
+
+    def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None] | None:
+        """What is done to the gradients after every backward pass; usually nothing.
+
+        Called when the training begins. `read(rows, objective)` is the objective of other rows.
+        """
+        return None
 
 
 @dataclass(frozen=True)

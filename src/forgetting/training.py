@@ -35,7 +35,8 @@ from forgetting.objectives import (
 from forgetting.tasks import Task
 
 # input_ids and labels, (length,) each. A recipe may add `part`, `weights` (one a supervised token),
-# and `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens.
+# `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens; and
+# `also`: more rows of the same example, which stand in the same step.
 Example = dict[str, Any]
 
 
@@ -159,7 +160,18 @@ def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Ex
     for _ in range(settings.epochs):
         steps += [rows[i : i + settings.batch] for i in range(0, len(rows), settings.batch)]
         drawn.shuffle(rows)
-    return steps
+    return [unfolded(step) for step in steps]
+
+
+def unfolded(rows: list[Example]) -> list[Example]:
+    """The rows, each with what it has as `also` after it."""
+    found = []
+    for row in rows:
+        found += [
+            {name: held for name, held in row.items() if name != "also"},
+            *row.get("also", ()),
+        ]
+    return found
 
 
 def pack(rows: list[Example]) -> dict[str, Any]:
@@ -225,34 +237,58 @@ class OrderedTrainer(Trainer):
         self.reader = reader
         self.goal = objective
         self.before = before
+        self.hold: Callable[[], None] | None = None
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        wanted = inputs["wanted"]
-        supervised = wanted != IGNORED
-        plain = type(self.goal).loss is CrossEntropy.loss
-        if self.reader is None:
-            read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            logits = model(**read, use_cache=False).logits[supervised]
-        else:
-            hidden = self.reader(inputs["input_ids"], inputs["lengths"])[supervised]
-            if plain:
-                return head_cross_entropy(hidden, self.reader.head.weight, wanted[supervised])
-            logits = self.reader.head(hidden)
-        was = inputs["before"]
-        return self.goal.loss(
-            Step(
-                logits,
-                wanted[supervised],
-                inputs["parts"],
-                inputs["weights"],
-                None if was is None or self.before is None else was @ self.before.T,
-            )
-        )
+        return loss_of(model, self.reader, self.goal, inputs, self.before)
+
+    def training_step(self, *given: Any, **more: Any) -> torch.Tensor:
+        loss = super().training_step(*given, **more)
+        if self.hold:
+            self.hold()
+        return loss
+
+    def read(self, rows: list[Example], objective: Objective) -> torch.Tensor:
+        """What `objective` makes of other rows, as the model stands now; gradients can be asked."""
+        batch = (pack if self.reader else pad)(rows)
+        there = {n: v.to(self.args.device) if torch.is_tensor(v) else v for n, v in batch.items()}
+        return loss_of(self.model, self.reader, objective, there, None)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+def loss_of(
+    model: Any,
+    reader: packing.Reader | None,
+    objective: Objective,
+    batch: dict[str, Any],
+    before: torch.Tensor | None,
+) -> torch.Tensor:
+    """The objective of a batch, as `pack` makes it for a reader and `pad` where there is none."""
+    wanted = batch["wanted"]
+    supervised = wanted != IGNORED
+    plain = type(objective).loss is CrossEntropy.loss
+    if reader is None:
+        read = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        logits = model(**read, use_cache=False).logits[supervised]
+    else:
+        hidden = reader(batch["input_ids"], batch["lengths"])[supervised]
+        if plain:
+            return head_cross_entropy(hidden, reader.head.weight, wanted[supervised])
+        logits = reader.head(hidden)
+    was = batch["before"]
+    return objective.loss(
+        Step(
+            logits,
+            wanted[supervised],
+            batch["parts"],
+            batch["weights"],
+            None if was is None or before is None else was @ before.T,
+        )
+    )
 
 
 @torch.no_grad()
@@ -307,7 +343,7 @@ def train(
     set_seed(seed)
     rows, before = rows_of(shown, tokenizer, settings, seed), None
     if objective.reads_before:
-        rows, before = look_before(model, rows, objective, seed)
+        rows, before = look_before(model, unfolded(rows), objective, seed)
     steps = steps_of(rows, settings, seed)
     epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []
@@ -355,5 +391,6 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
         with packing.attention_by_row(model) if packed else nullcontext():
+            trainer.hold = objective.begin(model, tokenizer, trainer.read)
             trainer.train()
     return losses

@@ -6,17 +6,23 @@ what was written (`report`): kept, refused and why, fallen back, lengths.
 """
 
 from forgetting.recipes.answers import Answers, Gold, Shuffled
+from forgetting.recipes.lamol import InForm, Lamol
 from forgetting.recipes.paraphrase import Paraphrased
-from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed
+from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed, Together
 from forgetting.recipes.self_output import SelfOutput
+from forgetting.recipes.ssr import Synthesised
 
 __all__ = [
     "EMPTY_TURN",
     "Answers",
     "FreeText",
     "Gold",
+    "InForm",
+    "Lamol",
     "Paraphrased",
     "Rehearsed",
     "SelfOutput",
     "Shuffled",
+    "Synthesised",
+    "Together",
 ]
