@@ -231,7 +231,7 @@ def test_the_gallery_says_what_dreams_are_worth():
 def test_both_readings_of_an_example_stand_in_one_step(tokenizer):
     rows = Lamol(MOOD).rows(tokenizer, TEN, 0)
     settings = TEN.model_copy(update={"epochs": 3})
-    steps = training.steps_of(rows, settings, 0)
+    steps = [training.unfolded(step) for step in training.steps_of(rows, settings, 0)]
     assert [len(step) for step in steps] == [8, 8, 4] * 3
     for step in steps:
         for answer, text in zip(step[::2], step[1::2], strict=True):

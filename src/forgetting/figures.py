@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from forgetting import claims, laws, records
 from forgetting.records import Record
+from forgetting.sequences import Course
 from forgetting.tuning import Tuning
 
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
@@ -43,6 +44,27 @@ COLOURS = {
     "full + weight decay": "#D55E00",
     "full + dropout": "#E69F00",
     "(IA)³": "#7A7A00",
+    "multitask": "#7A7A7A",
+    "fine-tune": "#000000",
+    "LAMOL": "#0072B2",
+    "LAMOL 0.05": "#56B4E9",
+    "LAMOL task tokens": "#004C78",
+    "LAMOL task tokens 0.05": "#8FB8D6",
+    "LAMOL greedy dreams": "#A6761D",
+    "real": "#009E73",
+    "replay 1 %": "#B7E4D6",
+    "replay 5 %": "#56C7A0",
+    "replay 10 %": "#2FB58A",
+    "replay 20 %": "#006B4F",
+    "EWC": "#D55E00",
+    "EWC ×1000": "#F0A36B",
+    "MAS": "#E69F00",
+    "GEM": "#8C4A76",
+    "SSR": "#7A7A00",
+    "free text": "#E3A5C7",
+    "free text KL": "#CC79A7",
+    "empty turn": "#C9C27A",
+    "empty turn KL": "#A89A00",
 }
 MARKERS = {
     "untouched": "*",
@@ -311,3 +333,85 @@ def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:
     axis.legend(frameon=False, fontsize=8, ncols=4)
     figure.suptitle(provenance(stored), fontsize=8, color="#555555", x=0.01, ha="left")
     return figure
+
+
+def courses(stored: Sequence[Course]) -> Figure:
+    """Every task's score along the sequence: a row a task, a column an order, a line a method.
+
+    The grey line marks where the task is learned. Methods of one order stand in its column alone.
+    Lines are means over seeds. Multitask, which has no order, is a dashed line in every column.
+    """
+    style()
+    found = [course for course in stored if len(course.records) > 2]
+    orders = list(dict.fromkeys(course.tasks for course in found))
+    tasks = orders[0]
+    figure, axes = plt.subplots(
+        len(tasks),
+        len(orders),
+        figsize=(PAGE_WIDTH, 1.5 * len(tasks) + 0.9),
+        sharex="col",
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
+    )
+    upper = [course for course in stored if len(course.records) == 2]
+    for column, order in enumerate(orders):
+        for row, task in enumerate(tasks):
+            axis, place = axes[row][column], order.index(task)
+            axis.axvline(place + 1, color="#CCCCCC", linewidth=3, zorder=0)
+            for method in _course_methods(found):
+                same = [c for c in found if c.method == method and c.tasks == order]
+                if same:
+                    scores = np.mean([course.scores()[:, place] for course in same], axis=0)
+                    axis.plot(scores, **_line(method))
+            for course in upper[:1]:
+                level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
+                axis.axhline(level, label=course.method, color="#7A7A7A", linestyle="--")
+            axis.set_xticks(range(len(order) + 1), ["–", *order], fontsize=7)
+            axis.set_ylim(-0.03, 1.03)
+            if column == 0:
+                axis.set_ylabel(task)
+    named: dict[str, Any] = {}
+    for axis in axes.flat:
+        handles, labels = axis.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named, loc="outside lower center", ncols=4, frameon=False, fontsize=8
+    )
+    records_of = [record for course in stored for record in course.records]
+    figure.suptitle(provenance(records_of), fontsize=8, color="#555555", x=0.01, ha="left")
+    return figure
+
+
+def spent(stored: Sequence[Course]) -> Figure:
+    """The mean score at the end against the seconds that the trainings of a sequence took.
+
+    A point a method: the mean over orders and seeds, with their standard deviation where there are
+    several. Seconds are of training alone, without what was drawn before it.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.8), layout="constrained")
+    for method in _course_methods(stored):
+        same = [course for course in stored if course.method == method]
+        finals = [course.final() for course in same]
+        seconds = np.mean([course.training_seconds() for course in same])
+        spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
+        axis.errorbar(seconds, np.mean(finals), yerr=spread, **_line(method))
+        where = (float(seconds), float(np.mean(finals)))
+        axis.annotate(method, where, (6, 3), textcoords="offset points", fontsize=8)
+    axis.set_xlabel("seconds of training, the whole sequence")
+    axis.set_ylabel("mean score at the end")
+    records_of = [record for course in stored for record in course.records]
+    figure.suptitle(provenance(records_of), fontsize=8, color="#555555", x=0.01, ha="left")
+    return figure
+
+
+def _course_methods(found: Sequence[Course]) -> list[str]:
+    """The methods in the palette's order."""
+    present = {course.method for course in found}
+    return [m for m in COLOURS if m in present] + sorted(present - COLOURS.keys())
+
+
+def _line(method: str) -> dict[str, Any]:
+    colour = COLOURS.get(method, "#555555")
+    return {"label": method, "color": colour, "marker": "o", "markersize": 3, "linewidth": 1.3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Callable
@@ -160,17 +161,15 @@ def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Ex
     for _ in range(settings.epochs):
         steps += [rows[i : i + settings.batch] for i in range(0, len(rows), settings.batch)]
         drawn.shuffle(rows)
-    return [unfolded(step) for step in steps]
+    return steps
 
 
 def unfolded(rows: list[Example]) -> list[Example]:
     """The rows, each with what it has as `also` after it."""
-    found = []
+    found: list[Example] = []
     for row in rows:
-        found += [
-            {name: held for name, held in row.items() if name != "also"},
-            *row.get("also", ()),
-        ]
+        own = {name: held for name, held in row.items() if name != "also"}
+        found += [own, *row.get("also", ())]
     return found
 
 
@@ -344,7 +343,7 @@ def train(
     rows, before = rows_of(shown, tokenizer, settings, seed), None
     if objective.reads_before:
         rows, before = look_before(model, unfolded(rows), objective, seed)
-    steps = steps_of(rows, settings, seed)
+    steps = [unfolded(step) for step in steps_of(rows, settings, seed)]
     epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []
 
@@ -363,7 +362,8 @@ def train(
             per_device_train_batch_size=1,  # the data set's items are whole steps
             max_steps=len(steps),
             learning_rate=settings.learning_rate,
-            lr_scheduler_type="constant",
+            lr_scheduler_type="linear" if settings.decay else "constant_with_warmup",
+            warmup_steps=math.ceil(settings.warmup * len(steps)),
             weight_decay=settings.weight_decay,
             adam_beta2=settings.beta2,
             adam_epsilon=settings.epsilon,
