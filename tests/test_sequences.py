@@ -176,9 +176,11 @@ def test_every_step_of_every_method_can_go_to_a_worker(tiny):
         done.add(key)
         assert pickle.loads(pickle.dumps(step)).key == key
     kinds = Counter(step.kind.partition(" ")[0] for step in graph.values())
-    # Dreams: four kinds at two places; SSR: a question and an answer for 1 + 2 old tasks; free
-    # text: two openings, each learned or kept close to, at two places, of which the first is one.
-    assert kinds["sample"] == 5 * 2 + 2 * 3 + 2 * (1 + 2)
+    # Before the second task all LAMOL's variants share one drawing, greedy dreams have their own;
+    # before the third, one dream for two old tasks is none. SSR: a question and an answer, then an
+    # answer to the same question and both for the second old task. Free text: two openings, and
+    # before the third task two models to go on from each.
+    assert kinds["sample"] == 2 + (2 + 3) + (2 + 4)
 
 
 # -- SSR ---------------------------------------------------------------------------------------

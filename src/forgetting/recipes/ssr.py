@@ -159,7 +159,8 @@ def synthesised(asked: Samples) -> list[str | None]:
 
 def spread(told: Sequence[dreams.Told], count: int) -> list[dreams.Told]:
     """`count` of the examples, each next one the least similar to its nearest among those taken."""
-    left, taken = list(dict.fromkeys(told)), []
+    left = list(dict.fromkeys(told))
+    taken: list[dreams.Told] = []
     while left and len(taken) < count:
         best = min(left, key=lambda one: max((dreams.similarity(one, t) for t in taken), default=0))
         left.remove(best)
