@@ -12,7 +12,14 @@ from forgetting.dreams import gallery, similarity
 from forgetting.generation import Completion
 from forgetting.lamol_form import Example
 from forgetting.measures import Answered
-from forgetting.objectives import TARGET, WHOLE, QuestionAndText
+from forgetting.objectives import (
+    OLD,
+    TARGET,
+    WHOLE,
+    QuestionAndText,
+    QuestionTextAndKept,
+    Step,
+)
 from forgetting.recipes import InForm, Lamol, Together
 from forgetting.recipes.lamol import Begun, share
 
@@ -302,3 +309,37 @@ def test_a_sequence_dreams_before_it_trains(tiny, own_home):
     engine.compute(second)
     assert engine.shown(second)["dreams"] == 2
     assert first in second.parents
+
+
+def test_dreams_can_be_kept_rather_than_learned(tiny, tokenizer, monkeypatch):
+    """The dreams' rows are OLD: the divergence on them, LAMOL's two losses on the others."""
+    middle = lamol_form.answer_token(tokenizer)
+    dreamt(monkeypatch, [[50, 51, middle, 60]])
+    recipe = Lamol(STATE, (MOOD,), tiny, gamma=0.1, kept=True)
+    rows = recipe.rows(tokenizer, TEN, 0)
+    parts = [[int(one["part"]) for one in training.unfolded([row])] for row in rows]
+    assert sorted(parts) == sorted([[TARGET, WHOLE]] * 10 + [[OLD, OLD]])
+
+    drawn = torch.Generator().manual_seed(0)
+    logits, before = (torch.randn(6, 9, generator=drawn) for _ in range(2))
+    wanted = torch.tensor([1, 2, 3, 4, 5, 6])
+    parts = torch.tensor([TARGET, WHOLE, WHOLE, OLD, OLD, OLD])
+    found = QuestionTextAndKept(0.25, 2.0).loss(Step(logits, wanted, parts, torch.ones(6), before))
+    p, q = before[3:].softmax(-1), logits[3:].softmax(-1)
+    expected = functional.cross_entropy(logits[:1], wanted[:1])
+    expected += 0.25 * functional.cross_entropy(logits[1:3], wanted[1:3])
+    expected += 2.0 * (p * (p / q).log()).sum(-1).mean()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_the_model_was_stands_beside_both_readings(tiny_model):
+    """Looking before keeps an example's readings together, each with its own hidden states."""
+    model, tokenizer = tiny_model
+    rows = Lamol(MOOD).rows(tokenizer, TEN, 0)[:3]
+    found, head = training.look_before(model, rows, QuestionTextAndKept(), 0)
+    assert len(found) == 3
+    for row in found:
+        for one in training.unfolded([row]):
+            at = (one["labels"] != -100).nonzero()[:, 0] - 1
+            logits = model(one["input_ids"][None]).logits[0, at]
+            assert torch.allclose(one["before"] @ head.T, logits, atol=1e-4)

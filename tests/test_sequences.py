@@ -111,6 +111,7 @@ def test_a_course_has_a_record_before_and_after_each_task(courses):
     assert first.records[0] == second.records[0] == lamol.records[0]
     assert lamol.records[2].shown["dreams"] == 1
     assert lamol.records[2].labels["last"] == "srl"
+    assert [r.labels.get("learned") for r in lamol.records] == [None, "1 of 2", "2 of 2"]
     drawn = {"mini_sentiment:top 20", "mini_roles:top 20"}
     assert drawn <= lamol.records[2].scores.keys() and not drawn & lamol.records[1].scores.keys()
 

@@ -50,6 +50,7 @@ COLOURS = {
     "LAMOL 0.05": "#56B4E9",
     "LAMOL task tokens": "#004C78",
     "LAMOL task tokens 0.05": "#8FB8D6",
+    "LAMOL KL": "#5E4FA2",
     "LAMOL greedy dreams": "#A6761D",
     "real": "#009E73",
     "replay 1 %": "#B7E4D6",

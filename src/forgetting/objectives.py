@@ -161,9 +161,7 @@ class KeepClose(Objective):
         close = ~target | self.everywhere
         if close.any():
             assert step.before is not None
-            now = step.logits[close].float().log_softmax(dim=-1)
-            was = step.before[close].float().log_softmax(dim=-1)
-            total = total + self.weight * (was.exp() * (was - now)).sum(dim=-1).mean()
+            total = total + self.weight * _divergence(step.before[close], step.logits[close])
         return total
 
 
@@ -191,6 +189,26 @@ class QuestionAndText(Objective):
 
 
 @dataclass(frozen=True)
+class QuestionTextAndKept(QuestionAndText):
+    """LAMOL's two losses on what is new, and c·KL(before ‖ now) on dreams (part `OLD`)."""
+
+    keep_weight: float = 1.0
+    reads_before: ClassVar[bool] = True
+
+    def loss(self, step: Step) -> torch.Tensor:
+        new, old = step.parts != OLD, step.parts == OLD
+        total = step.logits.new_zeros((), dtype=torch.float32)
+        if new.any():
+            total = super().loss(
+                Step(step.logits[new], step.wanted[new], step.parts[new], step.weights[new], None)
+            )
+        if old.any():
+            assert step.before is not None
+            total = total + self.keep_weight * _divergence(step.before[old], step.logits[old])
+        return total
+
+
+@dataclass(frozen=True)
 class PolicyGradient(Objective):
     """REINFORCE (Williams 1992): -mean over tokens of advantage · log π(token).
 
@@ -202,6 +220,12 @@ class PolicyGradient(Objective):
         _require_any(step.wanted)
         each = functional.cross_entropy(step.logits.float(), step.wanted, reduction="none")
         return (step.weights * each).mean()
+
+
+def _divergence(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """KL(before ‖ after) of logits (tokens, vocabulary), the mean over tokens, nats."""
+    was, now = (logits.float().log_softmax(dim=-1) for logits in (before, after))
+    return (was.exp() * (was - now)).sum(dim=-1).mean()
 
 
 def _surprise(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

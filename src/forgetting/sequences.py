@@ -16,7 +16,13 @@ import numpy as np
 
 from forgetting import definitions, panels, study
 from forgetting.lineage import Checkpoint, Recipe
-from forgetting.objectives import CrossEntropy, KeepClose, Objective, QuestionAndText
+from forgetting.objectives import (
+    CrossEntropy,
+    KeepClose,
+    Objective,
+    QuestionAndText,
+    QuestionTextAndKept,
+)
 from forgetting.recipes import EMPTY_TURN, FreeText, InForm, Lamol, Rehearsed, Synthesised, Together
 from forgetting.records import Record, Tier
 from forgetting.regularisers import EWC, GEM, MAS, Old
@@ -74,6 +80,14 @@ def lamol(place: Place, **given: Any) -> Answer:
     return Lamol(place.tasks[-1], old, by if old else None, **given), QuestionAndText(0.25)
 
 
+def lamol_kept(place: Place, weight: float) -> Answer:
+    """LAMOL's dreams, with the last model's whole distribution at each of their tokens."""
+    old, by = place.tasks[:-1], place.now
+    if not old:
+        return lamol(place)
+    return Lamol(place.tasks[-1], old, by, kept=True), QuestionTextAndKept(0.25, weight)
+
+
 def replay(place: Place, ratio: float) -> Answer:
     """Experience replay of real examples' answers."""
     old = tuple(InForm(task) for task in place.tasks[:-1])
@@ -113,6 +127,7 @@ METHODS: dict[str, Method] = {
     "LAMOL 0.05": partial(lamol, gamma=0.05),
     "LAMOL task tokens": partial(lamol, tokens="task"),
     "LAMOL task tokens 0.05": partial(lamol, tokens="task", gamma=0.05),
+    "LAMOL KL": partial(lamol_kept, weight=1.0),
     "LAMOL greedy dreams": partial(lamol, top_k=1),
     "real": partial(lamol, real=True),
     "replay 1 %": partial(replay, ratio=0.01),
@@ -235,7 +250,7 @@ def learn(
         start = study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})
         if method == MULTITASK:
             taught = together(base, list(tasks.values()), seed, **settings)
-            end = study.Run(taught, labels | {"learned": len(tasks)})
+            end = study.Run(taught, labels | {"learned": f"{len(tasks)} of {len(tasks)}"})
             courses.append((method, tuple(tasks), seed, [start, end]))
             continue
         for order in every if method in everywhere else every[:1]:
@@ -243,7 +258,8 @@ def learn(
             runs = [start]
             for count, checkpoint in enumerate(learned[1:], 1):
                 so_far = tuple(order)[:count]
-                place = {"order": ", ".join(so_far), "last": so_far[-1], "learned": count}
+                place = {"order": ", ".join(so_far), "last": so_far[-1]}
+                place |= {"learned": f"{count} of {len(order)}"}
                 runs.append(study.Run(checkpoint, labels | place))
             courses.append((method, tuple(order), seed, runs))
     whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))

@@ -304,20 +304,25 @@ def look_before(
     model.eval()
     causal = packing.unwrapped(model)
     head = causal.get_output_embeddings().weight.detach().clone()
-    found = []
-    for number, row in enumerate(rows):
+
+    def look(row: Example, seed: int) -> Example:
         at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
         ids = row["teacher_ids" if "teacher_ids" in row else "input_ids"]
         from_end = at - len(row["input_ids"])
         states = causal.base_model(ids[None].to(head.device), use_cache=False)[0]
         hidden = states[0, from_end]
-        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed + number)
+        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed)
         labels = row["labels"].clone()
         labels[1:][at[~kept.cpu()]] = IGNORED
         weighed = {"weights": row["weights"][kept.cpu()]} if "weights" in row else {}
-        found.append(row | weighed | {"labels": labels, "before": hidden[kept].cpu()})
+        also = {"also": [look(other, seed) for other in row["also"]]} if "also" in row else {}
+        return row | weighed | also | {"labels": labels, "before": hidden[kept].cpu()}
+
+    found = [look(row, seed + number) for number, row in enumerate(rows)]
     model.train(was_training)
-    left = [row for row in found if (row["labels"][1:] != IGNORED).any()]
+    left = [
+        row for row in found if any((one["labels"][1:] != IGNORED).any() for one in unfolded([row]))
+    ]
     if not left:
         raise TooLittleText(f"{objective}: no token of {len(rows)} examples stays supervised")
     return left, head
@@ -342,7 +347,7 @@ def train(
     set_seed(seed)
     rows, before = rows_of(shown, tokenizer, settings, seed), None
     if objective.reads_before:
-        rows, before = look_before(model, unfolded(rows), objective, seed)
+        rows, before = look_before(model, rows, objective, seed)
     steps = [unfolded(step) for step in steps_of(rows, settings, seed)]
     epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []

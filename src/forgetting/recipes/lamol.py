@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from forgetting import engine, lamol_form, training
 from forgetting.dreams import LONGEST, gallery
 from forgetting.generation import Completion
 from forgetting.lamol_form import Example
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.objectives import OLD
 from forgetting.tasks import Task
 
 TOP_K = 20  # the authors' for dreams and, at test time, for answers
@@ -75,7 +78,8 @@ class Lamol(InForm):
     these: after the generation token (`tokens="gen"`), or after the task's own ("task"), drawn from
     the 20 likeliest tokens, at most `settings.length` long. Dreams are learned like examples if
     exactly one answer token splits them. `real` takes as many real examples in their place (the
-    authors' upper comparison). To be trained with `objectives.QuestionAndText(0.25)`.
+    authors' upper comparison). To be trained with `objectives.QuestionAndText(0.25)`; with `kept`,
+    which marks old examples `OLD`, with `QuestionTextAndKept`.
 
     γ is a share of the new task's examples for all previous tasks together (authors: 0.05, 0.2).
     Departures from the authors' code: `lamol_form` says which tokens; they write up to 1024 tokens.
@@ -87,6 +91,7 @@ class Lamol(InForm):
     tokens: Literal["gen", "task"] = "gen"
     real: bool = False
     top_k: int = TOP_K
+    kept: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.gamma <= 10:
@@ -114,6 +119,7 @@ class Lamol(InForm):
         if self.previous:
             own |= {"previous": [task.recipe() for task in self.previous], "gamma": self.gamma}
             own |= {"by": "real"} if self.by is None else {"by": self.by.key, "top_k": self.top_k}
+            own |= {"kept": True} if self.kept else {}
         return own
 
     def begin(self, place: int) -> int:
@@ -148,7 +154,10 @@ class Lamol(InForm):
             answer = lamol_form.answer_row(tokenizer, one, settings.length)
             text = lamol_form.text_row(tokenizer, one, marks[self.begin(place)], settings.length)
             if answer is not None and text is not None:
-                rows.append(answer | {"also": [text]})
+                old = (
+                    {"part": torch.tensor(OLD)} if self.kept and place < len(self.previous) else {}
+                )
+                rows.append(answer | old | {"also": [text | old]})
         random.Random(f"LAMOL {seed}").shuffle(rows)
         return rows
 
