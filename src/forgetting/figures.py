@@ -5,6 +5,7 @@ Figures keep a white ground, so that they read alike on light and dark pages and
 
 from __future__ import annotations
 
+import itertools
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -336,51 +337,49 @@ def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:
     return figure
 
 
-def courses(stored: Sequence[Course]) -> Figure:
-    """Every task's score along the sequence: a row a task, a column an order, a line a method.
+def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
+    """Every task's score along the first order of learning, a line a method; a column a task.
 
-    The grey line marks where the task is learned. Methods of one order stand in its column alone.
-    Lines are means over seeds. Multitask, which has no order, is a dashed line in every column.
+    With `every_order` the methods that were run in several: a row a task, a column an order. The
+    grey line marks where the task is learned. Lines are means over seeds; multitask, which has no
+    order, is the dashed line.
     """
     style()
     found = [course for course in stored if len(course.records) > 2]
     orders = list(dict.fromkeys(course.tasks for course in found))
     tasks = orders[0]
+    if every_order:
+        several = {course.method for course in found if course.tasks != tasks}
+        found = [course for course in found if course.method in several] or found
+    orders = orders if every_order else orders[:1]
+    upper = [course for course in stored if len(course.records) == 2]
+    shape = (len(tasks), len(orders)) if every_order else (1, len(tasks))
     figure, axes = plt.subplots(
-        len(tasks),
-        len(orders),
-        figsize=(PAGE_WIDTH, 1.5 * len(tasks) + 0.9),
-        sharex="col",
-        sharey="row",
+        *shape,
+        figsize=(PAGE_WIDTH, 1.5 * shape[0] + (1.1 if every_order else 2.0)),
+        sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    upper = [course for course in stored if len(course.records) == 2]
-    for column, order in enumerate(orders):
-        for row, task in enumerate(tasks):
-            axis, place = axes[row][column], order.index(task)
-            axis.axvline(place + 1, color="#CCCCCC", linewidth=3, zorder=0)
-            for method in _course_methods(found):
-                same = [c for c in found if c.method == method and c.tasks == order]
-                if same:
-                    scores = np.mean([course.scores()[:, place] for course in same], axis=0)
-                    axis.plot(scores, **_line(method))
-            for course in upper[:1]:
-                level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
-                axis.axhline(level, label=course.method, color="#7A7A7A", linestyle="--")
-            axis.set_xticks(range(len(order) + 1), ["–", *order], fontsize=7)
-            axis.set_ylim(-0.03, 1.03)
-            if column == 0:
-                axis.set_ylabel(task)
-    named: dict[str, Any] = {}
-    for axis in axes.flat:
-        handles, labels = axis.get_legend_handles_labels()
-        named |= dict(zip(labels, handles, strict=True))
-    figure.legend(
-        named.values(), named, loc="outside lower center", ncols=4, frameon=False, fontsize=8
-    )
-    records_of = [record for course in stored for record in course.records]
-    figure.suptitle(provenance(records_of), fontsize=8, color="#555555", x=0.01, ha="left")
+    places = [(task, order) for task in tasks for order in orders]
+    for axis, (task, order) in zip(axes.flat, places, strict=True):
+        place = order.index(task)
+        axis.axvline(place + 1, color="#CCCCCC", linewidth=3, zorder=0)
+        for method in _course_methods(found):
+            same = [c for c in found if c.method == method and c.tasks == order]
+            if same:
+                axis.plot(np.mean([c.scores()[:, place] for c in same], axis=0), **_line(method))
+        if upper:
+            level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
+            axis.axhline(level, label=upper[0].method, color="#7A7A7A", linestyle="--")
+        axis.set_xticks(range(len(order) + 1), ["\u2013", *order], fontsize=7)
+        axis.set_ylim(-0.03, 1.03)
+        if not every_order:
+            axis.set_title(task)
+    for row, task in zip(axes, tasks, strict=False):
+        row[0].set_ylabel(task if every_order else "score")
+    _course_legend(figure)
+    _say_whence(figure, stored)
     return figure
 
 
@@ -391,20 +390,35 @@ def spent(stored: Sequence[Course]) -> Figure:
     several. Seconds are of training alone, without what was drawn before it.
     """
     style()
-    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.8), layout="constrained")
-    for method in _course_methods(stored):
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
+    for method, marker in zip(_course_methods(stored), itertools.cycle("osD^v<>phPX")):
         same = [course for course in stored if course.method == method]
         finals = [course.final() for course in same]
         seconds = np.mean([course.training_seconds() for course in same])
         spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
-        axis.errorbar(seconds, np.mean(finals), yerr=spread, **_line(method))
-        where = (float(seconds), float(np.mean(finals)))
-        axis.annotate(method, where, (6, 3), textcoords="offset points", fontsize=8)
+        look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}
+        axis.errorbar(seconds, np.mean(finals), yerr=spread, **look)
     axis.set_xlabel("seconds of training, the whole sequence")
     axis.set_ylabel("mean score at the end")
-    records_of = [record for course in stored for record in course.records]
-    figure.suptitle(provenance(records_of), fontsize=8, color="#555555", x=0.01, ha="left")
+    _course_legend(figure)
+    _say_whence(figure, stored)
     return figure
+
+
+def _course_legend(figure: Figure) -> None:
+    """One legend below for all axes, every name once."""
+    named: dict[str, Any] = {}
+    for axis in figure.axes:
+        handles, labels = axis.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named, loc="outside lower center", ncols=4, frameon=False, fontsize=8
+    )
+
+
+def _say_whence(figure: Figure, stored: Sequence[Course]) -> None:
+    words = provenance([record for course in stored for record in course.records])
+    figure.suptitle(words, fontsize=8, color="#555555", x=0.01, ha="left")
 
 
 def _course_methods(found: Sequence[Course]) -> list[str]:

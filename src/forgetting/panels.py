@@ -185,8 +185,8 @@ RAW = {"tokens": 5120, "length": 256, "batch": 1}
 # 430 and writes 190. An example has 36 tokens (SST 33, QA-SRL 46, WOZ 28), twice that with its
 # text: 80 of them take 25 s, as LAMOL with its dreams 60 s; to measure three tasks takes 11 s. Six
 # orders share what begins alike, 15 trainings a method. So {fine-tune, LAMOL} in six orders are 21
-# minutes, the nine others in one order 16, 48 measurements 13, loading and storing 3: 53 in all. The
-# smallest task, WOZ, has 1,970 examples to learn.
+# minutes, the nine others in one order 16, 48 measurements 13, loading and storing 3: 53 in all.
+# The smallest task, WOZ, has 1,970 examples to learn.
 LAMOL = {"style": "sft", "length": 128, "batch": 4, "weight_decay": 0.01, "beta2": 0.999}
 LAMOL |= {"epsilon": 1e-4, "warmup": 0.005, "decay": True}
 PAIRS = {"style": "sft", "examples": 32, "length": 192, "batch": 4}
