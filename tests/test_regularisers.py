@@ -191,7 +191,7 @@ def test_training_with_it_is_a_lineage_of_its_own(chain, kind, own_home):
     """A strong penalty holds the weights; a projection holds the old loss."""
     first = chain[1]
     old = (Old(MOOD, first, 4, 256),)
-    settings = QUICK | {"epochs": 6, "learning_rate": 1e-3}
+    settings = QUICK | {"epochs": 3, "learning_rate": 1e-3}
     given = {} if kind is GEM else {"weight": 1e9}
     free = first.train(ROLES, **settings)
     held = first.train(ROLES, objective=kind(old, **given), **settings)

@@ -6,7 +6,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from forgetting import Settings, Task, definitions, engine, panels, sequences, study
+from forgetting import (
+    Settings,
+    Task,
+    definitions,
+    engine,
+    figures,
+    panels,
+    papers,
+    sequences,
+    study,
+    tables,
+)
 from forgetting.generation import Completion
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
@@ -150,6 +161,43 @@ def test_what_was_learned_alone_is_what_an_order_begins_with():
     second = fake("fine-tune", ("b", "a"), [[0, 0], [0.8, 0], [0, 0]])
     other = fake("LAMOL", ("b", "a"), [[0, 0], [0.1, 0], [0, 0]])
     assert sequences.single_scores([first, second, other]) == {"a": 0.9, "b": 0.8}
+
+
+def test_the_tables_by_hand():
+    """Two orders of one method end at 0.6 and 0.8; drawn answers at 0.25."""
+    one = fake("fine-tune", ("a", "b"), [[0.1, 0.0], [0.9, 0.2], [0.5, 0.7]])
+    two = fake("fine-tune", ("b", "a"), [[0.0, 0.1], [0.8, 0.2], [0.7, 0.9]])
+    both = fake("multitask", ("a", "b"), [[0.1, 0.0], [0.9, 0.9]])
+    table = tables.orders_table([one, two, both], papers.paper("1909.03329").tables["single"])
+    assert table.loc["fine-tune"].tolist() == ["60.0", "80.0", "70.0\u00a0±\u00a014.1", "2"]
+    assert table.loc["multitask"].tolist() == ["90.0", "", "90.0", "1"]
+    assert table.loc["paper: each task alone", "all"] == "82.1"
+    lost = tables.forgetting_table([one, two, both])
+    assert list(lost.index) == ["fine-tune"]
+    assert lost.loc["fine-tune", "backward transfer"] == "-25.0"  # -0.4 and -0.1
+    # Alone a has 0.9 and b 0.8, so that b lacks 0.1 in the first order and a nothing in the second.
+    assert lost.loc["fine-tune", "intransigence"] == "+2.5"
+    assert tables.decoding_table([one]).loc["fine-tune"].tolist() == ["60.0", "25.0", "+35.0"]
+
+
+def test_the_curves_are_the_scores(courses):
+    first, second, lamol, both = courses
+    figure = figures.courses(courses)
+    assert len(figure.axes) == 2
+    lines = {tuple(map(float, line.get_ydata())) for line in figure.axes[0].lines}
+    assert {tuple(c.scores()[:, 0]) for c in (first, lamol)} <= lines
+    figure = figures.courses(courses, every_order=True)
+    assert len(figure.axes) == 4
+    lines = {tuple(map(float, line.get_ydata())) for line in figure.axes[1].lines}
+    assert tuple(second.scores()[:, second.tasks.index("sst")]) in lines
+    assert both.training_seconds() > 0 and figures.spent(courses).axes[0].get_ylabel()
+
+
+def test_dreams_are_told_by_place_and_task(courses):
+    table = tables.dreams_table(courses, "LAMOL")
+    assert list(table.index) == ["sst, srl: dreams of mini_sentiment"]
+    assert table["written"].tolist() == [1]
+    assert tables.gallery_table(courses, "fine-tune").empty
 
 
 def test_a_tier_says_which_tasks_are_learned():

@@ -89,6 +89,7 @@ MARKERS = {
     "(IA)³": "h",
 }
 PAGE_WIDTH = 7.6  # inches
+Z95 = 1.96  # standard errors on either side of a mean in its 95 % interval
 
 
 def style() -> None:
@@ -341,8 +342,8 @@ def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
     """Every task's score along the first order of learning, a line a method; a column a task.
 
     With `every_order` the methods that were run in several: a row a task, a column an order. The
-    grey line marks where the task is learned. Lines are means over seeds; multitask, which has no
-    order, is the dashed line.
+    grey line marks where the task is learned. Lines are means over seeds with 95 % intervals over
+    items; multitask, which has no order, is the dashed line.
     """
     style()
     found = [course for course in stored if len(course.records) > 2]
@@ -368,7 +369,10 @@ def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
         for method in _course_methods(found):
             same = [c for c in found if c.method == method and c.tasks == order]
             if same:
-                axis.plot(np.mean([c.scores()[:, place] for c in same], axis=0), **_line(method))
+                scores = np.mean([c.scores()[:, place] for c in same], axis=0)
+                errors = np.array([c.errors()[:, place] for c in same])
+                half = Z95 * np.sqrt((errors**2).sum(axis=0)) / len(same)
+                axis.errorbar(range(len(scores)), scores, half, elinewidth=0.5, **_line(method))
         if upper:
             level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
             axis.axhline(level, label=upper[0].method, color="#7A7A7A", linestyle="--")

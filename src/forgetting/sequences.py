@@ -175,6 +175,10 @@ class Course:
         """(records, tasks): the score on every task before learning and after each step."""
         return np.array([[r.mean(measure) for measure in self.measures] for r in self.records])
 
+    def errors(self) -> np.ndarray:
+        """(records, tasks): the standard errors of `scores` over items."""
+        return np.array([[r.stderr(measure) for measure in self.measures] for r in self.records])
+
     def final(self, *, drawn: bool = False) -> float:
         """The mean of the tasks' scores at the end, as LAMOL has it; answers greedy or drawn."""
         last, usual, other = self.records[-1], ":answered", f":top {panels.DRAWN_FROM}"
