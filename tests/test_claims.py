@@ -99,6 +99,23 @@ def test_the_interval_covers_the_truth_when_seeds_and_items_vary():
     assert hits / 300 >= 0.93
 
 
+def test_orders_are_runs_beside_seeds():
+    """Two orders of two methods pair order by order; what has no order pairs with each of them."""
+
+    def ordered(method, order, value):
+        one = record(method, 1e-4, 0, value)
+        return one.model_copy(update={"labels": one.labels | {"order": order}})
+
+    left = [ordered("a", "x, y", [1.0, 0.0]), ordered("a", "y, x", [1.0, 1.0])]
+    right = [ordered("b", "y, x", [0.0, 1.0]), ordered("b", "x, y", [0.0, 0.0])]
+    found = paired_effect(left, right, ["formats.followed"])
+    assert (found.mean, found.seeds) == (0.5, 2)
+    both = [record("c", 1e-4, 0, [1.0, 1.0])]
+    found = paired_effect(left, both, ["formats.followed"])
+    assert (found.mean, found.seeds) == (-0.25, 2)
+    assert paired_effect(left[:1], right, ["formats.followed"]).seeds == 1
+
+
 def test_long_items_weigh_as_many_tokens_as_they_have():
     one = record("full", 1e-4, 0, [1.0], nats=(3.0, 4.0))
     base = record("untouched", 0.0, 0, [1.0], nats=(2.0, 4.0))

@@ -30,6 +30,9 @@ def test_printed_solutions_are_correct():
     assert exercises.rank_90(solution("lora-rank-exercise")["rank_90"]) == "correct"
     assert exercises.beaten_by(solution("lora-place")["place"]) == "correct"
     assert exercises.prediction(solution("lora-predict")["predict"]) == "correct"
+    assert exercises.dreams_kept(solution("lamol-kept")["kept"]) == "correct"
+    assert exercises.projected(solution("lamol-gem")["project"]) == "correct"
+    assert exercises.label_entropy(solution("lamol-break")["entropy"]) == "correct"
 
 
 def test_wrong_answers_get_a_hint():
@@ -48,6 +51,13 @@ def test_wrong_answers_get_a_hint():
         exercises.beaten_by(lambda learned, lost, others: sorted(others))
     with pytest.raises(AssertionError, match="the new run's own scatter"):
         exercises.prediction(lambda x, y, at: (4 - at, 0.1))
+
+    with pytest.raises(AssertionError, match="exactly one answer token splits a dream"):
+        exercises.dreams_kept(lambda ids, mark: None)
+    with pytest.raises(AssertionError, match="take away the part along g_old"):
+        exercises.projected(lambda g, old: g)
+    with pytest.raises(AssertionError, match="expected 1: add up"):
+        exercises.label_entropy(lambda answers: 0.0)
 
 
 def test_three_exercises_a_chapter():

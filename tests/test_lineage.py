@@ -287,3 +287,15 @@ def test_what_is_no_model_comes_with_the_remedy(base, wrong):
 def test_a_vector_is_scaled_by_finite_numbers(base, factor):
     with pytest.raises(ValueError, match=f"factor={factor}"):
         factor * (base.train(CHINESE) - base)
+
+
+def test_a_rate_that_changes_is_of_one_length(base):
+    """Without a schedule a recipe says nothing of one, so that older keys stay."""
+    assert not {"warmup", "decay"} & Settings(examples=4, epochs=2).recipe().keys()
+    assert Settings(decay=True, warmup=0.1).recipe() | {"decay": True, "warmup": 0.1} == (
+        Settings(decay=True, warmup=0.1).recipe()
+    )
+    falling = base.train(CHINESE, examples=4, epochs=2, length=32, decay=True)
+    assert falling.after(2) == falling
+    with pytest.raises(ValueError, match="was made for 2"):
+        falling.after(1)

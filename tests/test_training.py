@@ -27,7 +27,15 @@ from forgetting import (
 )
 from forgetting.lineage import Settings
 from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
-from forgetting.training import TooLittleText, pack, pad, pretrain_rows, sft_rows, steps_of
+from forgetting.training import (
+    OrderedTrainer,
+    TooLittleText,
+    pack,
+    pad,
+    pretrain_rows,
+    sft_rows,
+    steps_of,
+)
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -391,3 +399,20 @@ def test_frozen_tensors_are_bit_identical_and_the_others_move(tuning, changes, t
     assert before.keys() == after.keys()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {name for name in before if changes(name)}
+
+
+def test_the_rate_rises_and_falls_in_lines(tiny_model, monkeypatch):
+    """Ten steps, two of them to rise: 0, ½, then 1 down to 1/8; constant after the rise without."""
+    rates = []
+    step = OrderedTrainer.training_step
+
+    def watched(self, *given, **more):
+        rates.append(self.lr_scheduler.get_last_lr()[0])
+        return step(self, *given, **more)
+
+    monkeypatch.setattr(OrderedTrainer, "training_step", watched)
+    given = {"examples": 10, "length": 16, "batch": 1, "learning_rate": 1.0e-3, "warmup": 0.2}
+    for decay, last in ((True, [1 - n / 8 for n in range(8)]), (False, [1.0] * 8)):
+        rates.clear()
+        training.train(*tiny_model, CHINESE, Settings(**given, decay=decay), 0)
+        assert rates == pytest.approx([1e-3 * share for share in (0.0, 0.5, *last)])

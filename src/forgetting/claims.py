@@ -158,17 +158,21 @@ def paired_effect(
     *,
     same: bool = False,
 ) -> Effect:
-    """left - right over the seeds that both have; an untouched model pairs with every seed.
+    """left - right over the runs that both have; an untouched model pairs with every run.
 
-    `same`: the share of items whose value is the same on both sides, instead of the difference.
+    A run is a seed or, where tasks are learned in several orders, an order and a seed; what has no
+    order (multitask) pairs with every order of its seed. `same`: the share of items whose value is
+    the same on both sides, instead of the difference.
     """
-    a, b = _by_seed(left), _by_seed(right)
-    seeds = sorted(a.keys() & b.keys())
-    pairs = [(a[s], b[s]) for s in seeds]
-    for one, other, flip in ((a, b, False), (b, a, True)):
-        if len(other) == 1 and _untouched(next(iter(other.values()))):
-            fixed = next(iter(other.values()))
-            pairs = [(fixed, r) if flip else (r, fixed) for _, r in sorted(one.items())]
+    a, b = _by_run(left), _by_run(right)
+    pairs = [
+        (of_left, of_right)
+        for (seed, order), of_left in sorted(a.items())
+        for (other_seed, other_order), of_right in sorted(b.items())
+        if (seed == other_seed and (order == other_order or not order or not other_order))
+        or _lone_untouched(a)
+        or _lone_untouched(b)
+    ]
     if not pairs:
         raise OutOfRange("no seed was run on both sides")
     rows, weights = [], np.ones(0)
@@ -310,8 +314,12 @@ def summary(stored: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def _by_seed(found: Sequence[Record]) -> dict[int, Record]:
-    return {record.seed: record for record in found}
+def _by_run(found: Sequence[Record]) -> dict[tuple[int, str], Record]:
+    return {(record.seed, record.labels.get("order", "")): record for record in found}
+
+
+def _lone_untouched(found: dict[tuple[int, str], Record]) -> bool:
+    return len(found) == 1 and _untouched(next(iter(found.values())))
 
 
 def _untouched(record: Record) -> bool:

@@ -5,6 +5,7 @@ Figures keep a white ground, so that they read alike on light and dark pages and
 
 from __future__ import annotations
 
+import itertools
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 
 from forgetting import claims, laws, records
 from forgetting.records import Record
+from forgetting.sequences import Course
 from forgetting.tuning import Tuning
 
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
@@ -57,6 +59,28 @@ COLOURS = {
     "KL on free text": "#0072B2",
     "KL on answers": "#004C78",
     "shuffled": "#7A7A00",
+    "multitask": "#7A7A7A",
+    "fine-tune": "#000000",
+    "LAMOL": "#0072B2",
+    "LAMOL 0.05": "#56B4E9",
+    "LAMOL task tokens": "#004C78",
+    "LAMOL task tokens 0.05": "#8FB8D6",
+    "LAMOL KL": "#5E4FA2",
+    "LAMOL greedy dreams": "#A6761D",
+    "real": "#009E73",
+    "replay 1 %": "#B7E4D6",
+    "replay 5 %": "#56C7A0",
+    "replay 10 %": "#2FB58A",
+    "replay 20 %": "#006B4F",
+    "EWC": "#D55E00",
+    "EWC ×1000": "#F0A36B",
+    "MAS": "#E69F00",
+    "GEM": "#8C4A76",
+    "SSR": "#7A7A00",
+    "free text": "#E3A5C7",
+    "free text KL": "#CC79A7",
+    "empty turn": "#C9C27A",
+    "empty turn KL": "#A89A00",
 }
 MARKERS = {
     "untouched": "*",
@@ -94,6 +118,7 @@ MARKERS = {
 }
 PAGE_WIDTH = 7.6  # inches
 OF_RECORDS = "of records"  # marks a figure that was made from records
+Z95 = 1.96  # standard errors on either side of a mean in its 95 % interval
 
 
 def style() -> None:
@@ -371,3 +396,96 @@ def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:
     axis.legend(frameon=False, fontsize=8, ncols=4)
     _sign(figure, stored)
     return figure
+
+
+def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
+    """Every task's score along the first order of learning, a line a method; a column a task.
+
+    With `every_order` the methods that were run in several: a row a task, a column an order. The
+    grey line marks where the task is learned. Lines are means over seeds with 95 % intervals over
+    items; multitask, which has no order, is the dashed line.
+    """
+    style()
+    found = [course for course in stored if len(course.records) > 2]
+    orders = list(dict.fromkeys(course.tasks for course in found))
+    tasks = orders[0]
+    if every_order:
+        several = {course.method for course in found if course.tasks != tasks}
+        found = [course for course in found if course.method in several] or found
+    orders = orders if every_order else orders[:1]
+    upper = [course for course in stored if len(course.records) == 2]
+    shape = (len(tasks), len(orders)) if every_order else (1, len(tasks))
+    figure, axes = plt.subplots(
+        *shape,
+        figsize=(PAGE_WIDTH, 1.5 * shape[0] + (1.1 if every_order else 2.0)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    places = [(task, order) for task in tasks for order in orders]
+    for axis, (task, order) in zip(axes.flat, places, strict=True):
+        place = order.index(task)
+        axis.axvline(place + 1, color="#CCCCCC", linewidth=3, zorder=0)
+        for method in _course_methods(found):
+            same = [c for c in found if c.method == method and c.tasks == order]
+            if same:
+                scores = np.mean([c.scores()[:, place] for c in same], axis=0)
+                errors = np.array([c.errors()[:, place] for c in same])
+                half = Z95 * np.sqrt((errors**2).sum(axis=0)) / len(same)
+                axis.errorbar(range(len(scores)), scores, half, elinewidth=0.5, **_line(method))
+        if upper:
+            level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
+            axis.axhline(level, label=upper[0].method, color="#7A7A7A", linestyle="--")
+        axis.set_xticks(range(len(order) + 1), ["\u2013", *order], fontsize=7)
+        axis.set_ylim(-0.03, 1.03)
+        if not every_order:
+            axis.set_title(task)
+    for row, task in zip(axes, tasks, strict=False):
+        row[0].set_ylabel(task if every_order else "score")
+    _course_legend(figure)
+    _sign(figure, [record for course in stored for record in course.records])
+    return figure
+
+
+def spent(stored: Sequence[Course]) -> Figure:
+    """The mean score at the end against the seconds that the trainings of a sequence took.
+
+    A point a method: the mean over orders and seeds, with their standard deviation where there are
+    several. Seconds are of training alone, without what was drawn before it.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
+    for method, marker in zip(_course_methods(stored), itertools.cycle("osD^v<>phPX")):
+        same = [course for course in stored if course.method == method]
+        finals = [course.final() for course in same]
+        seconds = np.mean([course.training_seconds() for course in same])
+        spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
+        look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}
+        axis.errorbar(seconds, np.mean(finals), yerr=spread, **look)
+    axis.set_xlabel("seconds of training, the whole sequence")
+    axis.set_ylabel("mean score at the end")
+    _course_legend(figure)
+    _sign(figure, [record for course in stored for record in course.records])
+    return figure
+
+
+def _course_legend(figure: Figure) -> None:
+    """One legend below for all axes, every name once."""
+    named: dict[str, Any] = {}
+    for axis in figure.axes:
+        handles, labels = axis.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named, loc="outside lower center", ncols=4, frameon=False, fontsize=8
+    )
+
+
+def _course_methods(found: Sequence[Course]) -> list[str]:
+    """The methods in the palette's order."""
+    present = {course.method for course in found}
+    return [m for m in COLOURS if m in present] + sorted(present - COLOURS.keys())
+
+
+def _line(method: str) -> dict[str, Any]:
+    colour = COLOURS.get(method, "#555555")
+    return {"label": method, "color": colour, "marker": "o", "markersize": 3, "linewidth": 1.3}

@@ -40,7 +40,8 @@ class Settings(BaseModel):
     1 billion tokens in steps of 4 million; a laptop has thousands in steps of hundreds.
 
     The amount is `tokens`, or `examples` and how many `epochs` each of them is seen in. The rate
-    is constant, so a training of two epochs is the beginning of one of four.
+    is constant, so a training of two epochs is the beginning of one of four; unless it rises over
+    the share `warmup` of the steps, or with `decay` falls in a line to 0 at the last.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,8 @@ class Settings(BaseModel):
     beta2: float = Field(0.95, gt=0, lt=1)
     epsilon: float = Field(1e-5, gt=0)
     clip: float = Field(1.0, gt=0)
+    warmup: float = Field(0.0, ge=0, lt=1)
+    decay: bool = False
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -83,7 +86,13 @@ class Settings(BaseModel):
     def recipe(self) -> dict[str, Any]:
         """What enters a lineage key: the fields that say something, in one way only."""
         silent = {"examples", "epochs"} if self.examples is None else {"tokens"}
+        silent |= {name for name in ("warmup", "decay") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=silent)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the rate depends on how long the whole training is."""
+        return bool(self.warmup or self.decay)
 
 
 class Prompts(Protocol):
@@ -289,11 +298,14 @@ class Checkpoint:
     def after(self, epochs: int) -> Checkpoint:
         """This training as it stood after `epochs` of its epochs: a recipe of its own.
 
-        Raises `ValueError` for what was not trained, or not for so long.
+        Raises `ValueError` for what was not trained, or not for so long, or with a rate that
+        depends on how long.
         """
         most = self.step.settings.epochs if isinstance(self.step, Train) else 0
         if not isinstance(self.step, Train) or not 1 <= epochs <= most:
             raise ValueError(f"epochs={epochs}: {self!r} was trained for {most}")
+        if self.step.settings.scheduled and epochs < most:
+            raise ValueError(f"epochs={epochs}: the rate of {self!r} was made for {most}")
         settings = self.step.settings.model_copy(update={"epochs": epochs})
         return Checkpoint(replace(self.step, settings=settings))
 

@@ -104,6 +104,71 @@ def _original(foundation: Foundation, drift: Drift) -> Reading:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A task asked as LAMOL asks it: context, question and answer token, then the model answers.
+
+    Graded by the task's own metrics, item by item. Greedy, or with `top_k` drawn from so many of
+    the likeliest tokens at temperature 1, as the authors' code does at test time (20). Answers end
+    with the end token, or after as many tokens as the task allows.
+    """
+
+    task: Task
+    top_k: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}:{f'top {self.top_k}' if self.top_k else 'answered'}"
+
+    def missing(self) -> list[str]:
+        return self.task.missing()
+
+    def test_recipe(self) -> dict[str, Any]:
+        asked = {"task": self.name, "top_k": self.top_k, "answered": 1}
+        return self.task.test_recipe() | asked
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Scores, list[Sample]]:
+        """Raises `ValueError` for a task whose answers nobody grades."""
+        documents = self.task.documents("test")[: self.task.items]
+        answers = self.answers(model, tokenizer, documents)
+        graded = [self.task.graded(*pair) for pair in zip(documents, answers, strict=True)]
+        found = [one for one in graded if one is not None]
+        if not found:
+            raise ValueError(f"task={self.task.name!r}: its answers are not graded")
+        asked = [self.task.pair(document)[0] for document in documents]
+        told = zip(asked, answers, strict=True)
+        return Scores(
+            task=self.name,
+            version=self.task.metadata["version"],
+            templates=self.task.recipe()["templates"],
+            n=len(found),
+            batch=1,
+            items={name: [_short(one[name]) for one in found] for name in found[0]},
+        ), [Sample(task=self.name, prompt=prompt, answer=answer) for prompt, answer in told]
+
+    def answers(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        documents: list[dict[str, Any]],
+    ) -> list[str]:
+        """What the model answers to documents, in their order."""
+        from forgetting import lamol_form
+        from forgetting.generation import generate
+
+        written = generate(
+            model,
+            tokenizer,
+            [lamol_form.prompt(tokenizer, self.task, document) for document in documents],
+            max_new_tokens=self.task.config["generation_kwargs"]["max_gen_toks"],
+            temperature=1.0 if self.top_k else 0.0,
+            top_k=self.top_k,
+        )
+        return [one.text.strip() for one in written]
+
+
+@dataclass(frozen=True)
 class Spectrum:
     """In how many directions the weights moved since the last training began.
 

@@ -4,11 +4,13 @@ An `Objective` is a value that enters a lineage key. It sees one optimiser step'
 all rows' one after another: `logits` (tokens, vocabulary), `wanted` (tokens,) the token that each
 should predict, and what else it asks for (`Step`). Two more things an objective may do: unsupervise
 tokens before the training begins (`keep`), and compare with the model as it was then (`before`).
+One may also hold the weights near to where they were (`begin`): see `regularisers`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +23,9 @@ TARGET, OLD, WHOLE = 0, 1, 2
 # Tokens whose logits stand in memory together: 25 MB for a vocabulary of 49 thousand. The C library
 # asks the system for every tensor above 32 MB anew, which costs as much as filling it.
 TOKENS_AT_ONCE = 128
+
+# Rows (as `training.Example`) and an objective to that objective's value, with its graph.
+Read = Callable[[list[dict[str, Any]], "Objective"], torch.Tensor]
 
 
 class Step(NamedTuple):
@@ -53,6 +58,13 @@ class Objective:
     def loss(self, step: Step) -> torch.Tensor:
         """The scalar to make small, nats."""
         raise NotImplementedError
+
+    def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None] | None:
+        """What is done to the gradients after every backward pass; usually nothing.
+
+        Called when the training begins. `read(rows, objective)` is the objective of other rows.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -149,9 +161,7 @@ class KeepClose(Objective):
         close = ~target | self.everywhere
         if close.any():
             assert step.before is not None
-            now = step.logits[close].float().log_softmax(dim=-1)
-            was = step.before[close].float().log_softmax(dim=-1)
-            total = total + self.weight * (was.exp() * (was - now)).sum(dim=-1).mean()
+            total = total + self.weight * _divergence(step.before[close], step.logits[close])
         return total
 
 
@@ -179,6 +189,26 @@ class QuestionAndText(Objective):
 
 
 @dataclass(frozen=True)
+class QuestionTextAndKept(QuestionAndText):
+    """LAMOL's two losses on what is new, and c·KL(before ‖ now) on dreams (part `OLD`)."""
+
+    keep_weight: float = 1.0
+    reads_before: ClassVar[bool] = True
+
+    def loss(self, step: Step) -> torch.Tensor:
+        new, old = step.parts != OLD, step.parts == OLD
+        total = step.logits.new_zeros((), dtype=torch.float32)
+        if new.any():
+            total = super().loss(
+                Step(step.logits[new], step.wanted[new], step.parts[new], step.weights[new], None)
+            )
+        if old.any():
+            assert step.before is not None
+            total = total + self.keep_weight * _divergence(step.before[old], step.logits[old])
+        return total
+
+
+@dataclass(frozen=True)
 class PolicyGradient(Objective):
     """REINFORCE (Williams 1992): -mean over tokens of advantage · log π(token).
 
@@ -190,6 +220,12 @@ class PolicyGradient(Objective):
         _require_any(step.wanted)
         each = functional.cross_entropy(step.logits.float(), step.wanted, reduction="none")
         return (step.weights * each).mean()
+
+
+def _divergence(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """KL(before ‖ after) of logits (tokens, vocabulary), the mean over tokens, nats."""
+    was, now = (logits.float().log_softmax(dim=-1) for logits in (before, after))
+    return (was.exp() * (was - now)).sum(dim=-1).mean()
 
 
 def _surprise(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

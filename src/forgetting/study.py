@@ -275,7 +275,9 @@ def _epochs(checkpoint: Checkpoint) -> int:
 
 def _family(checkpoint: Checkpoint) -> Checkpoint:
     """What checkpoints share that differ in epochs alone."""
-    return checkpoint.after(1) if _epochs(checkpoint) > 1 else checkpoint
+    step = checkpoint.step
+    long = isinstance(step, Train) and step.settings.epochs > 1 and not step.settings.scheduled
+    return checkpoint.after(1) if long else checkpoint
 
 
 def record_key(checkpoint: Checkpoint, panel: Sequence[Asked]) -> str:
@@ -319,7 +321,8 @@ def _name(run: Run | None, checkpoint: Checkpoint) -> str:
     if run is not None:
         epochs = run.labels.get("epochs")
         after = f", {epochs} epoch{'s' * (epochs != 1)}" if epochs else ""
-        return "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels) + after
+        order = f", {run.labels['order']}" if "order" in run.labels else ""
+        return "{method}, rate {learning_rate:g}, seed {seed}".format(**run.labels) + after + order
     step = checkpoint.step
     return f"{step.shown.name}, seed {step.seed}" if isinstance(step, Train) else repr(checkpoint)
 

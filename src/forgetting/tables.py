@@ -6,16 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
 
-from forgetting import churn, claims, figures, laws, records
+from forgetting import churn, claims, figures, laws, records, sequences
 from forgetting.measures import BETWEEN_TOKENS
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
+from forgetting.sequences import Course
 from forgetting.tasks import Task
 from forgetting.wording import thousands
 
@@ -249,6 +250,103 @@ def shown_table(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
             length = fmean(one["mean_tokens"] for one in told)
             rows[method] = {"questions": questions, **shares, "tokens": f"{length:.1f}"}
     return _titled(rows, "answers shown").fillna("")
+
+
+def orders_table(courses: Sequence[Course], published: Table | None = None) -> pd.DataFrame:
+    """The mean score at the end, per cent: a row a method, a column an order, then all together.
+
+    An order's cell is the mean over seeds; "all" the mean ± standard deviation over orders and
+    seeds. Rows of `published` stand below, in its last column alone.
+    """
+    named = list(dict.fromkeys(course.order for course in courses))
+    rows: dict[str, dict[str, str]] = {}
+    for method in dict.fromkeys(course.method for course in courses):
+        same = [course for course in courses if course.method == method]
+        finals = [100 * course.final() for course in same]
+        cells = {
+            order: f"{fmean(found):.1f}" if found else ""
+            for order in named
+            for found in [[100 * c.final() for c in same if c.order == order]]
+        }
+        spread = f"\u00a0±\u00a0{stdev(finals):.1f}" if len(finals) > 1 else ""
+        rows[method] = cells | {"all": f"{fmean(finals):.1f}{spread}", "runs": str(len(finals))}
+    for name, numbers in (published.rows if published else {}).items():
+        rows[f"paper: {name}"] = {"all": f"{numbers[-1]:.1f}"}
+    return _titled(rows, "mean score").fillna("")
+
+
+def forgetting_table(courses: Sequence[Course]) -> pd.DataFrame:
+    """Every definition of forgetting, by method: means over orders and seeds, per cent."""
+    single = sequences.single_scores(courses)
+    rows = {}
+    for method in dict.fromkeys(course.method for course in courses if len(course.records) > 2):
+        same = [course.forgetting(single) for course in courses if course.method == method]
+        rows[method] = {
+            name.replace("_", " "): f"{100 * fmean(each[name] for each in same):+.1f}"
+            for name in same[0]
+        }
+    return _titled(rows, "%")
+
+
+def decoding_table(courses: Sequence[Course]) -> pd.DataFrame:
+    """The scores at the end, answered greedily and drawn from the 20 likeliest tokens, per cent."""
+    rows: dict[str, dict[str, str]] = {}
+    for method in dict.fromkeys(course.method for course in courses):
+        same = [course for course in courses if course.method == method]
+        greedy = [100 * course.final() for course in same]
+        drawn = [100 * course.final(drawn=True) for course in same]
+        gap = fmean(g - d for g, d in zip(greedy, drawn, strict=True))
+        rows[method] = {
+            "greedy": f"{fmean(greedy):.1f}",
+            "drawn": f"{fmean(drawn):.1f}",
+            "greedy - drawn": f"{gap:+.1f}",
+        }
+    return _titled(rows, "mean score")
+
+
+def dreams_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
+    """What a method's dreams were worth, for each place of a sequence and each task dreamt of."""
+    rows: dict[str, dict[str, Any]] = {}
+    for course in courses:
+        for count, record in enumerate(course.records[1:] if course.method == method else [], 1):
+            for told in sequences.told_of(record):
+                for task, about in told["gallery"].items():
+                    rows[f"{', '.join(course.tasks[:count])}: dreams of {task}"] = {
+                        "written": told["dreams"],
+                        "valid": f"{told['valid'] / told['dreams']:.0%}",
+                        "like this task": about["dreams"],
+                        "novelty": f"{about.get('novelty', float('nan')):.2f}",
+                        "copies": about.get("copies", 0),
+                        "distinct": f"{about.get('distinct', float('nan')):.0%}",
+                        "answers": _shares(about.get("answers", {})),
+                        "real answers": _shares(about["real answers"]),
+                    }
+    return _titled(rows, "place")
+
+
+def gallery_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
+    """Dreams beside the real examples that they resemble most."""
+    rows: dict[str, dict[str, Any]] = {}
+    for course in courses:
+        for record in course.records[1:] if course.method == method else ():
+            for told in sequences.told_of(record):
+                for task, about in told["gallery"].items():
+                    for shown in about.get("shown", ()):
+                        rows.setdefault(
+                            clean(shown["dream"]),
+                            {
+                                "it answers": clean(shown["answer"]),
+                                "nearest real example": clean(shown["nearest"]),
+                                "of": task,
+                                "novelty": f"{shown['novelty']:.2f}",
+                            },
+                        )
+    return _titled(rows, "dream")
+
+
+def _shares(answers: Mapping[str, float], count: int = 2) -> str:
+    first = list(answers.items())[:count]
+    return ", ".join(f"{clean(answer, 24)} {share:.0%}" for answer, share in first)
 
 
 def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:

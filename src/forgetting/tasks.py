@@ -170,10 +170,17 @@ class Task:
 
         None where answers are not graded: the task measures likelihoods.
         """
+        graded = self.graded(document, answer)
+        return None if graded is None else graded[self.config["metric_list"][0]["metric"]] >= 1
+
+    def graded(self, document: dict[str, Any], answer: str) -> dict[str, float] | None:
+        """Every metric of an answer to a document; None where answers are not graded.
+
+        A grader that needs the order of the test (a dialogue's) raises `ValueError` out of it.
+        """
         if self.config["output_type"] != "generate_until" or "process_results" not in self.config:
             return None
-        metric = self.config["metric_list"][0]["metric"]
-        return _function(self.name, "process_results")(document, [answer])[metric] >= 1
+        return _function(self.name, "process_results")(document, [answer])
 
 
 def names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Callable
@@ -35,7 +36,8 @@ from forgetting.objectives import (
 from forgetting.tasks import Task
 
 # input_ids and labels, (length,) each. A recipe may add `part`, `weights` (one a supervised token),
-# and `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens.
+# `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens; and
+# `also`: more rows of the same example, which stand in the same step.
 Example = dict[str, Any]
 
 
@@ -162,6 +164,15 @@ def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Ex
     return steps
 
 
+def unfolded(rows: list[Example]) -> list[Example]:
+    """The rows, each with what it has as `also` after it."""
+    found: list[Example] = []
+    for row in rows:
+        own = {name: held for name, held in row.items() if name != "also"}
+        found += [own, *row.get("also", ())]
+    return found
+
+
 def pack(rows: list[Example]) -> dict[str, Any]:
     """A batch for `packing.Reader`: the rows' ids one after another, (tokens,), and their lengths.
 
@@ -225,34 +236,58 @@ class OrderedTrainer(Trainer):
         self.reader = reader
         self.goal = objective
         self.before = before
+        self.hold: Callable[[], None] | None = None
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        wanted = inputs["wanted"]
-        supervised = wanted != IGNORED
-        plain = type(self.goal).loss is CrossEntropy.loss
-        if self.reader is None:
-            read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            logits = model(**read, use_cache=False).logits[supervised]
-        else:
-            hidden = self.reader(inputs["input_ids"], inputs["lengths"])[supervised]
-            if plain:
-                return head_cross_entropy(hidden, self.reader.head.weight, wanted[supervised])
-            logits = self.reader.head(hidden)
-        was = inputs["before"]
-        return self.goal.loss(
-            Step(
-                logits,
-                wanted[supervised],
-                inputs["parts"],
-                inputs["weights"],
-                None if was is None or self.before is None else was @ self.before.T,
-            )
-        )
+        return loss_of(model, self.reader, self.goal, inputs, self.before)
+
+    def training_step(self, *given: Any, **more: Any) -> torch.Tensor:
+        loss = super().training_step(*given, **more)
+        if self.hold:
+            self.hold()
+        return loss
+
+    def read(self, rows: list[Example], objective: Objective) -> torch.Tensor:
+        """What `objective` makes of other rows, as the model stands now; gradients can be asked."""
+        batch = (pack if self.reader else pad)(rows)
+        there = {n: v.to(self.args.device) if torch.is_tensor(v) else v for n, v in batch.items()}
+        return loss_of(self.model, self.reader, objective, there, None)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+def loss_of(
+    model: Any,
+    reader: packing.Reader | None,
+    objective: Objective,
+    batch: dict[str, Any],
+    before: torch.Tensor | None,
+) -> torch.Tensor:
+    """The objective of a batch, as `pack` makes it for a reader and `pad` where there is none."""
+    wanted = batch["wanted"]
+    supervised = wanted != IGNORED
+    plain = type(objective).loss is CrossEntropy.loss
+    if reader is None:
+        read = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        logits = model(**read, use_cache=False).logits[supervised]
+    else:
+        hidden = reader(batch["input_ids"], batch["lengths"])[supervised]
+        if plain:
+            return head_cross_entropy(hidden, reader.head.weight, wanted[supervised])
+        logits = reader.head(hidden)
+    was = batch["before"]
+    return objective.loss(
+        Step(
+            logits,
+            wanted[supervised],
+            batch["parts"],
+            batch["weights"],
+            None if was is None or before is None else was @ before.T,
+        )
+    )
 
 
 @torch.no_grad()
@@ -269,20 +304,25 @@ def look_before(
     model.eval()
     causal = packing.unwrapped(model)
     head = causal.get_output_embeddings().weight.detach().clone()
-    found = []
-    for number, row in enumerate(rows):
+
+    def look(row: Example, seed: int) -> Example:
         at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
         ids = row["teacher_ids" if "teacher_ids" in row else "input_ids"]
         from_end = at - len(row["input_ids"])
         states = causal.base_model(ids[None].to(head.device), use_cache=False)[0]
         hidden = states[0, from_end]
-        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed + number)
+        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed)
         labels = row["labels"].clone()
         labels[1:][at[~kept.cpu()]] = IGNORED
         weighed = {"weights": row["weights"][kept.cpu()]} if "weights" in row else {}
-        found.append(row | weighed | {"labels": labels, "before": hidden[kept].cpu()})
+        also = {"also": [look(other, seed) for other in row["also"]]} if "also" in row else {}
+        return row | weighed | also | {"labels": labels, "before": hidden[kept].cpu()}
+
+    found = [look(row, seed + number) for number, row in enumerate(rows)]
     model.train(was_training)
-    left = [row for row in found if (row["labels"][1:] != IGNORED).any()]
+    left = [
+        row for row in found if any((one["labels"][1:] != IGNORED).any() for one in unfolded([row]))
+    ]
     if not left:
         raise TooLittleText(f"{objective}: no token of {len(rows)} examples stays supervised")
     return left, head
@@ -310,7 +350,7 @@ def train(
     rows, head = rows_of(shown, tokenizer, settings, seed), None
     if objective.reads_before:
         rows, head = look_before(before or model, rows, objective, seed)
-    steps = steps_of(rows, settings, seed)
+    steps = [unfolded(step) for step in steps_of(rows, settings, seed)]
     epoch_steps = len(steps) // settings.epochs
     losses: list[float] = []
 
@@ -329,7 +369,8 @@ def train(
             per_device_train_batch_size=1,  # the data set's items are whole steps
             max_steps=len(steps),
             learning_rate=settings.learning_rate,
-            lr_scheduler_type="constant",
+            lr_scheduler_type="linear" if settings.decay else "constant_with_warmup",
+            warmup_steps=math.ceil(settings.warmup * len(steps)),
             weight_decay=settings.weight_decay,
             adam_beta2=settings.beta2,
             adam_epsilon=settings.epsilon,
@@ -357,5 +398,6 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
         with packing.attention_by_row(model) if packed else nullcontext():
+            trainer.hold = objective.begin(model, tokenizer, trainer.read)
             trainer.train()
     return losses

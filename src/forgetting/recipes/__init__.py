@@ -6,10 +6,12 @@ what was written (`report`): kept, refused and why, fallen back, lengths.
 """
 
 from forgetting.recipes.answers import Answers, Gold, Shuffled, WholeText
+from forgetting.recipes.lamol import InForm, Lamol
 from forgetting.recipes.on_policy import Distilled, Rollouts
 from forgetting.recipes.paraphrase import Paraphrased
-from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed
+from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed, Together
 from forgetting.recipes.self_output import SelfOutput
+from forgetting.recipes.ssr import Synthesised
 
 __all__ = [
     "EMPTY_TURN",
@@ -17,10 +19,14 @@ __all__ = [
     "Distilled",
     "FreeText",
     "Gold",
+    "InForm",
+    "Lamol",
     "Paraphrased",
     "Rehearsed",
     "Rollouts",
     "SelfOutput",
     "Shuffled",
+    "Synthesised",
+    "Together",
     "WholeText",
 ]

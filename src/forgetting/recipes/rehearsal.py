@@ -97,6 +97,50 @@ class Rehearsed:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Several things at once, `settings.rows` examples of each, in a drawn order: multitask."""
+
+    shown: tuple[Shown, ...]
+
+    @property
+    def name(self) -> str:
+        """What is shown."""
+        return " and ".join(one.name for one in self.shown)
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints whose words are shown."""
+        return tuple(p for one in self.shown if not isinstance(one, Task) for p in one.parents)
+
+    def missing(self) -> list[str]:
+        """Public data sets that it needs and that are not at hand."""
+        return [name for one in self.shown for name in one.missing()]
+
+    def recipe(self) -> dict[str, Any]:
+        """The first one's name and, under `shown`, all of them."""
+        every = [one.recipe() for one in self.shown]
+        return every[0] | {"shown": {"recipe": "Together", "shown": every}}
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        """What has to be generated first."""
+        recipes = [one for one in self.shown if not isinstance(one, Task)]
+        return [wanted for one in recipes for wanted in one.samples(settings, seed)]
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+        """All rows, shuffled."""
+        rows = [
+            row for one in self.shown for row in training.rows_of(one, tokenizer, settings, seed)
+        ]
+        random.Random(f"together {seed}").shuffle(rows)
+        return rows
+
+    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+        """What each recipe says of its own."""
+        recipes = [one for one in self.shown if not isinstance(one, Task)]
+        return {one.name: one.report(tokenizer, settings, seed) for one in recipes}
+
+
+@dataclass(frozen=True)
 class Opening:
     """Prompts: the same opening words, `count` times."""
 

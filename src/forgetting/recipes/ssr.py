@@ -1,0 +1,168 @@
+"""SSR: old examples synthesised from a few (Huang et al. 2024, arXiv 2403.01244)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forgetting import dreams, engine, lamol_form, training
+from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.tasks import Task
+
+BETWEEN = "\n\n"  # worked examples
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Prompts: two worked examples of a task, drawn from its first `pool`, and room for a third."""
+
+    task: Task
+    pool: int
+    count: int
+    seed: int
+
+    def recipe(self) -> dict[str, Any]:
+        own = {"prompts": "demonstrations", "task": self.task.recipe()}
+        return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
+
+    def texts(self, tokenizer: Any) -> list[str]:
+        documents = self.task.training_documents(self.seed)[: self.pool]
+        drawn = random.Random(f"demonstrations {self.seed}")
+        worked = [worked_example(self.task, document) for document in documents]
+        return ["".join(drawn.sample(worked, 2)) for _ in range(self.count)]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """Prompts: the questions that were synthesised, asked in LAMOL's form, invalid ones empty."""
+
+    questions: Samples
+
+    def recipe(self) -> dict[str, Any]:
+        return {"prompts": "refreshed", "questions": self.questions.key}
+
+    def texts(self, tokenizer: Any) -> list[str]:
+        middle = lamol_form.marks(tokenizer)[0]
+        return [(question or "") + middle for question in synthesised(self.questions)]
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """Self-synthesised rehearsal of one old task: what stands for `settings.rows` examples of it.
+
+    The model `of`, which needs to have learned nothing, writes questions after two worked examples
+    out of `pool` real ones (the paper: 20, temperature 0.9, nucleus 0.6); `latest`, which has
+    learned the task, answers them anew, greedily; of `more` times as many as are wanted those that
+    are unlike one another are kept. Departures: no repetition penalty; the farthest-first choice
+    by shared words stands for k-means on sentence embeddings, which the paper finds not essential.
+    """
+
+    task: Task
+    of: Checkpoint
+    latest: Checkpoint
+    pool: int = 20
+    more: int = 2
+
+    @property
+    def name(self) -> str:
+        """The task's name, and that nobody wrote it."""
+        return f"{self.task.name}, synthesised"
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        """Who asks, who answers."""
+        return (self.of, self.latest)
+
+    def missing(self) -> list[str]:
+        """Public data sets that it needs and that are not at hand."""
+        return self.task.missing()
+
+    def recipe(self) -> dict[str, Any]:
+        """What the examples depend on."""
+        own = {"of": self.of.key, "latest": self.latest.key, "pool": self.pool, "more": self.more}
+        return {
+            "task": "in LAMOL's form",
+            "shown": {"recipe": "Synthesised", "task": self.task.recipe(), **own},
+        }
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        """The questions with an answer that is thrown away; then the answers."""
+        asked = Samples(
+            self.of,
+            Demonstrations(self.task, self.pool, self.more * settings.rows, seed),
+            max_new_tokens=settings.length,
+            temperature=0.9,
+            top_p=0.6,
+            until=(BETWEEN,),
+            seed=seed,
+        )
+        most = self.task.config["generation_kwargs"]["max_gen_toks"]
+        return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+        """A row an example that is kept; fewer than asked for where too few were valid."""
+        rows = []
+        for question, answer in self.kept(settings, seed):
+            one = lamol_form.Example(
+                *(
+                    tokenizer(text, add_special_tokens=False).input_ids
+                    for text in (question, answer)
+                )
+            )
+            row = lamol_form.answer_row(tokenizer, one, settings.length)
+            if row is not None:
+                rows.append(row)
+        return rows
+
+    def kept(self, settings: Settings, seed: int) -> list[dreams.Told]:
+        """(question, answer) of those that are kept, the least alike first."""
+        asked, answered = self.samples(settings, seed)
+        told = [
+            (question, one.text.strip())
+            for question, (one,) in zip(synthesised(asked), engine.samples(answered), strict=True)
+            if question
+        ]
+        return spread(told, settings.rows)
+
+    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+        """How many were written, were valid and are kept, and what they are worth."""
+        asked, _ = self.samples(settings, seed)
+        kept = self.kept(settings, seed)
+        questions = synthesised(asked)
+        documents = self.task.training_documents(seed)[: max(settings.rows, self.pool)]
+        real = [(lamol_form.question(self.task, d), self.task.pair(d)[1]) for d in documents]
+        return {
+            "dreams": len(questions),
+            "valid": sum(question is not None for question in questions),
+            "old": len(kept),
+            "gallery": dreams.gallery(kept, {self.task.name: real}),
+        }
+
+
+def worked_example(task: Task, document: dict[str, Any]) -> str:
+    """A question and its answer as the task's own template writes them, and a blank line."""
+    question, answer = lamol_form.question(task, document), task.pair(document)[1]
+    return f"{question}{lamol_form.ANSWER_WORD} {answer}{BETWEEN}"
+
+
+def synthesised(asked: Samples) -> list[str | None]:
+    """The question of each text; None unless the answer's word stands once, after a question."""
+    found: list[str | None] = []
+    for (one,) in engine.samples(asked):
+        question, _, _ = one.text.partition(lamol_form.ANSWER_WORD)
+        valid = one.text.count(lamol_form.ANSWER_WORD) == 1 and question.strip()
+        found.append(question.strip() if valid else None)
+    return found
+
+
+def spread(told: Sequence[dreams.Told], count: int) -> list[dreams.Told]:
+    """`count` of the examples, each next one the least similar to its nearest among those taken."""
+    left = list(dict.fromkeys(told))
+    taken: list[dreams.Told] = []
+    while left and len(taken) < count:
+        best = min(left, key=lambda one: max((dreams.similarity(one, t) for t in taken), default=0))
+        left.remove(best)
+        taken.append(best)
+    return taken

@@ -1,0 +1,311 @@
+"""Sequences: tasks learned one after another, by every method, in several orders.
+
+A method answers at each place of a sequence what is shown next and what it is asked for. The chain
+of checkpoints is the sequence; what begins alike is trained once, whichever method or order asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from forgetting import definitions, panels, study
+from forgetting.lineage import Checkpoint, Recipe
+from forgetting.objectives import (
+    CrossEntropy,
+    KeepClose,
+    Objective,
+    QuestionAndText,
+    QuestionTextAndKept,
+)
+from forgetting.recipes import EMPTY_TURN, FreeText, InForm, Lamol, Rehearsed, Synthesised, Together
+from forgetting.records import Record, Tier
+from forgetting.regularisers import EWC, GEM, MAS, Old
+from forgetting.tasks import Task
+
+MULTITASK = "multitask"
+FISHER_EXAMPLES = 24  # of each old task: EWC's and MAS's importance
+MEMORY_EXAMPLES = 4  # of each old task, at every step of GEM
+DATA_FREE = 0.2  # free texts for an example, as γ
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sequence stands: `tasks` so far with the next one last, checkpoints that learned.
+
+    `learned` begins with the base, and has the checkpoint after each task but the next one.
+    """
+
+    tasks: tuple[Task, ...]
+    learned: tuple[Checkpoint, ...]
+    settings: Mapping[str, Any]
+    seed: int
+
+    @property
+    def new(self) -> InForm:
+        """The task to learn now."""
+        return InForm(self.tasks[-1])
+
+    @property
+    def now(self) -> Checkpoint:
+        """The model as the last task left it."""
+        return self.learned[-1]
+
+    def old(self, examples: int) -> tuple[Old, ...]:
+        """Some examples of each old task with the checkpoint that had just learned it."""
+        most = min(examples, self.settings["examples"])
+        return tuple(
+            Old(InForm(task), checkpoint, most, self.settings["length"], self.seed)
+            for task, checkpoint in zip(self.tasks[:-1], self.learned[1:], strict=True)
+        )
+
+
+Answer = tuple[Recipe, Objective]
+Method = Callable[[Place], Answer]
+
+
+def fine_tune(place: Place) -> Answer:
+    """The new task's answers and nothing else."""
+    return place.new, CrossEntropy()
+
+
+def lamol(place: Place, **given: Any) -> Answer:
+    """LAMOL, or with `real=True` its comparison with real examples; `given` are its fields."""
+    old, by = place.tasks[:-1], None if given.get("real") else place.now
+    return Lamol(place.tasks[-1], old, by if old else None, **given), QuestionAndText(0.25)
+
+
+def lamol_kept(place: Place, weight: float) -> Answer:
+    """LAMOL's dreams, with the last model's whole distribution at each of their tokens."""
+    old, by = place.tasks[:-1], place.now
+    if not old:
+        return lamol(place)
+    return Lamol(place.tasks[-1], old, by, kept=True), QuestionTextAndKept(0.25, weight)
+
+
+def replay(place: Place, ratio: float) -> Answer:
+    """Experience replay of real examples' answers."""
+    old = tuple(InForm(task) for task in place.tasks[:-1])
+    return Rehearsed(place.new, old, ratio) if old else place.new, CrossEntropy()
+
+
+def elastic(place: Place, kind: type[EWC] | type[MAS], weight: float) -> Answer:
+    """EWC or MAS."""
+    old = place.old(FISHER_EXAMPLES)
+    return place.new, kind(old, weight) if old else CrossEntropy()
+
+
+def gem(place: Place) -> Answer:
+    """Gradient episodic memory."""
+    old = place.old(MEMORY_EXAMPLES)
+    return place.new, GEM(old) if old else CrossEntropy()
+
+
+def ssr(place: Place, ratio: float = 0.1) -> Answer:
+    """Self-synthesised rehearsal: the sequence's first model asks, its last one answers."""
+    base = place.learned[0]
+    old = tuple(Synthesised(task, base, place.now) for task in place.tasks[:-1])
+    return Rehearsed(place.new, old, ratio) if old else place.new, CrossEntropy()
+
+
+def data_free(place: Place, opening: str = "", weight: float = 0.0) -> Answer:
+    """What the last model writes by itself: learned like the rest, or kept close to (`weight`)."""
+    if len(place.tasks) == 1:
+        return fine_tune(place)
+    shown = Rehearsed(place.new, (FreeText(place.now, opening),), DATA_FREE)
+    return shown, KeepClose(weight) if weight else CrossEntropy()
+
+
+METHODS: dict[str, Method] = {
+    "fine-tune": fine_tune,
+    "LAMOL": lamol,
+    "LAMOL 0.05": partial(lamol, gamma=0.05),
+    "LAMOL task tokens": partial(lamol, tokens="task"),
+    "LAMOL task tokens 0.05": partial(lamol, tokens="task", gamma=0.05),
+    "LAMOL KL": partial(lamol_kept, weight=1.0),
+    "LAMOL greedy dreams": partial(lamol, top_k=1),
+    "real": partial(lamol, real=True),
+    "replay 1 %": partial(replay, ratio=0.01),
+    "replay 5 %": partial(replay, ratio=0.05),
+    "replay 10 %": partial(replay, ratio=0.1),
+    "replay 20 %": partial(replay, ratio=0.2),
+    "EWC": partial(elastic, kind=EWC, weight=1.0),
+    "EWC ×1000": partial(elastic, kind=EWC, weight=1000.0),
+    "MAS": partial(elastic, kind=MAS, weight=1.0),
+    "GEM": gem,
+    "SSR": ssr,
+    "free text": data_free,
+    "free text KL": partial(data_free, weight=1.0),
+    "empty turn": partial(data_free, opening=EMPTY_TURN),
+    "empty turn KL": partial(data_free, opening=EMPTY_TURN, weight=1.0),
+}
+
+# Methods that a tier runs in every order of the tasks; where it is not named, all of them.
+EVERYWHERE: dict[Tier, tuple[str, ...]] = {
+    "smoke": ("fine-tune",),
+    "classroom": (),
+    "laptop": ("fine-tune", "LAMOL"),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """One method in one order from one seed: a record of the base and one after each task.
+
+    Of multitask there are two: before, and after all tasks together. `tasks` are the names of the
+    tasks in this order, `measures` what is asked of each.
+    """
+
+    method: str
+    tasks: tuple[str, ...]
+    measures: tuple[str, ...]
+    seed: int
+    records: tuple[Record, ...]
+
+    @property
+    def order(self) -> str:
+        return ", ".join(self.tasks)
+
+    def scores(self) -> np.ndarray:
+        """(records, tasks): the score on every task before learning and after each step."""
+        return np.array([[r.mean(measure) for measure in self.measures] for r in self.records])
+
+    def errors(self) -> np.ndarray:
+        """(records, tasks): the standard errors of `scores` over items."""
+        return np.array([[r.stderr(measure) for measure in self.measures] for r in self.records])
+
+    def final(self, *, drawn: bool = False) -> float:
+        """The mean of the tasks' scores at the end, as LAMOL has it; answers greedy or drawn."""
+        last, usual, other = self.records[-1], ":answered", f":top {panels.DRAWN_FROM}"
+        asked = [m.replace(usual, other) if drawn else m for m in self.measures]
+        return float(np.mean([last.mean(measure) for measure in asked]))
+
+    def training_seconds(self) -> float:
+        """What all its trainings took, those included that it shares with other courses."""
+        return float(sum(record.timing["training_seconds"] for record in self.records))
+
+    def forgetting(self, single: Mapping[str, float]) -> dict[str, float]:
+        """Every definition of `definitions`; `single` are scores of tasks that were learned alone.
+
+        Intransigence is left out where one of these is missing. Raises `ValueError` for multitask,
+        which has no sequence.
+        """
+        before, *after = self.scores()
+        known = all(task in single for task in self.tasks)
+        reference = [single.get(task, 0.0) for task in self.tasks]
+        found = definitions.every_definition(np.array(after), before, reference)
+        return {name: value for name, value in found.items() if known or name != "intransigence"}
+
+
+def chain(
+    base: Checkpoint, tasks: Sequence[Task], method: Method, seed: int, **settings: Any
+) -> list[Checkpoint]:
+    """The base, and the checkpoint after each task."""
+    learned = [base]
+    for count in range(1, len(tasks) + 1):
+        place = Place(tuple(tasks[:count]), tuple(learned), settings, seed)
+        shown, objective = method(place)
+        learned.append(learned[-1].train(shown, objective=objective, seed=seed, **settings))
+    return learned
+
+
+def together(base: Checkpoint, tasks: Sequence[Task], seed: int, **settings: Any) -> Checkpoint:
+    """All tasks at once, as many examples of each as a sequence has: the upper bound."""
+    return base.train(Together(tuple(map(InForm, tasks))), seed=seed, **settings)
+
+
+def orders(tasks: Mapping[str, Task]) -> list[dict[str, Task]]:
+    """All orders of the tasks, the given one first."""
+    return [dict(order) for order in itertools.permutations(tasks.items())]
+
+
+def learn(
+    chapter: str,
+    base: Checkpoint,
+    tasks: Mapping[str, Task],
+    methods: Sequence[str],
+    everywhere: Sequence[str] = (),
+    *,
+    seeds: Sequence[int],
+    tier: Tier,
+    where: str | None = None,
+    **settings: Any,
+) -> list[Course]:
+    """Every method in the given order, those of `everywhere` in all orders, measured.
+
+    Without `everywhere` these are the tier's own (`EVERYWHERE`).
+
+    Each checkpoint answers the tasks in LAMOL's form, the last of a sequence also with answers that
+    are drawn. Stored records are read, the others computed. Raises `KeyError` for an unknown
+    method, and what `study.answer` raises.
+    """
+    every = orders(tasks)
+    everywhere = everywhere or EVERYWHERE.get(tier, tuple(methods))
+    names = {task: asked.name for task, asked in _asked(chapter, tasks, tier).items()}
+    metric = {name: task.config["metric_list"][0]["metric"] for name, task in tasks.items()}
+    courses: list[tuple[str, tuple[str, ...], int, list[study.Run]]] = []
+    for seed, method in itertools.product(seeds, methods):
+        labels = {"method": method, "learning_rate": settings["learning_rate"], "seed": seed}
+        start = study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})
+        if method == MULTITASK:
+            taught = together(base, list(tasks.values()), seed, **settings)
+            end = study.Run(taught, labels | {"learned": f"{len(tasks)} of {len(tasks)}"})
+            courses.append((method, tuple(tasks), seed, [start, end]))
+            continue
+        for order in every if method in everywhere else every[:1]:
+            learned = chain(base, list(order.values()), METHODS[method], seed, **settings)
+            runs = [start]
+            for count, checkpoint in enumerate(learned[1:], 1):
+                so_far = tuple(order)[:count]
+                place = {"order": ", ".join(so_far), "last": so_far[-1]}
+                place |= {"learned": f"{count} of {len(order)}"}
+                runs.append(study.Run(checkpoint, labels | place))
+            courses.append((method, tuple(order), seed, runs))
+    whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
+    last = {base, *(course[3][-1].checkpoint for course in courses)}
+    unique = {run.checkpoint: run for course in reversed(courses) for run in reversed(course[3])}
+    first, second = (
+        [run for checkpoint, run in unique.items() if (checkpoint in last) == ends]
+        for ends in (True, False)
+    )
+    found = study.answer(
+        [study.Question(chapter, tier, first, whole), study.Question(chapter, tier, second, part)],
+        where=where,
+    )
+    records = dict(
+        zip([r.checkpoint for r in (*first, *second)], itertools.chain(*found), strict=True)
+    )
+    return [
+        Course(
+            method,
+            order,
+            tuple(f"{names[task]}.{metric[task]}" for task in order),
+            seed,
+            tuple(records[run.checkpoint] for run in runs),
+        )
+        for method, order, seed, runs in courses
+    ]
+
+
+def told_of(record: Record) -> list[dict[str, Any]]:
+    """What recipes reported of dreams in a record, one that was rehearsed within another too."""
+    told = [record.shown, *(part for part in record.shown.values() if isinstance(part, dict))]
+    return [one for one in told if "gallery" in one]
+
+
+def single_scores(courses: Sequence[Course]) -> dict[str, float]:
+    """Scores of tasks that were learned first, with nothing before them, as fine-tuning has it."""
+    found: dict[str, list[float]] = {}
+    for course in courses:
+        if course.method == "fine-tune":
+            found.setdefault(course.tasks[0], []).append(float(course.scores()[1, 0]))
+    return {task: float(np.mean(scores)) for task, scores in found.items()}
+
+
+def _asked(chapter: str, tasks: Mapping[str, Task], tier: Tier) -> dict[str, Any]:
+    return dict(zip(tasks, panels.asked_of(chapter, tasks, tier, sweep=True), strict=True))

@@ -1,0 +1,289 @@
+"""Sequences: which checkpoints a method makes of an order, what is trained once, what is read."""
+
+import pickle
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from forgetting import (
+    Settings,
+    Task,
+    definitions,
+    engine,
+    figures,
+    panels,
+    papers,
+    sequences,
+    study,
+    tables,
+)
+from forgetting.generation import Completion
+from forgetting.lineage import Train
+from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
+from forgetting.recipes import InForm, Rehearsed, Synthesised
+from forgetting.recipes.ssr import Demonstrations, spread, synthesised
+from forgetting.regularisers import EWC, GEM
+from forgetting.sequences import METHODS, Course, chain, orders
+
+NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
+TASKS = list(NAMED.values())
+QUICK = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rate": 1e-3}
+
+
+@pytest.fixture
+def tokenizer(tiny):
+    return engine.models.load_tokenizer(tiny.foundation.folder)
+
+
+def step_of(checkpoint):
+    assert isinstance(checkpoint.step, Train)
+    return checkpoint.step
+
+
+# -- the graph ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_chain_learns_each_task_from_the_last_checkpoint(tiny, method):
+    base, *learned = chain(tiny, TASKS, METHODS[method], 0, **QUICK)
+    assert base == tiny
+    for before, after in zip([base, *learned], learned, strict=False):
+        assert step_of(after).parent == before
+        # Whoever it takes words or weights from was there before it.
+        assert {parent.key for parent in after.parents} <= set(before.ancestors())
+    shown = [step_of(checkpoint).shown for checkpoint in learned]
+    taught = [getattr(one, "new", one).task for one in shown]
+    assert taught == TASKS
+
+
+def test_methods_differ_after_the_first_task_and_share_the_first():
+    from forgetting import foundation
+
+    tiny = foundation("tiny")
+    chains = {name: chain(tiny, TASKS, method, 0, **QUICK) for name, method in METHODS.items()}
+    firsts = {c[1].key for c in chains.values()}
+    assert len(firsts) == 2  # with texts and without
+    few = {"replay 1 %", "replay 5 %", "replay 10 %", "replay 20 %"}  # the same one of four, here
+    assert len({c[3].key for n, c in chains.items() if n not in few}) == len(METHODS) - len(few)
+
+
+def test_what_is_asked_for():
+    from forgetting import foundation
+
+    def last(name):
+        return step_of(chain(foundation("tiny"), TASKS, METHODS[name], 0, **QUICK)[-1])
+
+    assert last("fine-tune").objective == CrossEntropy()
+    assert last("LAMOL").objective == last("real").objective == QuestionAndText(0.25)
+    assert last("free text KL").objective == KeepClose(1.0)
+    assert last("free text").objective == CrossEntropy()
+    ewc, gem = last("EWC").objective, last("GEM").objective
+    assert isinstance(ewc, EWC) and isinstance(gem, GEM)
+    assert [one.shown.task for one in ewc.old] == TASKS[:2]
+    assert [len(one.of.ancestors()) for one in gem.old] == [2, 3]  # as each had just been learned
+    assert isinstance(last("replay 5 %").shown, Rehearsed)
+
+
+def test_six_orders_share_what_begins_alike(tiny):
+    every = orders(NAMED)
+    assert len(every) == 6 and list(every[0]) == ["sst", "srl", "woz"]
+    fine = METHODS["fine-tune"]
+    made = [c for order in every for c in chain(tiny, list(order.values()), fine, 0, **QUICK)]
+    assert len({checkpoint.key for checkpoint in made}) == 1 + 3 + 6 + 6
+
+
+# -- measured ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def courses(tiny, session_home, tmp_path_factory):
+    """Two tasks, three methods, both orders, at the smoke tier."""
+    home = tmp_path_factory.mktemp("courses")
+    (home / "models").symlink_to(session_home / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORGETTING_HOME", str(home))
+        two = dict(list(NAMED.items())[:2])
+        methods = ["fine-tune", "LAMOL", "multitask"]
+        asked = {"seeds": [0], "tier": "smoke", **QUICK}
+        yield sequences.learn("lamol", tiny, two, methods, ["fine-tune"], **asked)
+
+
+def test_a_course_has_a_record_before_and_after_each_task(courses):
+    told = [(c.method, c.order, len(c.records)) for c in courses]
+    assert told == [
+        ("fine-tune", "sst, srl", 3),
+        ("fine-tune", "srl, sst", 3),
+        ("LAMOL", "sst, srl", 3),
+        ("multitask", "sst, srl", 2),
+    ]
+    assert courses[0].measures == ("mini_sentiment:answered.em", "mini_roles:answered.em")
+    first, second, lamol, _ = courses
+    assert first.records[0] == second.records[0] == lamol.records[0]
+    assert lamol.records[2].shown["dreams"] == 1
+    assert lamol.records[2].labels["last"] == "srl"
+    assert [r.labels.get("learned") for r in lamol.records] == [None, "1 of 2", "2 of 2"]
+    drawn = {"mini_sentiment:top 20", "mini_roles:top 20"}
+    assert drawn <= lamol.records[2].scores.keys() and not drawn & lamol.records[1].scores.keys()
+
+
+def fake(method, order, scores, drawn=0.25):
+    """A course whose records say these scores."""
+
+    class Said:
+        def __init__(self, row):
+            self.row = dict(zip(order, row, strict=True))
+
+        def mean(self, measure):
+            task, _, how = measure.removesuffix(".em").partition(":")
+            return drawn if how == "top 20" else self.row[task]
+
+    measures = tuple(f"{task}:answered.em" for task in order)
+    return Course(method, order, measures, 0, tuple(map(Said, scores)))
+
+
+def test_the_matrix_by_hand():
+    """Two tasks: the first goes from 0.1 to 0.9 and back to 0.5; the second ends at 0.7."""
+    one = fake("fine-tune", ("a", "b"), [[0.1, 0.0], [0.9, 0.2], [0.5, 0.7]])
+    assert one.final() == pytest.approx(0.6) and one.final(drawn=True) == 0.25
+    alone = {"a": 0.9, "b": 0.8}
+    found = one.forgetting(alone)
+    assert found["backward_transfer"] == pytest.approx(-0.4)
+    assert found["forward_transfer"] == pytest.approx(0.2)
+    assert found["intransigence"] == pytest.approx(0.05)
+    R = np.array([[0.9, 0.2], [0.5, 0.7]])
+    assert found == definitions.every_definition(R, [0.1, 0.0], [0.9, 0.8])
+    assert "intransigence" not in one.forgetting({"a": 0.9})
+
+
+def test_what_was_learned_alone_is_what_an_order_begins_with():
+    first = fake("fine-tune", ("a", "b"), [[0, 0], [0.9, 0], [0, 0]])
+    second = fake("fine-tune", ("b", "a"), [[0, 0], [0.8, 0], [0, 0]])
+    other = fake("LAMOL", ("b", "a"), [[0, 0], [0.1, 0], [0, 0]])
+    assert sequences.single_scores([first, second, other]) == {"a": 0.9, "b": 0.8}
+
+
+def test_the_tables_by_hand():
+    """Two orders of one method end at 0.6 and 0.8; drawn answers at 0.25."""
+    one = fake("fine-tune", ("a", "b"), [[0.1, 0.0], [0.9, 0.2], [0.5, 0.7]])
+    two = fake("fine-tune", ("b", "a"), [[0.0, 0.1], [0.8, 0.2], [0.7, 0.9]])
+    both = fake("multitask", ("a", "b"), [[0.1, 0.0], [0.9, 0.9]])
+    table = tables.orders_table([one, two, both], papers.paper("1909.03329").tables["single"])
+    assert table.loc["fine-tune"].tolist() == ["60.0", "80.0", "70.0\u00a0±\u00a014.1", "2"]
+    assert table.loc["multitask"].tolist() == ["90.0", "", "90.0", "1"]
+    assert table.loc["paper: each task alone", "all"] == "82.1"
+    lost = tables.forgetting_table([one, two, both])
+    assert list(lost.index) == ["fine-tune"]
+    assert lost.loc["fine-tune", "backward transfer"] == "-25.0"  # -0.4 and -0.1
+    # Alone a has 0.9 and b 0.8, so that b lacks 0.1 in the first order and a nothing in the second.
+    assert lost.loc["fine-tune", "intransigence"] == "+2.5"
+    assert tables.decoding_table([one]).loc["fine-tune"].tolist() == ["60.0", "25.0", "+35.0"]
+
+
+def test_the_curves_are_the_scores(courses):
+    first, second, lamol, both = courses
+    figure = figures.courses(courses)
+    assert len(figure.axes) == 2
+    lines = {tuple(map(float, line.get_ydata())) for line in figure.axes[0].lines}
+    assert {tuple(c.scores()[:, 0]) for c in (first, lamol)} <= lines
+    figure = figures.courses(courses, every_order=True)
+    assert len(figure.axes) == 4
+    lines = {tuple(map(float, line.get_ydata())) for line in figure.axes[1].lines}
+    assert tuple(second.scores()[:, second.tasks.index("sst")]) in lines
+    assert both.training_seconds() > 0 and figures.spent(courses).axes[0].get_ylabel()
+
+
+def test_dreams_are_told_by_place_and_task(courses):
+    table = tables.dreams_table(courses, "LAMOL")
+    assert list(table.index) == ["sst, srl: dreams of mini_sentiment"]
+    assert table["written"].tolist() == [1]
+    assert tables.gallery_table(courses, "fine-tune").empty
+
+
+def test_a_tier_says_which_tasks_are_learned():
+    three = panels.sequence("lamol", "bundled", "laptop")
+    assert [task.name for task in three.values()] == ["mini_sentiment", "mini_roles", "mini_state"]
+    assert list(panels.sequence("lamol", "bundled", "classroom")) == ["sst", "srl"]
+    own = panels.sequence("lamol", "public", "full", ["woz", "yelp"])
+    assert [task.name for task in own.values()] == ["woz", "yelp"]
+    for role in panels.SEQUENCE:
+        assert panels.by_role("lamol", "bundled")[role].endswith(":answered")
+
+
+def test_every_step_of_every_method_can_go_to_a_worker(tiny):
+    """What a cluster is sent: steps that survive pickling, samples before what learns from them."""
+    runs = [
+        study.Run(checkpoint, {"method": name, "learning_rate": 1e-3, "seed": 0})
+        for name, method in METHODS.items()
+        for checkpoint in chain(tiny, TASKS, method, 0, **QUICK)[1:]
+    ]
+    panel = panels.asked_of("lamol", NAMED, "smoke")
+    graph = study.plan(study.Question("lamol", "smoke", runs, panel))
+    done = set()
+    for key, step in graph.items():
+        assert set(step.needs) <= done
+        done.add(key)
+        assert pickle.loads(pickle.dumps(step)).key == key
+    kinds = Counter(step.kind.partition(" ")[0] for step in graph.values())
+    # Before the second task all LAMOL's variants share one drawing, greedy dreams have their own;
+    # before the third, one dream for two old tasks is none. SSR: a question and an answer, then an
+    # answer to the same question and both for the second old task. Free text: two openings, and
+    # before the third task two models to go on from each.
+    assert kinds["sample"] == 2 + (2 + 3) + (2 + 4)
+
+
+# -- SSR ---------------------------------------------------------------------------------------
+
+
+def written(monkeypatch, by_prompts):
+    monkeypatch.setattr(
+        engine,
+        "samples",
+        lambda wanted: [
+            [Completion([1], t, True)] for t in by_prompts[type(wanted.prompts).__name__]
+        ],
+    )
+
+
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer, monkeypatch):
+    later = tiny.train(InForm(TASKS[0]), **QUICK)
+    recipe = Synthesised(TASKS[0], tiny, later)
+    asked, answered = recipe.samples(Settings(**QUICK), 0)
+    assert (asked.of, answered.of) == (tiny, later)
+    assert (asked.temperature, asked.top_p, asked.prompts.count) == (0.9, 0.6, 8)
+    questions = [
+        "a b\nAnswer: x",
+        "no answer",
+        "\nAnswer: no question",
+        "c\nAnswer: 1\nAnswer: 2",
+        "d e\nAnswer: y",
+    ]
+    written(
+        monkeypatch, {"Demonstrations": questions, "Refreshed": ["new 1", "", "", "", "new 2 "]}
+    )
+    assert synthesised(asked) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(Settings(**QUICK), 0) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**QUICK), 0)
+    assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
+    report = recipe.report(tokenizer, Settings(**QUICK), 0)
+    assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
+
+
+def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
+    texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer)
+    first = [TASKS[0].pair(d)[0] for d in TASKS[0].training_documents(0)[:5]]
+    assert len(texts) == 7
+    for text in texts:
+        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\n")
+        assert sum(question in text for question in first) == 2
+
+
+def test_those_least_alike_are_kept():
+    told = [("a b c", ""), ("a b c", ""), ("a b d", ""), ("x y", "")]
+    assert spread(told, 2) == [("a b c", ""), ("x y", "")]
+    assert len(spread(told, 9)) == 3
+
+
+def test_everything_that_a_chapter_names_exists():
+    for tier, budget in panels.BUDGETS["lamol"].items():
+        assert set(budget.rows) <= {*METHODS, "multitask"}, tier
