@@ -8,12 +8,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
+import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PIP = "import json, sys\nprint(json.dumps(['pip', *sys.argv[1:]]))\n"
 
 
@@ -49,8 +52,19 @@ def test_a_clean_machine_has_the_package_after_the_first_cell(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     installed, found = done.stdout.splitlines()
-    assert json.loads(installed) == ["pip", "install", "--quiet", "--editable", "book"]
+    packages = ["--requirement", "book/requirements.lock", "--editable", "book"]
+    assert json.loads(installed) == ["pip", "install", "--quiet", *packages]
     assert Path(machine, found) == machine / "book" / "src" / "forgetting" / "__init__.py"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_notebook_begins_with_that_cell(path):
+    notebook = nbformat.read(path, as_version=4)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert first.source == first_cell().rstrip("\n")
+    assert first.metadata.tags == ["remove-cell"]
 
 
 def test_the_buttons_open_the_notebooks_where_they_are():
