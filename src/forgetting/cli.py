@@ -29,11 +29,16 @@ from rich.table import Table
 from rich.tree import Tree
 from typer.core import TyperGroup
 
-from forgetting import parameters, records, registry, scheduler, store
+from forgetting import parameters, processes, records, registry, scheduler, store
 from forgetting.parameters import BadParameter
 from forgetting.records import Record
 
-AT_FAULT = (BadParameter, registry.UnknownDataSet, scheduler.BadScheduler)
+AT_FAULT = (
+    BadParameter,
+    registry.UnknownDataSet,
+    scheduler.BadScheduler,
+    processes.BadProcesses,
+)
 COLOURS = {"holds": "green", "contradicted": "red", "undecided": "yellow", "not run": "dim"}
 HOLDINGS = {
     "weights": "checkpoints; trained again when a run needs them",
@@ -174,6 +179,17 @@ def run(
             show_default=False,
         ),
     ] = "",
+    count: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            envvar=processes.VARIABLE,
+            help="Over how many processes of this machine to shard each training (a GPU each, or "
+            "the cores between them); 1 if not given.",
+            show_default=False,
+        ),
+    ] = 1,
     report_to: Annotated[
         Path | None,
         typer.Option(
@@ -206,6 +222,8 @@ def run(
         raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
     scheduler.workers(where)
     os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
+    os.environ[processes.VARIABLE] = str(count)
+    processes.asked()
     root = _root()
     name, notebook = _chapter(root, chapter)
     declared = parameters.parameters_of(notebook)
@@ -232,7 +250,9 @@ def run(
         _execute(notebook, output, values, root)
     except KeyboardInterrupt:
         options = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items()]
-        again = " ".join([name, *options, *([f"--scheduler {where}"] if where else [])])
+        options += [f"--scheduler {where}"] * bool(where)
+        options += [f"--processes {count}"] * (count > 1)
+        again = " ".join([name, *options])
         typer.echo(
             f"\nstopped; finished runs are kept, go on with: forgetting run {again}", err=True
         )

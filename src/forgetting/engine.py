@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from forgetting import merging, models, store, training
+from forgetting import merging, models, processes, store, training
 from forgetting.generation import Completion, generate
 from forgetting.lineage import Checkpoint, Merge, Samples, Train
 from forgetting.models import Foundation
@@ -136,12 +136,17 @@ def _train(
     `passed` are the checkpoints to store on the way, by the number of their epochs.
     """
     refuse_while_rendering(f"checkpoint {checkpoint.key}")
+    if processes.world() == 1 and (count := processes.asked()) > 1:
+        return _train_together(count, checkpoint, step, passed)
     parent, tokenizer = model(step.parent)
     torch.manual_seed(step.seed)  # adapters start from random numbers
     tuned = step.tune.apply(parent)
 
     def save(reached: Checkpoint, losses: list[float]) -> Path:
-        return store.put("weights", reached.key, partial(_write, reached, step, tuned, losses))
+        moved = _moved(step, tuned)  # of all processes, which all have to ask
+        if processes.rank() > 0:
+            return Path()
+        return store.put("weights", reached.key, partial(_write, reached, moved, losses))
 
     def after_epoch(epochs: int, losses: list[float]) -> None:
         if passed and epochs in passed:
@@ -160,6 +165,28 @@ def _train(
         before=model(teacher)[0] if teacher else None,
     )
     return save(checkpoint, losses)
+
+
+def _train_together(
+    count: int, checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint] | None
+) -> Path:
+    """`_train` in several processes; what they need is computed before, in this one alone."""
+    if not step.objective.mean:
+        raise processes.BadProcesses(
+            f"processes={count}: {step.objective!r} is no mean over tokens; train it in one process"
+        )
+    state(step.parent)
+    for wanted in step.samples:
+        samples(wanted)
+    processes.run(count, _train_a_part, checkpoint, dict(passed or {}))
+    folder = store.get("weights", checkpoint.key)
+    assert folder, "the first process stores the weights"
+    return folder
+
+
+def _train_a_part(checkpoint: Checkpoint, passed: Mapping[int, Checkpoint]) -> None:
+    assert isinstance(checkpoint.step, Train)
+    _train(checkpoint, checkpoint.step, None, passed)
 
 
 def _sample(wanted: Samples) -> Path:
@@ -187,16 +214,20 @@ def _sample(wanted: Samples) -> Path:
     return store.put("samples", wanted.key, write)
 
 
-def _write(
-    checkpoint: Checkpoint, step: Train, tuned: Any, losses: list[float], folder: Path
-) -> None:
+def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
+    """What a training moved: the adapter, or the tensors that the tuning names."""
     if step.tune.adapter is None:
-        moved = {name: p.detach() for name, p in tuned.named_parameters() if p.requires_grad}
+        found = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     else:
-        moved = get_peft_model_state_dict(tuned)
-    moved = {name: t.contiguous() for name, t in moved.items()}
+        found = get_peft_model_state_dict(tuned)
+    return {name: processes.whole(tensor).contiguous() for name, tensor in found.items()}
+
+
+def _write(
+    checkpoint: Checkpoint, moved: Mapping[str, torch.Tensor], losses: list[float], folder: Path
+) -> None:
     try:
-        save_file(moved, folder / "changed.safetensors")
+        save_file(dict(moved), folder / "changed.safetensors")
     except SafetensorError as error:  # a full disk, told without its number
         raise OSError(str(error)) from error
     (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")

@@ -43,9 +43,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training asks for. `reads_before`: it needs the logits of the untrained model."""
+    """What a training asks for.
+
+    `reads_before`: it needs the logits of the untrained model. `mean`: it is one mean over all
+    tokens of a step, so that processes can share the step's rows.
+    """
 
     reads_before: ClassVar[bool] = False
+    mean: ClassVar[bool] = True
 
     def recipe(self) -> dict[str, Any]:
         """What enters a lineage key."""
@@ -152,6 +157,7 @@ class KeepClose(Objective):
     weight: float = 1.0
     everywhere: bool = False
     reads_before: ClassVar[bool] = True
+    mean: ClassVar[bool] = False
 
     def loss(self, step: Step) -> torch.Tensor:
         target = step.parts == TARGET
@@ -175,6 +181,7 @@ class QuestionAndText(Objective):
     """
 
     weight: float = 0.25
+    mean: ClassVar[bool] = False
 
     def loss(self, step: Step) -> torch.Tensor:
         _require_any(step.wanted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class Anchored(CrossEntropy):
 
     old: tuple[Old, ...]
     weight: float = 1.0
+    mean: ClassVar[bool] = False
 
     def recipe(self) -> dict[str, Any]:
         old = [one.recipe() for one in self.old]
@@ -124,6 +125,7 @@ class GEM(CrossEntropy):
 
     old: tuple[Old, ...]
     margin: float = 0.5
+    mean: ClassVar[bool] = False
 
     def recipe(self) -> dict[str, Any]:
         old = [one.recipe() for one in self.old]

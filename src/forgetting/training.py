@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from forgetting import packing
+from forgetting import packing, processes
 from forgetting.lineage import Recipe, Settings
 from forgetting.objectives import (
     IGNORED,
@@ -232,7 +232,7 @@ class OrderedTrainer(Trainer):
         before: torch.Tensor | None,
         **given: Any,
     ) -> None:
-        super().__init__(**given, data_collator=lambda steps: (pack if reader else pad)(steps[0]))
+        super().__init__(**given, data_collator=lambda steps: self._batch(steps[0]))
         self.reader = reader
         self.goal = objective
         self.before = before
@@ -241,7 +241,24 @@ class OrderedTrainer(Trainer):
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        return loss_of(model, self.reader, self.goal, inputs, self.before)
+        return inputs["share"] * loss_of(model, self.reader, self.goal, inputs, self.before)
+
+    def _batch(self, rows: list[Example]) -> dict[str, Any]:
+        """This process's rows of a step, and what its mean counts for in the mean of all."""
+        mine, share = part_of(rows, processes.rank(), processes.world())
+        return (pack if self.reader else pad)(mine) | {"share": share}
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if processes.world() > 1:
+            processes.shard(self)
+
+    def get_train_dataloader(self) -> Any:
+        if processes.world() == 1:
+            return super().get_train_dataloader()
+        # accelerate would give whole steps to each process in turn.
+        steps: Any = self.train_dataset
+        return DataLoader(steps, batch_size=1, collate_fn=self.data_collator)
 
     def training_step(self, *given: Any, **more: Any) -> torch.Tensor:
         loss = super().training_step(*given, **more)
@@ -257,6 +274,21 @@ class OrderedTrainer(Trainer):
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+def part_of(rows: list[Example], rank: int, world: int) -> tuple[list[Example], float]:
+    """The rows of one process, and the factor on its mean over tokens.
+
+    The processes' gradients are averaged: with the factor, tokens · processes ÷ all tokens, the
+    average is the mean over all tokens. A process without a row reads the first for nothing.
+    """
+    if world == 1:
+        return rows, 1.0
+    counts = [int((row["labels"][1:] != IGNORED).sum()) for row in rows]
+    mine = rows[rank::world]
+    if not mine:
+        return rows[:1], 0.0
+    return mine, sum(counts[rank::world]) * world / sum(counts)
 
 
 def loss_of(
@@ -383,6 +415,7 @@ def train(
             report_to="none",
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
+            ddp_backend=None if torch.cuda.is_available() or processes.world() == 1 else "gloo",
             remove_unused_columns=False,
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # a step is one batch, never one a device
