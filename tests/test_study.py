@@ -212,20 +212,27 @@ def test_a_recipe_that_two_rows_share_stands_once():
 PAIRS = {"style": "sft", "examples": 3, "length": 384, "batch": 2}
 
 
-def test_a_run_is_trained_once_and_measured_after_each_epoch(own_home, trainings):
+def test_a_run_is_trained_once_and_measured_after_each_epoch(own_home, trainings, monkeypatch):
     rows = {"full": Row(Full(), 1, {"weight_decay": 0.0})}
-    found = study.sweep(
-        "lora",
-        foundation("tiny"),
-        rows,
-        learning_rates=[1e-3, 1e-2],
-        seeds=[0],
-        tier="smoke",
-        source="bundled",
-        epochs=[1, 2],
-        **PAIRS,
-    )
+
+    def sweep():
+        return study.sweep(
+            "lora",
+            foundation("tiny"),
+            rows,
+            learning_rates=[1e-3, 1e-2],
+            seeds=[0],
+            tier="smoke",
+            source="bundled",
+            epochs=[1, 2],
+            **PAIRS,
+        )
+
+    found = sweep()
     assert trainings == [0, 0]
+    with monkeypatch.context() as second:  # what is stored is read: no record is written again
+        second.setattr(study, "plan", lambda *_: pytest.fail("something counts as missing"))
+        assert sweep() == found
     found.sort(key=lambda r: (r.labels["learning_rate"], r.labels.get("epochs", 0)))
     labels = [(r.labels["learning_rate"], r.labels.get("epochs")) for r in found]
     assert labels == [(0.0, None), (0.001, 1), (0.001, 2), (0.01, 1), (0.01, 2)]

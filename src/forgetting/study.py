@@ -111,9 +111,11 @@ def sweep(
     every = grid(base, taught, rows, learning_rates, seeds, epochs, **settings)
     others = [run for run in every if run.checkpoint not in known]
     whole, part = (panels.panel(chapter, tier, source, sweep=sweep) for sweep in (False, True))
+    asked = {task.name for task in whole}
+    show = [name for name in panels.PANELS[chapter].shown if name in asked]  # public or bundled
     measured, _ = answer(
         [
-            Question(chapter, tier, first, whole, panels.PANELS[chapter].shown),
+            Question(chapter, tier, first, whole, show),
             Question(chapter, tier, others, part),
         ]
     )
