@@ -110,9 +110,9 @@ def trainings(monkeypatch):
 
     seeds, train = [], training.train
 
-    def counted(model, tokenizer, task, settings, seed, *watchers):
+    def counted(model, tokenizer, shown, settings, seed, *rest, **more):
         seeds.append(seed)
-        return train(model, tokenizer, task, settings, seed, *watchers)
+        return train(model, tokenizer, shown, settings, seed, *rest, **more)
 
     monkeypatch.setattr(training, "train", counted)
     return seeds
