@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -84,7 +85,7 @@ def study(stored: Sequence[Record], name: str) -> dict[str, Any]:
         "title": f"{about['tier']} tier, {about['model']}, {about['runs']} runs",
         "chapter": stored[0].chapter,
         "measures": measures,
-        "axes": _axes(stored[0].chapter, measures),
+        "axes": _axes(stored[0].chapter, stored),
         "runs": [
             {
                 "key": record.key,
@@ -115,15 +116,20 @@ def _measures(record: Record) -> list[str]:
     ]
 
 
-def _axes(chapter: str, measures: Sequence[str]) -> list[str]:
-    """The measures that a visitor sees first: of what was taught, and the first of another task."""
+def _axes(chapter: str, stored: Sequence[Record]) -> list[str]:
+    """The measures that a visitor sees first: of what was taught, and the last of another task.
+
+    Both were measured on every run, and are likelihoods where there are any.
+    """
     taught = panels.PANELS[chapter].taught if chapter in panels.PANELS else None
     targets = {taught.public, taught.bundled} if taught else set()
-    by_task = {measure.rpartition(".")[0]: measure for measure in reversed(measures)}
-    x = next((m for task, m in by_task.items() if task in targets), measures[0])
-    taken = x.rpartition(".")[0]
-    likelihoods = [m for m in measures if m.endswith(".nats") and not m.startswith(f"{taken}.")]
-    return [x, likelihoods[-1] if likelihoods else measures[-1]]
+    common = set.intersection(*(set(_measures(record)) for record in stored))
+    everywhere = [measure for measure in _measures(stored[0]) if measure in common]
+    likelihoods = [m for m in everywhere if m.endswith(".nats")] or everywhere
+    own = [m for m in likelihoods if re.split("[:.]", m)[0] in targets]  # "task:drift.nats" too
+    x = (own or likelihoods)[0]
+    others = [m for m in likelihoods if m.rpartition(".")[0] != x.rpartition(".")[0]]
+    return [x, (others or everywhere)[-1]]
 
 
 def _value(record: Record, untouched: Sequence[Record], measure: str) -> list[float | None] | None:
