@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import forgetting
 from forgetting import book, cli, parameters, records, registry, scheduler, store, tasks
+from forgetting.pages import markup
 from forgetting.records import Record, Sample, Scores
 
 BASE, TUNED = "b" * 20, "c" * 20
@@ -479,7 +480,7 @@ def test_check_uses_the_real_claims(root):
     from forgetting import claims
 
     assert set(Verdict.model_fields) <= set(claims.Verdict.model_fields)
-    assert set(cli.COLOURS) == set(book.VERDICTS)
+    assert set(cli.COLOURS) == set(markup.VERDICTS)
 
 
 # -- records -----------------------------------------------------------------------------------
