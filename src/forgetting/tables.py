@@ -166,7 +166,7 @@ def law_table(stored: Sequence[Record], *, x: str, y: str) -> pd.DataFrame:
     if len(trained) < laws.FEWEST_FOR_POWER:
         return _titled(rows, "fit").fillna("")
     power = laws.power_law([r.trainable for r in trained], [len(r.losses) for r in trained], ys)
-    rows[f"power law: weights^{power.a:.2f} · steps^{power.b:.2f}"] = {
+    rows[f"power law: weights^{power.a:.2g} · steps^{power.b:.2g}"] = {
         "runs": len(trained),
         "R²": f"{power.r2:.2f}",
     }
