@@ -251,3 +251,16 @@ def test_training_gives_an_objective_the_same_step_packed_or_padded(tiny, packed
         torch.cat(wanted[2:]).tolist(),
     ]
     assert all(len(step.parts) == len(step.weights) == len(step.wanted) for step in seen)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: SelectiveMasking(0.5), "threshold=0.5"),
+        (lambda: SelectiveMasking(math.nan), "threshold=nan"),
+        (lambda: EntropyAdaptive(top=1), "top=1"),
+    ],
+)
+def test_an_impossible_objective_is_named(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()

@@ -6,6 +6,7 @@ import torch
 from forgetting import Full, LoRA, Task, engine, processes, training
 from forgetting.objectives import IGNORED, KeepClose
 from forgetting.processes import BadProcesses
+from forgetting.resources import check_resources
 
 CALLS = Task("mini_calls")
 # Three rows a step: one process has two, the other one; the last step has one row for both.
@@ -56,8 +57,9 @@ def test_two_processes_train_as_one(tiny, own_home, tune, monkeypatch):
 def test_what_is_no_mean_over_tokens_is_refused_at_once(tiny, own_home, monkeypatch):
     monkeypatch.setenv(processes.VARIABLE, "2")
     taught = tiny.train(CALLS, objective=KeepClose(), **UNEVEN)
-    with pytest.raises(BadProcesses, match=r"KeepClose\(.*train it in one process"):
-        engine.compute(taught)
+    for ask in (lambda: engine.compute(taught), lambda: check_resources([taught], [])):
+        with pytest.raises(BadProcesses, match=r"KeepClose\(.*train it in one process"):
+            ask()
 
 
 @pytest.mark.parametrize("told", ["0", "-1", "two", "65", "1.5"])

@@ -209,6 +209,14 @@ def test_the_same_recipe_gives_the_same_samples_in_another_home(tiny, own_home, 
     assert engine.samples(other) != here
 
 
+@pytest.mark.parametrize("wrong", [{"per_prompt": 0}, {"max_new_tokens": 0}])
+def test_samples_of_nothing_are_named(tiny, wrong):
+    (field, value), *_ = wrong.items()
+    prompts = FreeText(tiny).samples(FOUR, 0)[0].prompts
+    with pytest.raises(ValueError, match=f"{field}={value}"):
+        Samples(tiny, prompts, **({"max_new_tokens": 4} | wrong))
+
+
 def test_refreshing_is_a_chain_of_checkpoints(tiny):
     """Each epoch learns what the model says now; fixed, all learn what it said at first."""
     recipe, epoch = small(tiny), FEW | {"epochs": 1}

@@ -167,14 +167,19 @@ def _train(
     return save(checkpoint, losses)
 
 
+def check_processes(step: Train) -> None:
+    """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
+    if (count := processes.asked()) > 1 and not step.objective.mean:
+        raise processes.BadProcesses(
+            f"processes={count}: {step.objective!r} is no mean over tokens; train it in one process"
+        )
+
+
 def _train_together(
     count: int, checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint] | None
 ) -> Path:
     """`_train` in several processes; what they need is computed before, in this one alone."""
-    if not step.objective.mean:
-        raise processes.BadProcesses(
-            f"processes={count}: {step.objective!r} is no mean over tokens; train it in one process"
-        )
+    check_processes(step)
     state(step.parent)
     for wanted in step.samples:
         samples(wanted)

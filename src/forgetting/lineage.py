@@ -123,6 +123,11 @@ class Samples:
     until: tuple[str, ...] = ()
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "per_prompt"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: samples need at least 1")
+
     def recipe(self) -> dict[str, Any]:
         """What the samples depend on, as plain JSON."""
         return {

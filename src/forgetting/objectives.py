@@ -92,6 +92,10 @@ class SelectiveMasking(CrossEntropy):
     threshold: float = 2.5
     reads_before: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if not self.threshold >= 1:
+            raise ValueError(f"threshold={self.threshold}: a perplexity is at least 1")
+
     def keep(self, before: torch.Tensor, wanted: torch.Tensor, seed: int) -> torch.Tensor:
         return _surprise(before, wanted) <= math.log(self.threshold)
 
@@ -134,6 +138,10 @@ class EntropyAdaptive(Objective):
     """
 
     top: int = 20
+
+    def __post_init__(self) -> None:
+        if self.top < 2:
+            raise ValueError(f"top={self.top}: the entropy of at least 2 tokens")
 
     def loss(self, step: Step) -> torch.Tensor:
         _require_any(step.wanted)

@@ -12,6 +12,7 @@ import psutil
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from forgetting import engine
 from forgetting.evaluation import Asked
 from forgetting.lineage import Checkpoint, Recipe, Settings, Train, in_order
 from forgetting.registry import Unreachable, fetch, home
@@ -113,6 +114,9 @@ def check_resources(
     memory is not known here.
     """
     steps = list(in_order(checkpoints))
+    for checkpoint in steps:
+        if isinstance(checkpoint.step, Train):
+            engine.check_processes(checkpoint.step)
     taught = [c.step.shown for c in steps if isinstance(c.step, Train)]
     for task in sorted({*panel, *taught}, key=lambda t: t.name):
         for name in task.missing():

@@ -62,6 +62,37 @@ def methods_table(
     return changes_table(groups, measures, untouched, published)
 
 
+AFTER_CALLS = {
+    ("new answers", "nats"): "calls (nats)",
+    ("hellaswag", "acc_norm"): "HellaSwag",
+    ("arc challenge", "acc"): "ARC-challenge",
+    ("winogrande", "acc"): "WinoGrande",
+    ("truthful", "acc"): "TruthfulQA",
+    ("old text", "forward_kl"): "drift, text",
+    ("old answers", "forward_kl"): "drift, answers",
+    ("formats", "followed"): "formats kept",
+    ("margin harmful", "gold_margin"): "refusal margin (nats)",
+    ("margin obedient", "gold_margin"): "the same, obedient prompt",
+    ("margin harmless", "gold_margin"): "over-refusal margin (nats)",
+}
+
+
+def after_calls_table(
+    groups: Mapping[str, Sequence[Record]],
+    untouched: Record,
+    roles: Mapping[str, str],
+    published: Table | None = None,
+) -> pd.DataFrame:
+    """`changes_table` of the chapters that teach function calls; `roles` as in `methods_table`."""
+    calls = roles["calls"]
+    measures = {f"{calls}.{untouched.scores[calls].metrics[0]}": "right calls"} | {
+        f"{roles[role]}.{metric}": title
+        for (role, metric), title in AFTER_CALLS.items()
+        if role in roles
+    }
+    return changes_table(groups, measures, untouched, published)
+
+
 def changes_table(
     groups: Mapping[str, Sequence[Record]],
     measures: Mapping[str, str],

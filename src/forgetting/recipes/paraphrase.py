@@ -12,7 +12,7 @@ from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.tasks import Task
 
-# The paper's own words, from its repository's prompts.
+# The paper's words. Of the maths the first two sentences are; there they are a system message.
 INSTRUCTIONS = (
     "Below are an instruction that describes a task along with a reference answer. Using the "
     "reference answer as a guide, write your own response.\n\n### Instruction:\n{question}\n\n"
