@@ -24,6 +24,9 @@ def solution(label):
 
 
 def test_printed_solutions_are_correct():
+    assert exercises.supervised(solution("operation-supervised")["supervised"]) == "correct"
+    assert exercises.advantages(solution("operation-advantages")["advantages"]) == "correct"
+    assert exercises.json_kept(solution("operation-json")["json_kept"]) == "correct"
     assert exercises.repetition(solution("freezing-repetition")["repetition"]) == "correct"
     assert exercises.own_tuning(solution("freezing-norms")["OnlyNorms"]()) == "correct"
     assert exercises.matched_reading(solution("freezing-matched")["read"]) == "correct"
@@ -38,6 +41,12 @@ def test_printed_solutions_are_correct():
 def test_wrong_answers_get_a_hint():
     from forgetting.tuning import FreezeAttention
 
+    with pytest.raises(AssertionError, match="SFT style learns the answer alone"):
+        exercises.supervised(lambda style, question, answer: [True] * (question + answer))
+    with pytest.raises(AssertionError, match="subtract the mean reward"):
+        exercises.advantages(lambda rewards: rewards)
+    with pytest.raises(AssertionError, match="must be one JSON object"):
+        exercises.json_kept(lambda answer, key: key in answer)
     with pytest.raises(AssertionError, match="count the n-grams"):
         exercises.repetition(lambda ids, n: 0.0)
     with pytest.raises(AssertionError, match="expected False"):

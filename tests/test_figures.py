@@ -46,9 +46,14 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
         lambda: figures.law(
             STORED, x="zh_articles.nats", y="dolly.nats", labels=("loss", "forgetting")
         ),
+        lambda: figures.before_and_after(
+            {"full": records.select(STORED, method="full", learning_rate=1e-4)},
+            UNTOUCHED,
+            {"arc_easy_pinned.acc": "ARC-easy", "winogrande_pinned.acc": "WinoGrande"},
+        ),
         lambda: figures.claim_intervals(claims.verdicts("freezing", "laptop")),
     ],
-    ids=["anatomy", "plane", "law", "claim_intervals"],
+    ids=["anatomy", "plane", "law", "before_and_after", "claim_intervals"],
 )
 def test_a_figure_is_the_same_bytes_every_time(draw):
     assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]

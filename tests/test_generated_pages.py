@@ -1,13 +1,14 @@
 """Generated pages: what they say of records and claims, and what breaks them."""
 
 import html
+import itertools
 import json
 import re
 import shutil
 import subprocess
 import tomllib
-from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -26,7 +27,9 @@ from forgetting.pages import (
     plane,
     run_records,
     scoreboard,
+    small_plane,
     status,
+    times,
 )
 from forgetting.pages.markup import Contents
 from forgetting.pages.plane import Loss, Place
@@ -305,6 +308,14 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
     assert runs.places["full"].matched == {"drift on old text": None, "drift on old answers": None}
 
 
+def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
+    notebooks = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in ("01_freezing", "04_lamol")]
+    first, second = (cells(line) for line in times.of_chapters(notebooks).splitlines()[2:])
+    assert first[0] == "{doc}`Which part of the brain may we operate on? </notebooks/01_freezing>`"
+    assert 3 <= int(first[1]) <= 15 and 10 <= int(first[2]) <= 60
+    assert second[2] == markup.NOTHING or int(second[2]) > 0
+
+
 # -- choosing ----------------------------------------------------------------------------------
 
 
@@ -333,7 +344,7 @@ def test_the_choice_is_the_cheapest_method_that_learned_enough_and_lost_no_more(
         place("lost", 50_000, 0.30, chat=worse, refusing=level),
         place("beyond", 40_000, 0.40, chat=None, refusing=None),
     ]
-    text = choosing.choice(found, [CHAT, REFUSING])
+    text = choosing.choice(found, plane.Plane("zh.nats", "Chinese", (CHAT, REFUSING)))
     assert "at least 90% of what training everything did is **fitting**: 200 k weights move" in text
     assert "2.3 MiB instead of 11, and a run took 20 s instead of 100" in text
     assert "If less will do, cheap, learned little is cheaper still" in text
@@ -345,8 +356,16 @@ def test_where_nothing_fits_the_page_says_so():
         place("full", 1_000_000, 0.30, chat=None),
         place("lost", 50_000, 0.30, chat=effect(0.3, 0.1)),
     ]
-    assert "no method was worse in neither" in choosing.choice(found, [CHAT])
-    assert "can be compared at matched learning" in choosing.comparison(found[:1], CHAT)
+    axes = plane.Plane("zh.nats", "Chinese", (CHAT,))
+    assert "no method was worse in neither" in choosing.choice(found, axes)
+    alone = choosing.comparison(found[:1], CHAT, axes.in_words)
+    assert "can be compared at matched learning" in alone
+
+
+def test_where_all_move_the_same_weights_none_is_the_cheapest():
+    found = [place(name, 1_000_000, 0.30, chat=effect(0.0, 0.1)) for name in ("gold", "own")]
+    axes = plane.Plane("zh.nats", "Chinese", (CHAT,), plain="gold")
+    assert choosing.choice(found, axes) == ""
 
 
 def test_the_page_on_choosing_says_what_the_records_say():
@@ -364,7 +383,8 @@ def test_the_page_on_choosing_says_what_the_records_say():
 
 def test_every_row_of_the_chapters_has_a_card_and_every_card_has_rows():
     """A new row of `methods` needs a card, and a card speaks of nothing that does not exist."""
-    every = (*methods.freezing_rows(30), *methods.lora_rows(), *methods.own_words_rows())
+    chapters = (methods.lora_rows(), methods.own_words_rows(), methods.operation_rows())
+    every = itertools.chain(methods.freezing_rows(30), *chapters)
     rows = {name.split(" ×")[0] for name in every} | {*sequences.METHODS, sequences.MULTITASK}
     on_cards = [row for method in descriptions.methods() for row in method.rows]
     assert len(set(on_cards)) == len(on_cards), "a row stands on two cards"
@@ -388,6 +408,24 @@ def test_a_card_names_code_that_exists_and_says_all_it_should(method):
     assert method.idea in text and method.cost in text and method.use in text
     assert re.search(r"Records|records|No run of it is in the book yet", text)
     assert method.equation.count("{") == method.equation.count("}")
+
+
+def test_the_small_plane_names_its_own_methods_and_keeps_all_marks_on_the_sheet():
+    found = plane.measured()["lora"]
+    loss = plane.PLANES["lora"].losses[0]
+    drawn = small_plane.drawn(list(found.places.values()), {"LoRA r 4"}, "function calls", loss)
+    svg = ElementTree.fromstring(drawn)
+    named = [text.text for text in svg.iter("text")]
+    assert "LoRA r 4" in named and "LoRA r 64" not in named
+    assert [title.text for title in svg.iter("title")] == [
+        m for m in found.places if m != "LoRA r 4"
+    ]
+    for mark in svg.iter("circle"):
+        assert small_plane.LEFT <= float(mark.get("cx")) <= small_plane.WIDTH
+        assert 0 <= float(mark.get("cy")) <= small_plane.HEIGHT - small_plane.BOTTOM
+    assert "LoRA r 4 learned" in svg.get("aria-label") and "3 other methods" in svg.get(
+        "aria-label"
+    )
 
 
 def test_a_card_shows_its_runs_with_interval_and_seeds():
@@ -457,7 +495,9 @@ def test_figures_and_tables_of_records_get_a_link_and_nothing_else_does():
     ]
     found = book.with_records(page, "freezing")
     linked = [
-        before.source for before, after in pairwise(found) if "</records/freezing>" in after.source
+        before.source
+        for before, after in itertools.pairwise(found)
+        if "</records/freezing>" in after.source
     ]
     assert linked == ["plane()", "table()"]
     assert [cell["id"] for cell in found] == [f"cell-{n:03d}" for n in range(7)]

@@ -1,5 +1,7 @@
 """Recipes: which questions, whose answers, what is refused, and that nothing is drawn twice."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -18,7 +20,7 @@ from forgetting.recipes import (
     SelfOutput,
     WholeText,
 )
-from forgetting.recipes.answers import Shuffled, questions
+from forgetting.recipes.answers import Answer, Answers, Shuffled, questions
 from forgetting.recipes.paraphrase import why_not
 
 CALLS = Task("mini_calls")
@@ -63,6 +65,35 @@ def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
     ours = Gold(CALLS).rows(tokenizer, FOUR, 0)
     tasks = training.sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
+
+
+@pytest.mark.parametrize("times", [0.3, 1, 2.5])
+def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
+    """To half an answer, whether the other answers are shorter or longer."""
+
+    @dataclass(frozen=True)
+    class Stretched(Answers):
+        origin = "stretched"
+
+        def answers(self, documents, tokenizer, settings, seed):
+            right = [self.task.pair(document)[1] for document in documents]
+            long = [(text * 3)[: round(times * len(text))] for text in right]
+            return [Answer(text, "stretched") for text in long]
+
+    settings = Settings(style="sft", examples=4, length=1024, batch=1)
+    like = Stretched(CALLS)
+    rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0)
+    lengths = [int((row["labels"] != training.IGNORED).sum()) for row in rows]
+    wanted = sum(
+        int((row["labels"] != training.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
+    )
+    plain = Gold(CALLS).rows(tokenizer, settings, 0)
+    assert abs(sum(lengths) - wanted) <= max(lengths) / 2 + 1
+    for place, row in enumerate(rows):
+        assert row["input_ids"].tolist() == plain[place % 4]["input_ids"].tolist()
+    with pytest.raises(ValueError, match="as long as what"):
+        Gold(CALLS, same_length=True)
+    assert Gold(CALLS, like=like).settings() == {"like": like.recipe()["shown"]}
 
 
 def test_shuffled_gives_every_answer_to_another_question(tokenizer):

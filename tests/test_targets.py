@@ -441,6 +441,8 @@ SIZES = {  # test, train
     "humaneval_pinned": (164, 0),
     "alpaca": (805, 2000),
     "lima": (805, 1029),
+    "sst_chat": (1821, 6917),
+    "sst_json": (1821, 6917),
 }
 
 
@@ -466,6 +468,40 @@ def test_sizes_of_the_sets(name, mirror):
     assert all(document["prompt"] for document in task.documents("test"))
     for entry in task.config["metric_list"]:
         assert entry["higher_is_better"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "json", "right"),
+    [
+        ('{"sentiment": "positive"}', 1, 1),
+        ('```json\n{"sentiment": "Positive.", "reason": "praise"}\n```', 1, 1),
+        ('{"sentiment": "negative", "reason": "a pity"}', 1, 0),
+        ('{"sentiment": ["positive"]}', 1, 1),  # brackets are punctuation, and it says so
+        ('{"mood": "positive"}', 0, 0),
+        ('["sentiment"]', 0, 0),
+        ('{"sentiment": "positive"', 0, 0),
+        ("positive", 0, 0),
+        ("", 0, 0),
+    ],
+)
+def test_a_label_in_an_object(answer, json, right):
+    document = {"answer": "positive"}
+    assert grade("mini_sentiment_json", document, answer) == {"json": json, "em": right}
+
+
+def test_a_review_is_asked_about_in_two_ways_and_is_the_same_review():
+    chat, json, plain = (
+        Task(f"mini_sentiment{form}").documents("test") for form in ("_chat", "_json", "")
+    )
+    labels = {document["context"]: document["answer"] for document in plain}
+    for asked, ends in ((chat, "Answer with one word."), (json, "Output only the JSON object.")):
+        assert {document["review"]: document["answer"] for document in asked} == labels
+        assert all(document["prompt"].endswith(ends) for document in asked)
+    for said, right in (("Positive.", 1), ("negative", 0), ("It is positive", 0)):
+        document = {"answer": "positive"}
+        assert grade("mini_sentiment_chat", document, said) == {"em": right}
+    gold = Task("mini_sentiment_json").pair(json[0])[1]
+    assert grade("mini_sentiment_json", json[0], gold) == {"json": 1, "em": 1}
 
 
 @pytest.mark.parametrize("name", ["gsm8k_pinned", "multiarith", "svamp"])

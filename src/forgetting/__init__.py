@@ -21,6 +21,7 @@ _HOMES = {
     "measure": "study",
     "sweep": "study",
     "surprises": "study",
+    "operation_rows": "methods",
     "freezing_rows": "methods",
     "lora_rows": "methods",
     "own_words_rows": "methods",

@@ -220,6 +220,20 @@ def matched_effect(
     return interval(np.array(rows), weights)
 
 
+def of_the_book(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
+    """By chapter, (x, y) of every trained run that measured both "role.metric"s."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for chapter in panels.PANELS:
+        for record in records.comparable(records.stored(chapter, tier)):
+            try:
+                names = [panels.measure_name(chapter, m, record.scores) for m in (x, y)]
+            except KeyError:
+                continue
+            if record.training:
+                found.setdefault(chapter, []).append((record.mean(names[0]), record.mean(names[1])))
+    return found
+
+
 class OutOfRange(ValueError):
     """Two methods learned amounts between which nothing was measured."""
 

@@ -12,6 +12,50 @@ import numpy as np
 from forgetting import lamol_form, metrics, regularisers, tuning
 
 
+def supervised(answer: Callable[[str, int, int], Sequence[bool]]) -> str:
+    """Exercise 1 of `operation`: which tokens of a question and its answer the loss runs over."""
+    for style, question, given in (("pre-train", 3, 2), ("SFT", 3, 2), ("SFT", 1, 4)):
+        found = list(answer(style, question, given))
+        expected = [style == "pre-train"] * question + [True] * given
+        assert found == expected, (
+            f"supervised({style!r}, {question}, {given}) gave {found}, expected {expected}: SFT "
+            "style learns the answer alone, pre-train style all that it reads"
+        )
+    return "correct"
+
+
+def advantages(answer: Callable[[Sequence[float]], Sequence[float]]) -> str:
+    """Exercise 2 of `operation`: how much better each answer did than its siblings."""
+    for rewards in ([1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0], [1, 1]):
+        expected = np.array(rewards) - np.mean(rewards)
+        found = np.array(answer(rewards), dtype=float)
+        assert np.allclose(found, expected), (
+            f"advantages({rewards}) gave {found.tolist()}, expected {expected.tolist()}: subtract "
+            "the mean reward of the question's answers"
+        )
+    return "correct"
+
+
+def json_kept(answer: Callable[[str, str], bool]) -> str:
+    """Exercise 3 of `operation`: whether an answer is a JSON object that has a key."""
+    cases = (
+        '{"sentiment": "positive"}',
+        '{"mood": "positive"}',
+        "positive",
+        '["sentiment"]',
+        '{"sentiment": "positive"',
+        'The answer: {"sentiment": "positive"}',
+    )
+    for text in cases:
+        expected = "sentiment" in (metrics.json_object(text) or {})
+        found = answer(text, "sentiment")
+        assert bool(found) is expected, (
+            f"json_kept({text!r}, 'sentiment') gave {found}, expected {expected}: the whole answer "
+            "must be one JSON object, and the object must have the key"
+        )
+    return "correct"
+
+
 def repetition(answer: Callable[[Sequence[int], int], float]) -> str:
     """Exercise 1 of `freezing`: the n-gram repetition score of Li & Lee (2024)."""
     cases = [([1, 2, 3, 4], 2), ([1, 1, 1, 1], 2), ([1, 2, 1, 2, 1, 2], 2), ([1, 2], 4), ([7], 1)]

@@ -28,6 +28,9 @@ from forgetting.tuning import Tuning
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
 COLOURS = {
     "untouched": "#000000",
+    "pre-train style": "#E69F00",
+    "SFT style": "#D55E00",
+    "RL style": "#0072B2",
     "full": "#000000",
     "freeze first third": "#0072B2",
     "freeze last third": "#56B4E9",
@@ -47,6 +50,8 @@ COLOURS = {
     "(IA)³": "#7A7A00",
     "gold": "#000000",
     "gold (same questions)": "#777777",
+    "gold (length of own)": "#999999",
+    "gold (length of paraphrase)": "#BBBBBB",
     "own": "#009E73",
     "own or gold": "#56C7A0",
     "own in rounds": "#B7E4D6",
@@ -84,6 +89,9 @@ COLOURS = {
 }
 MARKERS = {
     "untouched": "*",
+    "pre-train style": "^",
+    "SFT style": "o",
+    "RL style": "s",
     "full": "o",
     "freeze first third": "^",
     "freeze last third": "v",
@@ -103,6 +111,8 @@ MARKERS = {
     "(IA)³": "h",
     "gold": "o",
     "gold (same questions)": "o",
+    "gold (length of own)": "<",
+    "gold (length of paraphrase)": ">",
     "own": "s",
     "own or gold": "D",
     "own in rounds": "<",
@@ -234,6 +244,45 @@ def plane(
     return figure
 
 
+def before_and_after(
+    groups: Mapping[str, Sequence[Record]], untouched: Record, measures: Mapping[str, str]
+) -> Figure:
+    """What share of each skill's items the model got right before and after, each method a mark.
+
+    `groups` holds each method's runs, `measures` maps shares to the skills' names, drawn from the
+    top down. Marks are means over items and seeds; bars are the 95 % interval of the change.
+    """
+    style()
+    height = 0.9 + 0.55 * len(measures)
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, height), layout="constrained")
+    for place, measure in enumerate(measures):
+        before = untouched.mean(measure)
+        axis.axhspan(place - 0.4, place + 0.4, color="#F4F4F4", linewidth=0)
+        axis.plot(before, place, "*", color="black", markersize=11, zorder=5)
+        for shift, (method, group) in zip(
+            np.linspace(-0.22, 0.22, len(groups)), groups.items(), strict=True
+        ):
+            effect = change(group, untouched, measure)
+            axis.errorbar(
+                before + effect.mean,
+                place + shift,
+                xerr=np.abs([[effect.mean - effect.low], [effect.high - effect.mean]]),
+                fmt=MARKERS.get(method, "o"),
+                color=COLOURS.get(method, "#555555"),
+                markersize=6,
+                elinewidth=0.8,
+                label=method if not place else None,
+            )
+    axis.set_yticks(range(len(measures)), list(measures.values()))
+    axis.invert_yaxis()
+    axis.grid(False, axis="y")
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_xlabel("share of items (★ before)")
+    figure.legend(loc="outside lower center", ncols=len(groups), frameon=False, fontsize=8)
+    _sign(figure, [untouched, *(record for group in groups.values() for record in group)])
+    return figure
+
+
 def methods(stored: Sequence[Record]) -> list[str]:
     """The methods that were trained, in the palette's order."""
     present = {record.labels["method"] for record in stored} - {"untouched"}
@@ -358,6 +407,37 @@ def law(stored: Sequence[Record], *, x: str, y: str, labels: tuple[str, str]) ->
     axis.legend(frameon=False, fontsize=8)
     _sign(figure, stored)
     return figure
+
+
+def law_of_the_book(
+    points: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[str, str]
+) -> Figure:
+    """One least-squares line through the runs of several chapters, (x, y) each, on a log scale.
+
+    The title has R² over all runs, the legend that of each chapter alone. Raises `ValueError` for
+    fewer than three different runs.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
+    for colour, (chapter, found) in zip(PALETTE, points.items(), strict=False):
+        xs, ys = zip(*found, strict=True)
+        words = f"{chapter}, {len(found)} runs"
+        if len(found) >= laws.FEWEST:
+            words += f", R² = {laws.line(xs, ys).r2:.2f}"
+        axis.scatter(xs, ys, s=22, color=colour, alpha=0.8, label=words)
+    xs, ys = zip(*(point for found in points.values() for point in found), strict=True)
+    fitted = laws.line(xs, ys)
+    ends = np.geomspace(max(min(xs), 1e-4), max(xs), 100)
+    axis.plot(ends, fitted.slope * ends + fitted.intercept, color="#888888", linewidth=1)
+    axis.set_xscale("log")
+    axis.set_title(f"one line through {len(xs)} runs: R² = {fitted.r2:.2f}")
+    axis.set_xlabel(labels[0])
+    axis.set_ylabel(labels[1])
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def spectra(stored: Sequence[Record], ranks: Mapping[str, int]) -> Figure:

@@ -28,6 +28,7 @@ from forgetting.recipes import (
     Rollouts,
     SelfOutput,
     Shuffled,
+    WholeText,
 )
 from forgetting.tasks import Task
 from forgetting.tuning import (
@@ -84,6 +85,27 @@ class Row:
         return self.shown(of, task) if self.shown else task
 
 
+def operation_rows() -> dict[str, Row]:
+    """Three styles of post-training on the same questions, everything free to move.
+
+    Pre-train style reads question and answer as one text, SFT style learns the answer alone, RL
+    style learns from its own answers, four a question and round, and whether they are right.
+    """
+    plain = {"weight_decay": 0.0}
+    return {
+        "pre-train style": Row(Full(), 1, plain, lambda of, task: WholeText(task)),
+        "SFT style": Row(Full(), 1, plain),
+        "RL style": Row(
+            Full(),
+            1,
+            plain,
+            lambda of, task: Rollouts(task, of, count=4, max_new_tokens=12),
+            PolicyGradient(),
+            rounds="refreshed",
+        ),
+    }
+
+
 def freezing_rows(layers: int) -> dict[str, Row]:
     """The rows of Li & Lee (2024)'s table.
 
@@ -132,9 +154,8 @@ def own_words_rows() -> dict[str, Row]:
     """Targets and objectives of the chapter on self-output, in one trainer, with one adapter.
 
     LoRA of rank 16 on every linear layer throughout: Wu et al. (2025)'s published comparison
-    changed trainer, rank and adapter together with the mask. Rows after the sixth are the `full`
-    tier's. Samples are drawn after three worked examples, without which this small model answers
-    no question in the form that the task wants.
+    changed trainer, rank and adapter together with the mask. Samples are drawn after three worked
+    examples, without which this small model answers no question in the form that the task wants.
     """
     plain = {"weight_decay": 0.0}
 
@@ -151,6 +172,12 @@ def own_words_rows() -> dict[str, Row]:
     return {
         "gold": row(),
         "gold (same questions)": row(lambda of, task: Gold(task, like=own(of, task))),
+        "gold (length of own)": row(
+            lambda of, task: Gold(task, like=own(of, task), same_length=True)
+        ),
+        "gold (length of paraphrase)": row(
+            lambda of, task: Gold(task, like=Paraphrased(task, of), same_length=True)
+        ),
         "own": row(own),
         "paraphrase": row(lambda of, task: Paraphrased(task, of)),
         "STM": row(objective=SelectiveMasking()),

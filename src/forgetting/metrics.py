@@ -151,13 +151,19 @@ def follows(answer: str, check: dict[str, Any]) -> bool:
     return bool(text) and bool(CHECKS[check["kind"]](text, **arguments))
 
 
-def _json(text: str, keys: Sequence[str] = ()) -> bool:
-    text = re.sub(r"^```(?:json)?\s*|\s*```$", "", text)
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, in a code fence or not; None where it is none."""
+    text = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip())
     try:
         value = json.loads(text)
     except ValueError:
-        return False
-    return isinstance(value, dict) and all(key in value for key in keys)
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _json(text: str, keys: Sequence[str] = ()) -> bool:
+    found = json_object(text)
+    return found is not None and all(key in found for key in keys)
 
 
 def _uppercase(text: str) -> bool:

@@ -56,7 +56,7 @@ def methods_table(
     use ten times the rate. The first row is the untouched model itself, in absolute numbers.
     Columns of `published` stand on the right.
     """
-    measures = {f"{roles[role]}.{metric}": title for (role, metric), title in COLUMNS.items()}
+    measures = named_measures(roles, COLUMNS)
     groups = {row: at_row(stored, row, learning_rate) for row in row_names(stored, learning_rate)}
     untouched = records.select(stored, method="untouched")[0]
     return changes_table(groups, measures, untouched, published)
@@ -77,6 +77,29 @@ AFTER_CALLS = {
 }
 
 
+OPERATION = {
+    ("label", "em"): "right label",
+    ("json", "json"): "JSON when asked",
+    ("formats", "followed"): "formats kept",
+    ("hellaswag", "acc_norm"): "HellaSwag",
+    ("arc", "acc_norm"): "ARC-easy",
+}
+OPERATION_NATS = {
+    ("new answers", "nats"): "labels (nats)",
+    ("json answers", "nats"): "JSON (nats)",
+    ("old text", "forward_kl"): "drift, text",
+    ("old answers", "forward_kl"): "drift, answers",
+    ("margin harmful", "gold_margin"): "refusal margin (nats)",
+}
+
+
+def named_measures(
+    roles: Mapping[str, str], columns: Mapping[tuple[str, str], str]
+) -> dict[str, str]:
+    """ "task.metric" to title: `columns` maps (role, metric) to titles, `roles` roles to tasks."""
+    return {f"{roles[r]}.{metric}": title for (r, metric), title in columns.items() if r in roles}
+
+
 def after_calls_table(
     groups: Mapping[str, Sequence[Record]],
     untouched: Record,
@@ -85,11 +108,8 @@ def after_calls_table(
 ) -> pd.DataFrame:
     """`changes_table` of the chapters that teach function calls; `roles` as in `methods_table`."""
     calls = roles["calls"]
-    measures = {f"{calls}.{untouched.scores[calls].metrics[0]}": "right calls"} | {
-        f"{roles[role]}.{metric}": title
-        for (role, metric), title in AFTER_CALLS.items()
-        if role in roles
-    }
+    measures = {f"{calls}.{untouched.scores[calls].metrics[0]}": "right calls"}
+    measures |= named_measures(roles, AFTER_CALLS)
     return changes_table(groups, measures, untouched, published)
 
 
@@ -121,8 +141,17 @@ def changes_table(
         for row in rows:
             numbers = published.rows.get(row, [float("nan")] * len(published.columns))
             for column, number in zip(published.columns, numbers, strict=True):
-                rows[row][f"paper: {column}"] = f"{number:g}"
+                rows[row][f"paper: {column}"] = "–" if math.isnan(number) else f"{number:g}"
     return _titled(rows, "method")
+
+
+def published_table(table: Table) -> pd.DataFrame:
+    """A paper's own numbers as it printed them."""
+    rows = {
+        row: dict(zip(table.columns, (f"{n:g}" for n in numbers), strict=True))
+        for row, numbers in table.rows.items()
+    }
+    return _titled(rows, f"published, {table.unit}")
 
 
 def central(stored: Sequence[Record]) -> dict[str, list[Record]]:

@@ -2,7 +2,7 @@
 
 import json
 
-from forgetting.grading import answers, sandbox
+from forgetting.grading import answers, sandbox, sequence
 
 # The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
 CPU_SECONDS = 15
@@ -15,6 +15,15 @@ def log_likelihood(doc, results):
 
 def number(doc, results):
     return {"correct": float(answers.same_number(results[0], doc["answer"]))}
+
+
+def label(doc, results):
+    """In a chat, "Positive." is as right as "positive"."""
+    return {"em": float(sequence.normalised_exact_match(results[0], [doc["answer"]]))}
+
+
+def labelled_object(doc, results):
+    return sequence.labelled_object(results[0], [doc["answer"]], "sentiment")
 
 
 def call(doc, results):

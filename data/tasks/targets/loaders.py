@@ -191,3 +191,18 @@ def instructions(file, **_):
     """A training file of SDFT; tested by the likelihood of AlpacaEval's reference answers."""
     test = _instructions("alpaca_eval.json")
     return splits(test, without_overlap(_instructions(file), test, key=_prompt))
+
+
+# Labels of reviews
+
+
+def reviews(of, question, **_):
+    """The reviews of another task, asked about in other words."""
+    from forgetting.tasks import Task
+
+    def asked(document):
+        prompt = question.format(review=document["context"])
+        return {"prompt": prompt, "review": document["context"], "answer": document["answer"]}
+
+    found = {split: list(map(asked, rows)) for split, rows in Task(of).splits().items()}
+    return splits(found["test"], found["train"])

@@ -3,9 +3,11 @@
 A page that asks for a number which no record holds gets a warning from MyST, and the book is built
 with warnings as errors. So a number on a page is either measured or the build stops. The one
 exception says so: `r.definitions` holds invented examples and what is computed from them.
+`r.times` and `r.conversation` are tables: how long the chapters take, and what a model said.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from forgetting import claims, worked_examples
+from forgetting.pages import PageError, conversation, times
 
 
 def values(root: Path) -> dict[str, Any]:
@@ -25,6 +28,9 @@ def set_substitutions(app: Sphinx, config: Config) -> None:
     # Pages lie in <root>/build/source, which is where a build without FORGETTING_ROOT starts from.
     root = Path(os.environ.get("FORGETTING_ROOT") or Path(app.srcdir).parents[1])
     found = {**values(root), "definitions": worked_examples.book_values()}
+    with suppress(PageError):  # the page that asks for it warns, and the build stops
+        found["conversation"] = conversation.before_and_after()
+    found["times"] = times.of_chapters(sorted(Path(app.srcdir, "notebooks").glob("*.ipynb")))
     config.myst_substitutions = {**config.myst_substitutions, "r": found}
 
 

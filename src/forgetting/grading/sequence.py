@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from forgetting import metrics
+
 # -- answers in words --------------------------------------------------------------------------
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -53,6 +55,16 @@ def exact_match(answer: str, golds: Sequence[str]) -> bool:
 def normalised_exact_match(answer: str, golds: Sequence[str]) -> bool:
     """nEM: whether the normalised answer is one of the normalised golds."""
     return normalised(answer) in {normalised(gold) for gold in _some(golds)}
+
+
+def labelled_object(answer: str, golds: Sequence[str], key: str) -> dict[str, float]:
+    """json: whether the answer is a JSON object that has `key`. em: whether its value is right.
+
+    Values are compared normalised. `golds` as in `normalised_f1`.
+    """
+    found = metrics.json_object(answer) or {}
+    right = key in found and normalised_exact_match(str(found[key]), golds)
+    return {"json": float(key in found), "em": float(right)}
 
 
 def _some(golds: Sequence[str]) -> Sequence[str]:

@@ -9,7 +9,7 @@ from forgetting import claims, records
 from forgetting.claims import Effect
 from forgetting.pages import plane
 from forgetting.pages.markup import Contents, page_of, table
-from forgetting.pages.plane import Loss, Measured, Place
+from forgetting.pages.plane import Loss, Measured, Place, Plane
 from forgetting.wording import count, listed, number, thousands
 
 INTRODUCTION = """\
@@ -23,24 +23,25 @@ measure your own.
 2. **Try three learning rates before you try a second method.** How far a method moves the model
    depends on its rate first; a method that lost less at one rate may only have learned less.
 3. **Compare where both have learned the same.** The tables below do: their last columns compare
-   with training everything *to the same level of the new skill*.
+   with the plain method *at the same level of the new skill*.
 4. **Take the cheapest method that is not worse.**"""
 
 READING = """\
-*full* is training everything. *Gradients and optimiser* is what AdamW in 32 bits holds for the
+*Gradients and optimiser* is what AdamW in 32 bits holds for the
 weights that move, 12 bytes each; the weights themselves and activations come on top. *Training* is
 the median of a run's seconds on {device}. ± is half a 95 % interval over items and seeds, one
 comparison at a time; among many rows one or the other will seem to differ by chance. A dash stands
-where training everything never learned as much as the method did, or as little."""
+where {in_words} never learned as much as the method did, or as little."""
 
-ENOUGH = 0.9  # of what training everything learned at its central rate
+ENOUGH = 0.9  # of what the plain method learned at its central rate
 
 
 def page(runs: Mapping[str, Measured], contents: Contents) -> str:
     """The page; `runs` by chapter."""
     parts = [INTRODUCTION]
     for chapter, of_chapter in runs.items():
-        parts.append(f"## When you teach {plane.PLANES[chapter].skill}")
+        axes = plane.PLANES[chapter]
+        parts.append(f"## When you teach {axes.skill}: {axes.choice}")
         parts += _chapter(chapter, of_chapter, contents)
     if len(parts) == 1:
         parts.append("Nothing has been run yet.")
@@ -51,7 +52,9 @@ def _chapter(chapter: str, runs: Measured, contents: Contents) -> list[str]:
     axes, places = plane.PLANES[chapter], list(runs.places.values())
     heads = ["method", "rate", "seeds", "weights that move", "gradients and optimiser, MiB"]
     heads += ["training, s", f"learned: {axes.skill}, nats a token"]
-    heads += [f"{loss.words} against *full*, {loss.unit} ({loss.sign})" for loss in axes.losses]
+    heads += [
+        f"{loss.words} against *{axes.plain}*, {loss.unit} ({loss.sign})" for loss in axes.losses
+    ]
     rows = [
         (
             place.method,
@@ -68,10 +71,10 @@ def _chapter(chapter: str, runs: Measured, contents: Contents) -> list[str]:
     about = claims.summary(runs.records)
     return [
         table(heads, rows, marks=".sortable"),
-        READING.format(device=about["device"]),
-        *(comparison(places, loss) for loss in axes.losses),
+        READING.format(device=about["device"], in_words=axes.in_words),
+        *(comparison(places, loss, axes.in_words) for loss in axes.losses),
         rates(chapter, runs),
-        choice(places, axes.losses),
+        choice(places, axes),
         f"Read from {count(about['runs'], 'run')} of the {about['tier']} tier, {about['model']}: "
         f"{{doc}}`records </records/{chapter}>`. The experiment: {contents.link(chapter)}.",
     ]
@@ -81,8 +84,8 @@ def _matched(found: Effect | None) -> str:
     return plane.change(found) if found else ""
 
 
-def comparison(places: Sequence[Place], loss: Loss) -> str:
-    """What the intervals say of one loss: methods that came out better, worse, or neither."""
+def comparison(places: Sequence[Place], loss: Loss, plain: str) -> str:
+    """What the intervals say of one loss: methods better or worse than `plain`, or neither."""
     sides: dict[str, list[Place]] = {"better": [], "worse": [], "level": []}
     for place in sorted(places, key=lambda place: place.trainable):
         if found := place.matched[loss.words]:
@@ -93,10 +96,10 @@ def comparison(places: Sequence[Place], loss: Loss) -> str:
     for which in ("better", "worse"):
         if sides[which]:
             named = [f"{p.method} ({_told(p, loss)})" for p in sides[which]]
-            said.append(f"{listed(named)} came out {which} than training everything")
+            said.append(f"{listed(named)} came out {which} than {plain}")
     if sides["level"]:
         level = listed([place.method for place in sides["level"]])
-        said.append(f"{level} cannot be told apart from training everything")
+        said.append(f"{level} cannot be told apart from {plain}")
     return f"**{loss.words.capitalize()}**, where both had learned the same: {'; '.join(said)}."
 
 
@@ -111,32 +114,35 @@ def side(found: Effect, loss: Loss) -> str:
     return "better" if high < 0 else "worse" if low > 0 else "level"
 
 
-def choice(places: Sequence[Place], losses: Sequence[Loss]) -> str:
-    """The cheapest method that learned enough and did worse in nothing, in a sentence or two."""
-    everything = next((p for p in places if p.method == plane.MATCHED_WITH), None)
-    if everything is None:
+def choice(places: Sequence[Place], axes: Plane) -> str:
+    """The cheapest method that learned enough and did worse in nothing, in a sentence or two.
+
+    Nothing where methods do not differ in the weights that they move.
+    """
+    everything = next((p for p in places if p.method == axes.plain), None)
+    if everything is None or len({place.trainable for place in places}) == 1:
         return ""
     good = sorted(
-        (place for place in places if _never_worse(place, losses)), key=lambda p: p.trainable
+        (place for place in places if _never_worse(place, axes.losses)), key=lambda p: p.trainable
     )
     enough = [p for p in good if p.learned.mean >= ENOUGH * everything.learned.mean]
     text = "**So here:** "
     if enough:
         text += (
             f"the cheapest method that was worse in neither and learned at least {ENOUGH:.0%} of "
-            f"what training everything did is **{enough[0].method}**: "
+            f"what {axes.in_words} did is **{enough[0].method}**: "
             f"{_costs(enough[0], everything)}."
         )
     else:
         text += (
-            f"no method was worse in neither and learned at least {ENOUGH:.0%} of what training "
-            "everything did."
+            f"no method was worse in neither and learned at least {ENOUGH:.0%} of what "
+            f"{axes.in_words} did."
         )
     if good and good[0] not in enough:
         few = good[0]
         text += (
             f" If less will do, {few.method} is cheaper still ({_costs(few, everything)}); it "
-            f"learned {number(few.learned.mean)} nats a token, training everything "
+            f"learned {number(few.learned.mean)} nats a token, {axes.in_words} "
             f"{number(everything.learned.mean)}."
         )
     return text
@@ -156,9 +162,10 @@ def _costs(place: Place, everything: Place) -> str:
 
 
 def rates(chapter: str, runs: Measured) -> str:
-    """What the rate alone does to training everything: the range over its rates."""
-    loss = plane.PLANES[chapter].losses[0]
-    found = records.select(runs.records, method=plane.MATCHED_WITH)
+    """What the rate alone does to the plain method: the range over its rates."""
+    axes = plane.PLANES[chapter]
+    loss = axes.losses[0]
+    found = records.select(runs.records, method=axes.plain)
     used = sorted({record.labels["learning_rate"] for record in found})
     if len(used) < 2:
         return ""
@@ -169,7 +176,7 @@ def rates(chapter: str, runs: Measured) -> str:
     matched = [place.matched[loss.words] for place in runs.places.values()]
     spread = [abs(effect.mean) for effect in matched if effect]
     text = (
-        f"**The rate:** training everything at rates from {used[0]:g} to {used[-1]:g} learned "
+        f"**The rate:** {axes.in_words} at rates from {used[0]:g} to {used[-1]:g} learned "
         f"between {number(min(learned))} and {number(max(learned))} nats a token, and changed "
         f"{loss.words} by {number(min(lost))} to {number(max(lost))} {loss.unit}."
     )

@@ -8,7 +8,7 @@ from typing import get_args
 
 from forgetting import claims, descriptions
 from forgetting.descriptions import Method, Question
-from forgetting.pages import plane
+from forgetting.pages import plane, small_plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
 from forgetting.pages.plane import Measured
 from forgetting.wording import thousands
@@ -92,4 +92,7 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
         f"{{doc}}`records </records/{chapter}>`. The whole curves are drawn in the chapter: "
         f"{contents.link(chapter)}."
     )
-    return "\n\n".join([table(heads, rows), source])
+    picture = small_plane.drawn(
+        list(runs.places.values()), {place.method for place in mine}, axes.skill, axes.losses[0]
+    )
+    return "\n\n".join([f"```{{raw}} html\n{picture}\n```", table(heads, rows), source])

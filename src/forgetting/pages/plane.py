@@ -11,7 +11,6 @@ from forgetting.claims import Effect, OutOfRange
 from forgetting.records import Record
 from forgetting.wording import plus_minus
 
-MATCHED_WITH = "full"  # the method that others are compared with where both learned the same
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32
 
 
@@ -29,11 +28,24 @@ class Loss(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """A chapter's axes. `learned` is a measure whose fall is learning, of what `skill` names."""
+    """A chapter's axes. `learned` is a measure whose fall is learning, of what `skill` names.
+
+    `plain` is the method that the others are compared with where both learned the same, prose calls
+    it `in_words`; `choice` says what the chapter's methods differ in.
+    """
 
     learned: str
     skill: str
     losses: tuple[Loss, ...]
+    plain: str = "full"
+    in_words: str = "training everything"
+    choice: str = "what may move"
+
+
+DRIFT = (
+    Loss("old text.forward_kl", "drift on old text", "nats a token", +1),
+    Loss("old answers.forward_kl", "drift on old answers", "nats a token", +1),
+)
 
 
 PLANES = {
@@ -45,13 +57,17 @@ PLANES = {
             Loss("margin harmful.gold_margin", "lead of refusing", "nats", -1),
         ),
     ),
-    "lora": Plane(
-        learned="new answers.nats",
-        skill="function calls",
-        losses=(
-            Loss("old text.forward_kl", "drift on old text", "nats a token", +1),
-            Loss("old answers.forward_kl", "drift on old answers", "nats a token", +1),
-        ),
+    "lora": Plane("new answers.nats", "function calls", DRIFT),
+    "own_words": Plane(
+        "new answers.nats",
+        "function calls",
+        DRIFT,
+        "gold",
+        "training on the reference answers",
+        "what to show",
+    ),
+    "operation": Plane(
+        "new answers.nats", "labels of reviews", DRIFT, "SFT style", "SFT style", "the style"
     ),
 }
 
@@ -59,7 +75,7 @@ PLANES = {
 class Place(NamedTuple):
     """A method at its central rate. Effects are changes from the untouched model.
 
-    `matched` compares with training everything where both learned the same; None where that method
+    `matched` compares with the plain method where both learned the same; None where that method
     never learned so much or so little.
     """
 
@@ -111,7 +127,7 @@ def _after_the_last_epoch(found: Sequence[Record]) -> list[Record]:
 def _places(chapter: str, found: Sequence[Record]) -> dict[str, Place]:
     curve = [
         *records.select(found, method="untouched"),
-        *records.select(found, method=MATCHED_WITH),
+        *records.select(found, method=PLANES[chapter].plain),
     ]
     names = dict.fromkeys(r.labels["method"] for r in found if r.training)
     return {name: _place(chapter, records.select(found, method=name), curve) for name in names}
@@ -139,7 +155,7 @@ def _place(chapter: str, of_method: Sequence[Record], curve: Sequence[Record]) -
         seconds=median(record.timing["training_seconds"] for record in central),
         learned=gain,
         lost=lost,
-        matched={w: _matched(central, curve, m, learned) for w, m in names.items()},
+        matched={w: _matched(chapter, central, curve, m, learned) for w, m in names.items()},
     )
 
 
@@ -162,9 +178,9 @@ def _names(chapter: str, asked: set[str]) -> dict[str, str]:
 
 
 def _matched(
-    central: Sequence[Record], curve: Sequence[Record], measure: str, learned: str
+    chapter: str, central: Sequence[Record], curve: Sequence[Record], measure: str, learned: str
 ) -> Effect | None:
-    if central[0].labels["method"] == MATCHED_WITH:
+    if central[0].labels["method"] == PLANES[chapter].plain:
         return None
     try:
         return claims.matched_effect(central, curve, [measure], learned)

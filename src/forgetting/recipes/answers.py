@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -109,21 +110,44 @@ class Answers(ABC):
 class Gold(Answers):
     """The task's own answers; `like` leaves out the questions that another recipe leaves out.
 
-    A recipe that keeps only some questions is compared with gold answers to those same ones.
+    A recipe that keeps only some questions is compared with gold answers to those same ones. With
+    `same_length` an epoch supervises as many tokens as one of `like`, to half an answer: questions
+    at the end are left out, or those at the beginning come twice.
     """
 
     like: Answers | None = None
+    same_length: bool = False
     origin: ClassVar[str] = "gold"
+
+    def __post_init__(self) -> None:
+        if self.same_length and self.like is None:
+            raise ValueError("same_length=True: say with like= as long as what")
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
         return self.like.parents if self.like else ()
 
     def settings(self) -> dict[str, Any]:
-        return {"like": self.like.recipe()["shown"]} if self.like else {}
+        if self.like is None:
+            return {}
+        found = {"like": self.like.recipe()["shown"]}
+        return found | ({"same_length": True} if self.same_length else {})
 
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         return self.like.samples(settings, seed) if self.like else ()
+
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+        rows = super().rows(tokenizer, settings, seed)
+        if self.like is None or not self.same_length:
+            return rows
+        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed)))
+        found: list[training.Example] = []
+        for row in itertools.cycle(rows):
+            if wanted <= _supervised(row) / 2:
+                return found or [row]
+            found.append(row)
+            wanted -= _supervised(row)
+        raise AssertionError("rows are never empty")
 
     def answers(
         self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
@@ -178,6 +202,10 @@ class WholeText(Answers):
             whole = torch.tensor(ids[: settings.length])
             rows.append({"input_ids": whole, "labels": whole.clone()})
         return rows
+
+
+def _supervised(row: training.Example) -> int:
+    return int((row["labels"][1:] != training.IGNORED).sum())
 
 
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:

@@ -1,0 +1,42 @@
+"""One conversation before and after an innocent fine-tune, as the records have it."""
+
+from __future__ import annotations
+
+from forgetting import claims, panels, records
+from forgetting.pages.markup import PageError, table
+from forgetting.records import Record
+from forgetting.tables import clean
+
+CHAPTER, METHOD = "operation", "SFT style"
+ASKED = ("label", "json", "questions", "questions in chinese")  # roles, an item of each
+LONGEST = 260
+
+
+def before_and_after() -> str:
+    """What a model answered before it learned to label reviews, and what it answers since.
+
+    Raises `PageError` where no record holds the answers.
+    """
+    stored = claims.best_stored(CHAPTER)
+    try:
+        before = records.select(stored, method="untouched")[0]
+        after = max(records.select(stored, method=METHOD), key=lambda r: len(r.scores))
+        rows = [_row(role, before, after) for role in ASKED]
+    except (IndexError, ValueError, StopIteration) as error:
+        raise PageError(
+            f"conversation: no records of {METHOD!r} with answers; forgetting run {CHAPTER}"
+        ) from error
+    return table(("you ask", "before", "after"), rows)
+
+
+def _row(role: str, before: Record, after: Record) -> tuple[str, str, str]:
+    task, _, _ = panels.measure_name(CHAPTER, f"{role}.", after.scores).rpartition(".")
+    first = next(sample for sample in after.samples if sample.task == task)
+    same = next(s for s in before.samples if (s.task, s.prompt) == (task, first.prompt))
+    return _quoted(first.prompt, 600), _quoted(same.answer), _quoted(first.answer)
+
+
+def _quoted(text: str, longest: int = LONGEST) -> str:
+    """Words of a model as text of a cell: no mark of theirs is read as markup."""
+    line = clean(text, longest)
+    return "".join("\\" + c if c in "\\`*_{}[]()#+-.!<>$~" else c for c in line) or "(nothing)"
