@@ -14,10 +14,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from html.parser import HTMLParser
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -91,13 +94,11 @@ def stage(root: Path) -> Path:
     files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
     named = {PurePosixPath(name).stem for name in _toc(root / "_toc.yml")}
     chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
-    fingerprint = execution_fingerprint(root)
     try:
         made = pages([path.stem for path in chapters])
     except PageError as error:
         raise BookError(str(error)) from error
-    for path in chapters:
-        notebook = executed_notebook(path, root, cwd=source, fingerprint=fingerprint)
+    for path, notebook in zip(chapters, executed(chapters, root, source), strict=True):
         chapter = path.stem.partition("_")[2]
         notebook = run_card.with_card(notebook, path)
         if Path("records", f"{chapter}.md") in made:
@@ -129,17 +130,29 @@ def _sync(folder: Path, files: Mapping[Path, bytes]) -> None:
 # -- executing ---------------------------------------------------------------------------------
 
 
-def executed_notebook(path: Path, root: Path, *, cwd: Path, fingerprint: str) -> NotebookNode:
-    """The notebook at `path` with its outputs, run by papermill unless the same code ran before."""
-    notebook = nbformat.read(path, as_version=4)
-    cached = root / "build" / "executed" / f"{execution_key(notebook, fingerprint)}.ipynb"
-    if not cached.exists():
-        fresh = normalise(execute(path, root, cwd), path.name, root)
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(".partial")
-        partial.write_bytes(serialise(fresh))
-        partial.rename(cached)
-    return with_prose(nbformat.read(cached, as_version=4), notebook)
+def executed(notebooks: Sequence[Path], root: Path, cwd: Path) -> list[NotebookNode]:
+    """The notebooks with their outputs: run by papermill unless the same code ran before.
+
+    They run side by side, one a core, each in a process of its own.
+    """
+    fingerprint = execution_fingerprint(root)
+    written = [nbformat.read(path, as_version=4) for path in notebooks]
+    folder = root / "build" / "executed"
+    cached = [folder / f"{execution_key(one, fingerprint)}.ipynb" for one in written]
+    new = [pair for pair in zip(notebooks, cached, strict=True) if not pair[1].exists()]
+    if new:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+            list(pool.map(partial(_run, root, cwd), *zip(*new, strict=True)))
+    found = [nbformat.read(path, as_version=4) for path in cached]
+    return [with_prose(*pair) for pair in zip(found, written, strict=True)]
+
+
+def _run(root: Path, cwd: Path, notebook: Path, cached: Path) -> None:
+    fresh = normalise(execute(notebook, root, cwd), notebook.name, root)
+    unfinished = cached.with_suffix(".partial")
+    unfinished.write_bytes(serialise(fresh))
+    unfinished.rename(cached)
 
 
 def execution_fingerprint(root: Path) -> str:

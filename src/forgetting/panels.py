@@ -246,8 +246,8 @@ LORA_EPOCHS = (1, 2, 4)
 LAMOL = {"style": "sft", "length": 128, "batch": 4, "weight_decay": 0.01, "beta2": 0.999}
 LAMOL |= {"epsilon": 1e-4, "warmup": 0.005, "decay": True}
 LLAMA = "meta-llama/Llama-2-7b-hf"
-# A review with its question and label has some 50 tokens, two of them the label's: 64 of them in
-# three epochs are 10,000 tokens, 95 s on 2 cores; rewarded answers are at most four times as many.
+# A review with its question and label has some 75 tokens, two of them the label's: 32 of them in
+# three epochs are 7,000 tokens, 70 s on 2 cores; rewarded answers are at most four times as many.
 LABELS = {"style": "sft", "length": 160, "batch": 4}
 BUDGETS: dict[str, dict[Tier, Budget]] = {
     "operation": {
@@ -260,12 +260,12 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         ),
         "classroom": Budget(
             "smollm2-135m",
-            LABELS | {"examples": 32},
+            LABELS | {"examples": 24},
             ("pre-train style", "SFT style"),
             OPERATION_RATES[:1],
             (3,),
         ),
-        "laptop": Budget("smollm2-135m", LABELS | {"examples": 64}, (), OPERATION_RATES, (3,)),
+        "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, (), OPERATION_RATES, (3,)),
         "full": Budget(
             "smollm2-135m",
             LABELS | {"examples": 2048, "batch": 16},
