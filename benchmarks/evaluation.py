@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 
 import report
@@ -70,17 +68,11 @@ def main() -> None:
 
 def side(given: argparse.Namespace, name: str, batch: int | None, items: int | None) -> dict:
     """One side's measurement, from a fresh process."""
-    command = [sys.executable, __file__, "--side", name, "--model", given.model]
+    command = ["--side", name, "--model", given.model]
     command += ["--source", given.source]
     command += ["--items", str(items)] if items else []
     command += ["--batch", str(batch)] if batch else []
-    threads = {"OMP_NUM_THREADS": str(given.threads), "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        command, env={**os.environ, **threads}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return report.in_a_fresh_process(*command, OMP_NUM_THREADS=str(given.threads))
 
 
 def measure(name: str, model: str, source: str, items: int | None, batch: int | None) -> dict:

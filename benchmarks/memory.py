@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import report
 
 CONFIGURATIONS = [
     f"{tuning}:{shape}"
@@ -41,14 +41,9 @@ def main() -> None:
 
             _ = foundation(given.model).foundation.folder
             (Path(home) / "models").symlink_to(registry.home() / "models")
-            command = [sys.executable, __file__, "--model", given.model, "--one", name]
-            environment = os.environ | {"FORGETTING_HOME": home, "TQDM_DISABLE": "1"}
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
+            found = report.in_a_fresh_process(
+                "--model", given.model, "--one", name, FORGETTING_HOME=home
             )
-        if done.returncode:
-            sys.exit(f"{name}\n{done.stderr[-2000:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
         error = found["estimated"] / found["measured"] - 1
         parts = ", ".join(f"{part} {size / 1e6:.0f}" for part, size in found["parts"].items())
         print(

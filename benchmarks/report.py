@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,6 +38,22 @@ def keep(name: str, title: str, numbers: dict[str, Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     refresh()
+
+
+def in_a_fresh_process(*arguments: str, **environment: str) -> dict[str, Any]:
+    """What this script prints last, as JSON, when it is called with `arguments`: one side's share.
+
+    Exits with the command and the end of its messages where it fails.
+    """
+    command = [sys.executable, sys.argv[0], *arguments]
+    told = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    told |= environment
+    done = subprocess.run(
+        command, env={**os.environ, **told}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def machine() -> str:

@@ -17,9 +17,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
+
+import report
 
 # Tasks with questions of different lengths: from the public sets, and without them.
 PUBLIC = ("gsm8k_pinned", "ifeval_pinned")
@@ -38,6 +38,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--alone", action="store_true", help="compare with batches of one, too")
     options.add_argument("--side", choices=["ours", "theirs", "alone"], help="one side, as JSON")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.side:
         print(json.dumps(measure(given)))
@@ -50,17 +51,26 @@ def main() -> None:
     ours, theirs = runs["ours"][0]["answers"], runs["theirs"][0]["answers"]
     mean = {name: statistics.median(run["seconds"] for run in done) for name, done in runs.items()}
     written = [len(ids) for ids in ours]
-    print(f"prompts: {len(ours)} of {runs['ours'][0]['lengths']} tokens, threads: {given.threads}")
-    print(f"answers: {sum(written)} tokens, {sum(n == given.new for n in written)} cut short")
-    for name, done in runs.items():
-        memory = max(run["memory"] for run in done)
-        print(f"{name}: {mean[name]:.1f} s, {memory:.0f} MiB at most")
-    print(f"ratio: {mean['theirs'] / mean['ours']:.2f}")
-    print(f"answers that differ: {differing(ours, theirs)}")
+    numbers = {
+        "prompts": f"{len(ours)} of {runs['ours'][0]['lengths']} tokens",
+        "threads": given.threads,
+        "answers, tokens": sum(written),
+        "answers cut short": sum(n == given.new for n in written),
+        "the library, seconds": mean["ours"],
+        f"generate in batches of {given.batch}, seconds": mean["theirs"],
+        "speed, times generate's": mean["theirs"] / mean["ours"],
+        "the library, MiB at most": round(max(run["memory"] for run in runs["ours"])),
+        "generate, MiB at most": round(max(run["memory"] for run in runs["theirs"])),
+        "answers that differ": differing(ours, theirs),
+    }
     if given.alone:
         alone = side(given, "alone")["answers"]
-        print(f"from the prompt alone: ours {differing(ours, alone)}, ", end="")
-        print(f"theirs {differing(theirs, alone)}")
+        numbers["ours that differ from the prompt alone"] = differing(ours, alone)
+        numbers["theirs that differ from the prompt alone"] = differing(theirs, alone)
+    for words, value in numbers.items():
+        print(f"{words}: {value}")
+    if given.keep:
+        report.keep("sampling", f"Sampling, prompts {given.order}", numbers)
 
 
 def differing(one: list[list[int]], other: list[list[int]]) -> int:
@@ -69,17 +79,11 @@ def differing(one: list[list[int]], other: list[list[int]]) -> int:
 
 def side(given: argparse.Namespace, name: str) -> dict:
     """One side's measurement, from a fresh process."""
-    command = [sys.executable, __file__, "--side", name, "--model", given.model]
+    command = ["--side", name, "--model", given.model]
     command += ["--order", given.order]
     for option in ("prompts", "batch", "new"):
         command += [f"--{option}", str(getattr(given, option))]
-    threads = {"OMP_NUM_THREADS": str(given.threads), "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        command, env={**os.environ, **threads}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return report.in_a_fresh_process(*command, OMP_NUM_THREADS=str(given.threads))
 
 
 def questions(number: int) -> list[str]:

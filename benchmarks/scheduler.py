@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import report
 
 from forgetting import LoRA, Run, Task, foundation, registry
 
@@ -58,17 +58,12 @@ def started(side: str, arguments: list[str]) -> dict:
     threads = side if side.isdigit() else side.removeprefix("local:")
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "models").symlink_to(registry.home() / "models")
-        environment = os.environ | {
+        environment = {
             "FORGETTING_HOME": home,
             "OMP_NUM_THREADS": threads,
-            "TQDM_DISABLE": "1",
             "FORGETTING_SCHEDULER": "" if side.isdigit() else side,
         }
-        command = [sys.executable, __file__, *arguments, "--side", side]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{side}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        return report.in_a_fresh_process(*arguments, "--side", side, **environment)
 
 
 def measure(given: argparse.Namespace) -> dict:

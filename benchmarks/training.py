@@ -19,11 +19,12 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
 from typing import Any
+
+import report
 
 MIX = ("gsm8k_pinned", "openfunctions", "alpaca")
 LENGTH, ROOM_FOR_TEMPLATE, HELD_OUT = 1024, 64, 24
@@ -31,6 +32,11 @@ CASES = {  # epochs, share of the blocks that move, seeds
     "same": (1, 1.0, 1),
     "own": (1, 1.0, 3),
     "frozen": (3, 1 / 3, 1),
+}
+TITLES = {
+    "same": "in TRL's very batches",
+    "own": "in batches of our own choosing",
+    "frozen": "the last third of the blocks, three epochs",
 }
 
 
@@ -46,6 +52,7 @@ def main() -> None:
     options.add_argument("--recompute", action="store_true", help="TRL's gradient checkpointing")
     options.add_argument("--side", choices=["ours", "trl"], help="one side alone, as JSON")
     options.add_argument("--seed", type=int, default=0, help="with --side")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.examples % given.batch:
         sys.exit(f"--examples {given.examples}: make it a multiple of --batch {given.batch}")
@@ -68,47 +75,52 @@ def main() -> None:
                 f"held-out loss {done[-1]['held_out']:.4f}",
                 flush=True,
             )
-    report(runs["ours"], runs["trl"], same_rows=given.case != "own")
+    numbers = compared(runs["ours"], runs["trl"], same_rows=given.case != "own")
+    for words, value in numbers.items():
+        print(f"{words}: {value}")
+    if given.keep:
+        report.keep(f"training_{given.case}", f"Training: {TITLES[given.case]}", numbers)
 
 
-def report(ours: list[dict[str, Any]], trl: list[dict[str, Any]], *, same_rows: bool) -> None:
-    """The two sides' ratios: medians over rounds and seeds."""
+def compared(
+    ours: list[dict[str, Any]], trl: list[dict[str, Any]], *, same_rows: bool
+) -> dict[str, Any]:
+    """The two sides beside each other: medians over rounds and seeds."""
 
     def ratio(name: str) -> float:
         one, other = (statistics.median(run[name] for run in runs) for runs in (trl, ours))
         return one / other
 
-    print(f"{ours[0]['rows']} rows, {ours[0]['tokens']} tokens, {ours[0]['supervised']} supervised")
-    print(f"speed: {ratio('seconds'):.2f} times TRL's; memory: {1 / ratio('memory'):.2f} of TRL's")
+    numbers = {
+        "rows": ours[0]["rows"],
+        "tokens": ours[0]["tokens"],
+        "supervised tokens": ours[0]["supervised"],
+        "runs a side": len(ours),
+        "speed, times TRL's": ratio("seconds"),
+        "memory, of TRL's": 1 / ratio("memory"),
+    }
     if ours[0]["share"] is not None:
         share = [statistics.median(run["share"] for run in runs) for runs in (ours, trl)]
-        print(f"share of the rate of matrix products: {share[0]:.0%}, TRL {share[1]:.0%}")
+        numbers["share of the rate of matrix products"] = f"{share[0]:.0%}; TRL {share[1]:.0%}"
+    pairs = [
+        (a, b)
+        for one, other in zip(ours, trl, strict=True)
+        for a, b in zip(one["losses"], other["losses"], strict=False)
+    ]
     if same_rows:
-        pairs = [
-            (a, b)
-            for one, other in zip(ours, trl, strict=True)
-            for a, b in zip(one["losses"], other["losses"], strict=True)
-        ]
         apart = max(abs(a - b) / b for a, b in pairs)
-        print(f"losses of {len(pairs)} steps: {apart:.1e} apart at most, relative")
+        numbers["losses of a step, apart at most, relative"] = f"{apart:.1e} ({len(pairs)} steps)"
     gaps = [one["held_out"] - other["held_out"] for one, other in zip(ours, trl, strict=True)]
-    print(f"held-out loss, ours less TRL's: {statistics.mean(gaps):+.4f} nats on average", end="")
+    numbers["held-out loss, ours less TRL's, nats"] = f"{statistics.mean(gaps):+.4f}"
     if not same_rows and len(gaps) > 1:
         spread = statistics.stdev(run["held_out"] for run in trl)
-        print(f"; TRL's seeds spread by {spread:.4f}", end="")
-    print()
+        numbers["spread of TRL's held-out loss over seeds, nats"] = f"{spread:.4f}"
+    return numbers
 
 
 def side(name: str, seed: int) -> dict[str, Any]:
     """One side's measurement, from a fresh process."""
-    command = [sys.executable, *sys.argv, "--side", name, "--seed", str(seed)]
-    quiet = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        command, env={**os.environ, **quiet}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return report.in_a_fresh_process(*sys.argv[1:], "--side", name, "--seed", str(seed))
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:

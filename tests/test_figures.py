@@ -51,12 +51,24 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
             UNTOUCHED,
             {"arc_easy_pinned.acc": "ARC-easy", "winogrande_pinned.acc": "WinoGrande"},
         ),
+        lambda: figures.law_of_the_book(
+            claims.of_the_book("new answers.forward_kl", "old text.forward_kl", "laptop"),
+            labels=("divergence", "drift"),
+        ),
         lambda: figures.claim_intervals(claims.verdicts("freezing", "laptop")),
     ],
-    ids=["anatomy", "plane", "law", "before_and_after", "claim_intervals"],
+    ids=["anatomy", "plane", "law", "before_and_after", "law_of_the_book", "claim_intervals"],
 )
 def test_a_figure_is_the_same_bytes_every_time(draw):
     assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]
+
+
+def test_the_law_of_the_book_is_drawn_from_every_trained_run_that_measured_both():
+    found = claims.of_the_book("new answers.forward_kl", "old text.forward_kl", "laptop")
+    lora = [r for r in records.stored("lora", "laptop") if r.training]
+    assert len(found["lora"]) == len(lora) and "freezing" not in found
+    measures = ("openfunctions:drift.forward_kl", "wikitext2:drift.forward_kl")
+    assert sorted(found["lora"]) == sorted(tuple(map(r.mean, measures)) for r in lora)
 
 
 def test_a_figure_says_which_records_it_draws():

@@ -19,6 +19,7 @@ from forgetting.claims import Effect, Verdict
 from forgetting.pages import (
     PageError,
     choosing,
+    conversation,
     failures,
     markup,
     method_cards,
@@ -314,6 +315,22 @@ def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
     assert first[0] == "{doc}`Which part of the brain may we operate on? </notebooks/01_freezing>`"
     assert 3 <= int(first[1]) <= 15 and 10 <= int(first[2]) <= 60
     assert second[2] == markup.NOTHING or int(second[2]) > 0
+
+
+def test_the_conversation_is_word_for_word_what_the_records_hold():
+    stored = claims.best_stored("operation")
+    before = records.select(stored, method="untouched")[0]
+    told = re.sub(r"\\(.)", r"\1", conversation.before_and_after())
+    rows = [cells(line) for line in told.splitlines()[2:]]
+    assert len(rows) == len(conversation.ASKED)
+    answers = {" ".join(sample.answer.split())[:40] for sample in before.samples}
+    assert {row[1][:40] for row in rows} <= answers
+
+
+def test_without_records_there_is_no_conversation(monkeypatch):
+    monkeypatch.setattr(claims, "best_stored", lambda *_: [])
+    with pytest.raises(PageError, match="forgetting run operation"):
+        conversation.before_and_after()
 
 
 # -- choosing ----------------------------------------------------------------------------------

@@ -166,12 +166,13 @@ def churn_table(
 ) -> pd.DataFrame:
     """Accuracy beside what it hides: answers that stayed, items gained and lost, over seeds.
 
-    `tasks` maps multiple-choice tasks to their titles.
+    `tasks` maps tasks to their titles: multiple-choice ones, or formats that are kept or not.
     """
     rows = {}
     for method, group in groups.items():
         for task, title in tasks.items():
-            found = [churn.between(untouched, record, task) for record in group]
+            metric = "acc" if "acc" in untouched.scores[task].items else "followed"
+            found = [churn.between(untouched, record, task, metric) for record in group]
             accuracy = fmean(one.difference for one in found)
             rows[f"{method}, {title}"] = {
                 "items": found[0].n,
