@@ -247,7 +247,7 @@ def said(stored: Sequence[Record], rows: dict[str, dict[str, Any]]) -> pd.DataFr
         found = records.select(stored, **labels)
         answers[title] = {s.prompt: s.answer for s in (found[0].samples if found else [])}
     table = {
-        question: {title: clean(of.get(question, "")) for title, of in answers.items()}
+        question: {title: _quoted(of.get(question)) for title, of in answers.items()}
         for question in questions
     }
     return _titled(table, "asked")
@@ -259,7 +259,7 @@ def said_table(runs: Mapping[str, Record], task: str) -> pd.DataFrame:
     for title, record in runs.items():
         first = next((s for s in record.samples if s.task == task), None)
         if first:
-            rows[title] = {clean(first.prompt, 600): clean(first.answer)}
+            rows[title] = {clean(first.prompt, 600): _quoted(first.answer)}
     return _titled(rows, "asked")
 
 
@@ -429,6 +429,11 @@ def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
 def _titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
     """A frame with a row an entry, and one line of headings that begins with `title`."""
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
+
+
+def _quoted(answer: str | None) -> str:
+    """What was said, in words where it was nothing; an empty cell where nothing was asked."""
+    return "" if answer is None else clean(answer) or "(nothing)"
 
 
 def clean(answer: str, longest: int = 220) -> str:
