@@ -133,15 +133,17 @@ def _sync(folder: Path, files: Mapping[Path, bytes]) -> None:
 def executed(notebooks: Sequence[Path], root: Path, cwd: Path) -> list[NotebookNode]:
     """The notebooks with their outputs: run by papermill unless the same code ran before.
 
-    They run side by side, one a core, each in a process of its own.
+    Several run side by side, one a core, each in a process of its own.
     """
     fingerprint = execution_fingerprint(root)
     written = [nbformat.read(path, as_version=4) for path in notebooks]
     folder = root / "build" / "executed"
     cached = [folder / f"{execution_key(one, fingerprint)}.ipynb" for one in written]
     new = [pair for pair in zip(notebooks, cached, strict=True) if not pair[1].exists()]
-    if new:
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(new) == 1:
+        _run(root, cwd, *new[0])
+    elif new:
         with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
             list(pool.map(partial(_run, root, cwd), *zip(*new, strict=True)))
     found = [nbformat.read(path, as_version=4) for path in cached]

@@ -434,6 +434,7 @@ def law_of_the_book(
     axis.set_xlabel(labels[0])
     axis.set_ylabel(labels[1])
     axis.legend(frameon=False, fontsize=8)
+    figure.set_gid(OF_RECORDS)
     return figure
 
 
