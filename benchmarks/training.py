@@ -102,12 +102,12 @@ def compared(
     if ours[0]["share"] is not None:
         share = [statistics.median(run["share"] for run in runs) for runs in (ours, trl)]
         numbers["share of the rate of matrix products"] = f"{share[0]:.0%}; TRL {share[1]:.0%}"
-    pairs = [
-        (a, b)
-        for one, other in zip(ours, trl, strict=True)
-        for a, b in zip(one["losses"], other["losses"], strict=False)
-    ]
     if same_rows:
+        pairs = [
+            (a, b)
+            for one, other in zip(ours, trl, strict=True)
+            for a, b in zip(one["losses"], other["losses"], strict=True)
+        ]
         apart = max(abs(a - b) / b for a, b in pairs)
         numbers["losses of a step, apart at most, relative"] = f"{apart:.1e} ({len(pairs)} steps)"
     gaps = [one["held_out"] - other["held_out"] for one, other in zip(ours, trl, strict=True)]

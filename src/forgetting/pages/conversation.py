@@ -22,7 +22,7 @@ def before_and_after() -> str:
         before = records.select(stored, method="untouched")[0]
         after = max(records.select(stored, method=METHOD), key=lambda r: len(r.scores))
         rows = [_row(role, before, after) for role in ASKED]
-    except (IndexError, ValueError, StopIteration) as error:
+    except (IndexError, KeyError, ValueError, StopIteration) as error:
         raise PageError(
             f"conversation: no records of {METHOD!r} with answers; forgetting run {CHAPTER}"
         ) from error
