@@ -288,9 +288,9 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
         "full": Budget("smollm2-135m", {"tokens": 262_144, "length": 512, "batch": 8}),
         "paper": Budget(f"{LLAMA[:-2]}chat-hf", {"tokens": 10**9, "length": 4096, "batch": 64}),
     },
-    # On 2 cores: 75 to 130 s to train a run, 55 s for a sweep's panel, 105 s for the whole one, 149 s
-    # for the untouched model. Twelve runs, read twice, are 48 minutes; the stored ones were read
-    # after two epochs as well.
+    # On 2 cores: 75 to 130 s to train a run, 55 s for a sweep's panel, 105 s for the whole one,
+    # 149 s for the untouched model. Twelve runs, read twice, are 48 minutes; the stored ones were
+    # read after two epochs as well.
     "lora": {
         "smoke": Budget(
             "tiny",
