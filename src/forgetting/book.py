@@ -48,7 +48,6 @@ RENDERING_PACKAGES = (
     "sphinx-book-theme",
     "pydata-sphinx-theme",
     "sphinx-exercise",
-    "sphinx-proof",
     "sphinx-mathjax-offline",
     "sphinxcontrib-bibtex",
 )
