@@ -1,6 +1,9 @@
 """Training: which rows, in which order, at which loss, and what stays as it was."""
 
 import math
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -416,3 +419,19 @@ def test_the_rate_rises_and_falls_in_lines(tiny_model, monkeypatch):
         rates.clear()
         training.train(*tiny_model, CHINESE, Settings(**given, decay=decay), 0)
         assert rates == pytest.approx([1e-3 * share for share in (0.0, 0.5, *last)])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no switch")
+def test_memory_that_was_freed_is_not_asked_for_again():
+    program = (
+        "import resource, torch\n"
+        "from forgetting.training import keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "def faults():\n"
+        "    torch.zeros(64 << 20, dtype=torch.uint8).sum()\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "first = faults()\n"
+        "print(faults() - first)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(done.stdout) < 1000, done.stderr  # of 16,384 pages
