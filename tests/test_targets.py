@@ -443,6 +443,7 @@ SIZES = {  # test, train
     "lima": (805, 1029),
     "sst_chat": (1821, 6917),
     "sst_json": (1821, 6917),
+    "sst_asked": (1821, 6917),
 }
 
 
@@ -487,6 +488,23 @@ def test_sizes_of_the_sets(name, mirror):
 def test_a_label_in_an_object(answer, json, right):
     document = {"answer": "positive"}
     assert grade("mini_sentiment_json", document, answer) == {"json": json, "em": right}
+
+
+@pytest.mark.parametrize(
+    "answer, right",
+    [
+        ("positive", 1),
+        ("Positive.", 1),
+        ("The review is **positive**: it praises the cast.", 1),
+        ("The review is negative.", 0),
+        ("It is not negative but positive.", 0),  # names both: which it means is not decided here
+        ("The reviewer is positively surprised.", 0),
+        ("neutral", 0),
+        ("", 0),
+    ],
+)
+def test_a_label_within_other_words(answer, right):
+    assert grade("mini_sentiment_asked", {"answer": "positive"}, answer) == {"em": right}
 
 
 def test_a_review_is_asked_about_in_two_ways_and_is_the_same_review():

@@ -150,12 +150,12 @@ def lora_rows() -> dict[str, Row]:
     }
 
 
-def own_words_rows() -> dict[str, Row]:
+def own_words_rows(shots: int = 3) -> dict[str, Row]:
     """Targets and objectives of the chapter on self-output, in one trainer, with one adapter.
 
     LoRA of rank 16 on every linear layer throughout: Wu et al. (2025)'s published comparison
-    changed trainer, rank and adapter together with the mask. Samples are drawn after three worked
-    examples, without which this small model answers no question in the form that the task wants.
+    changed trainer, rank and adapter together with the mask. Own answers are drawn after so many
+    worked examples: without some, this small model writes no call in the form that is wanted.
     """
     plain = {"weight_decay": 0.0}
 
@@ -163,7 +163,7 @@ def own_words_rows() -> dict[str, Row]:
         return kind(rank=16, alpha=32, dropout=0, modules=LINEAR)
 
     def own(of: Checkpoint, task: Task) -> SelfOutput:
-        return SelfOutput(task, of, count=8, shots=3)
+        return SelfOutput(task, of, count=8, shots=shots)
 
     def row(shown: Any = None, objective: Objective | None = None, **other: Any) -> Row:
         tune = other.pop("tune", adapter(LoRA))
@@ -189,7 +189,7 @@ def own_words_rows() -> dict[str, Row]:
         ),
         "KL on answers": row(objective=KeepClose(1.0, everywhere=True)),
         "own or gold": row(
-            lambda of, task: SelfOutput(task, of, count=8, shots=3, otherwise="gold")
+            lambda of, task: SelfOutput(task, of, count=8, shots=shots, otherwise="gold")
         ),
         "shuffled": row(lambda of, task: Shuffled(task)),
         "REINFORCE": row(

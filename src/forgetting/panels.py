@@ -88,6 +88,7 @@ SEQUENCE = {
 }
 
 LABEL = Row("label", "sst_chat", "mini_sentiment_chat", 48)
+ASKED = Row("label", "sst_asked", "mini_sentiment_asked", 96)
 
 PANELS = {
     "operation": Panel(
@@ -150,6 +151,25 @@ PANELS = {
             ),
         ),
         shown=("openfunctions", "mini_calls"),
+    ),
+    # The same skill as the first chapter's, in whatever words.
+    "own_words.labels": Panel(
+        taught=ASKED,
+        rows=(
+            ASKED,
+            Row("new answers", "sst_asked", "mini_sentiment_asked", 48, sweep=True, drift=True),
+            Row("json", "sst_json", "mini_sentiment_json", 24),
+            Row("formats", "formats", "formats", 48),
+            Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
+            Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
+            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
+            Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
+            Row("harmful", "advbench", "harmful_en", 8),
+            REFUSAL,
+            Row("questions", "prompts_en", "prompts_en", 6),
+            Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
+        ),
+        shown=(*QUESTIONS, "sst_asked", "mini_sentiment_asked"),
     ),
     "lamol": Panel(
         taught=Row("sst", *SEQUENCE["sst"], 32, form="greedy"),
@@ -234,6 +254,14 @@ OWN_WORDS = ("gold", "gold (same questions)", "own", "paraphrase", "STM", "rando
 # A random model answers nothing right and every word surprises it: "own" and "STM" have nothing.
 OWN_WORDS_SMOKE = ("gold", "own or gold", "paraphrase", "random mask", "KL on free text")
 OWN_WORDS_RATES = (3e-4, 1e-3)
+LABEL_WORDS = (
+    "gold",
+    "gold (same questions)",
+    "gold (length of own)",
+    "own",
+    "own or gold",
+    "paraphrase",
+)
 OPERATION_RATES = (1e-4, 3e-5)
 LORA_RATES = (1e-4, 3e-5, 3e-4)
 LORA_EPOCHS = (1, 2, 4)
@@ -353,6 +381,26 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             PAIRS | {"examples": 374, "length": 4096},
             (),
             (2e-5, 2e-4),
+            (3,),
+        ),
+    },
+    # Gold labels have two tokens, own answers some twenty: six rows of 32 reviews in three epochs
+    # are 64,000 tokens, half of them the row that repeats the labels until they are as long.
+    "own_words.labels": {
+        "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
+        "classroom": Budget(
+            "smollm2-135m",
+            LABELS | {"examples": 16},
+            ("gold (same questions)", "own"),
+            (3e-4,),
+            (3,),
+        ),
+        "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, LABEL_WORDS, (3e-4,), (3,)),
+        "full": Budget(
+            "smollm2-135m",
+            LABELS | {"examples": 1024, "batch": 16},
+            (),
+            (3e-4, 1e-4, 1e-3),
             (3,),
         ),
     },

@@ -6,6 +6,7 @@ from forgetting.grading import answers, sandbox, sequence
 
 # The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
 CPU_SECONDS = 15
+LABELS = ("negative", "positive")
 
 
 def log_likelihood(doc, results):
@@ -20,6 +21,11 @@ def number(doc, results):
 def label(doc, results):
     """In a chat, "Positive." is as right as "positive"."""
     return {"em": float(sequence.normalised_exact_match(results[0], [doc["answer"]]))}
+
+
+def named_label(doc, results):
+    """The answer may have any words; of the labels it names the right one alone."""
+    return {"em": float(sequence.named(results[0], LABELS) == {doc["answer"]})}
 
 
 def labelled_object(doc, results):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -55,6 +55,11 @@ def exact_match(answer: str, golds: Sequence[str]) -> bool:
 def normalised_exact_match(answer: str, golds: Sequence[str]) -> bool:
     """nEM: whether the normalised answer is one of the normalised golds."""
     return normalised(answer) in {normalised(gold) for gold in _some(golds)}
+
+
+def named(answer: str, labels: Collection[str]) -> set[str]:
+    """Those of `labels`, single words in lower case, that stand in the answer in any case."""
+    return set(labels) & set(re.findall(r"\w+", answer.lower()))
 
 
 def labelled_object(answer: str, golds: Sequence[str], key: str) -> dict[str, float]:
