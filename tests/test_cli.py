@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
@@ -178,6 +179,12 @@ def test_help_is_quick_and_loads_no_torch():
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
 
 
+def test_help_lists_the_commands_in_the_order_of_a_chapters_life():
+    group: Any = typer.main.get_command(cli.app)
+    expected = ["chapters", "run", "grade", "check", "records", "book", "clean", "measure"]
+    assert list(group.commands) == [*expected, "data", "new"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_gives_an_example_and_a_duration(command):
     text = " ".join(answer(*command.split(), "--help").split())
@@ -220,7 +227,7 @@ def test_every_expected_error_is_one_line(root, monkeypatch):
         def fail(kind=kind):
             raise kind("name='x': broken;\n  mend it")
 
-        monkeypatch.setattr(cli, "_chapters_with_records", fail)
+        monkeypatch.setattr(cli.evidence, "_chapters_with_records", fail)
         assert error_of("records", code=code) == "name='x': broken; mend it"
 
 
@@ -228,7 +235,7 @@ def test_a_bug_keeps_its_traceback(root, monkeypatch):
     def fail():
         raise ValueError("nobody expected this")
 
-    monkeypatch.setattr(cli, "_chapters_with_records", fail)
+    monkeypatch.setattr(cli.evidence, "_chapters_with_records", fail)
     result = call("records")
     assert type(result.exception) is ValueError and "error: " not in result.stderr
 
@@ -352,7 +359,8 @@ def test_the_notebook_is_told_where_to_compute(root, monkeypatch):
 
 def test_the_output_is_named_by_the_settings_not_by_how_they_were_given(root):
     def name(**settings):
-        return cli._output(root, "freezing", {"tier": "laptop", "seeds": [0]} | settings).name
+        given = {"tier": "laptop", "seeds": [0]} | settings
+        return cli.chapters._output(root, "freezing", given).name
 
     assert name() == name(seeds=[0]) != name(seeds=[1])
 
@@ -480,7 +488,7 @@ def test_check_uses_the_real_claims(root):
     from forgetting import claims
 
     assert set(Verdict.model_fields) <= set(claims.Verdict.model_fields)
-    assert set(cli.COLOURS) == set(markup.VERDICTS)
+    assert set(cli.evidence.COLOURS) == set(markup.VERDICTS)
 
 
 # -- records -----------------------------------------------------------------------------------

@@ -75,10 +75,8 @@ def test_the_command_that_runs_it(monkeypatch):
     """Its options are options of `run`; the row is one that a chapter has to list first."""
     (command,) = blocks("Add a method", "console")
     asked = []
-    monkeypatch.setattr(
-        cli.parameters, "check", lambda declared, given, chapter: asked.append(given)
-    )
-    monkeypatch.setattr(cli, "_execute", lambda *_: None)
+    monkeypatch.setattr(parameters, "check", lambda declared, given, chapter: asked.append(given))
+    monkeypatch.setattr(cli.chapters, "_execute", lambda *_: None)
     called = CliRunner().invoke(cli.app, shlex.split(command)[1:])
     assert asked == [
         {

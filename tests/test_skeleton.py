@@ -89,7 +89,7 @@ def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
     def executed(notebooks, *_):
         return [nbformat.read(path, as_version=4) for path in notebooks]
 
-    monkeypatch.setattr(book, "executed", executed)
+    monkeypatch.setattr(book.staging, "executed", executed)
     source = book.stage(tree)
     assert not (source / "notebooks" / chapter.name).exists()  # it waits for its records
     row = next(

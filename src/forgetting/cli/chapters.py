@@ -1,0 +1,298 @@
+"""Commands for chapters and their runs: what there is to run, a run, a new chapter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from forgetting import parameters, processes, records, scheduler
+from forgetting.cli.shared import (
+    average_time,
+    counted,
+    date_of,
+    find_chapter,
+    from_here,
+    new_table,
+    root_folder,
+    show,
+    stored_records,
+)
+from forgetting.parameters import BadParameter
+from forgetting.records import Record
+
+app = typer.Typer()
+new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")
+
+
+class NotebookFailed(RuntimeError):
+    """A cell of the notebook raised an error, or its kernel died."""
+
+
+@app.command()
+def chapters(
+    chapter: Annotated[
+        str | None, typer.Argument(help="Show this chapter's parameters.", show_default=False)
+    ] = None,
+) -> None:
+    """What can be run: every chapter, its stored records, and how long they took.
+
+    With a chapter's name: its parameters, what each may be, and what it is for.
+
+    Example: `forgetting chapters freezing`
+
+    Takes a second.
+    """
+    root = root_folder()
+    if chapter is not None:
+        name, notebook = find_chapter(root, chapter)
+        _show_parameters(name, notebook)
+        return
+    known = parameters.chapters(root)
+    if not known:
+        raise BadParameter(f"{root}: has no notebooks/NN_name.ipynb; set FORGETTING_ROOT")
+    table = new_table("chapter", "title", "records", "minutes", "last run")
+    for name, notebook in known.items():
+        stored = stored_records([name])
+        count = Counter(record.tier for record in stored)
+        table.add_row(
+            f"[bold]{escape(name)}[/bold]",
+            escape(parameters.title_of(notebook)),
+            ", ".join(f"{count[tier]} {tier}" for tier in records.TIERS if count[tier]) or "–",
+            _minutes([record for record in stored if record.tier == "laptop"]),
+            max((date_of(record) for record in stored), default="–"),
+        )
+    show(table)
+    show("[dim]minutes: of all laptop runs, and of one on average[/dim]")
+
+
+def _minutes(stored: Sequence[Record]) -> str:
+    if not stored:
+        return "–"
+    total = sum(record.timing["seconds"] for record in stored)
+    return f"{total / 60:.0f} ({average_time(stored)})"
+
+
+def _show_parameters(name: str, notebook: Path) -> None:
+    table = new_table("parameter", "default", "what it does")
+    for parameter in parameters.parameters_of(notebook):
+        does = [escape(parameter.help)]
+        if parameter.allowed:
+            each = "each " if parameter.is_list else ""
+            does.append(
+                f"[dim]{each}{'one of ' * bool(parameter.choices)}{escape(parameter.allowed)}[/dim]"
+            )
+        default = escape(parameters.typed(parameter.default)) or "–"
+        table.add_row(f"[bold]{parameter.name}[/bold]", default, "\n".join(does))
+    show(f"[bold]{escape(parameters.title_of(notebook))}[/bold]")
+    show(table)
+    show(f"[dim]to change one: forgetting run {name} -p name=value; lists as -p name=a,b[/dim]")
+
+
+@app.command(no_args_is_help=True)
+def run(
+    chapter: Annotated[str, typer.Argument(help="A chapter's name, as `chapters` lists it.")],
+    tier: Annotated[
+        str | None,
+        typer.Option(help="Which budget to spend; the same as -p tier=…", metavar="TIER"),
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Change a parameter; can be repeated. `forgetting chapters NAME` lists them.",
+        ),
+    ] = None,
+    where: Annotated[
+        str,
+        typer.Option(
+            "--scheduler",
+            metavar="WHERE",
+            envvar=scheduler.VARIABLE,
+            help="Where to compute: local:2 for two processes on this machine, or the "
+            "tcp://host:port of a running Dask cluster; in one process if not given.",
+            show_default=False,
+        ),
+    ] = "",
+    count: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            envvar=processes.VARIABLE,
+            help="Over how many processes of this machine to shard each training (a GPU each, or "
+            "the cores between them); 1 if not given.",
+            show_default=False,
+        ),
+    ] = 1,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="Write a page of this run beside the published one: one HTML file, for others.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run a chapter: train and measure what is not stored yet, then write the executed notebook.
+
+    Parameters are checked before anything starts. Every finished run is stored at once, so that a
+    stopped command goes on where it was when you give it again.
+
+    Examples:
+
+    - `forgetting run freezing --tier smoke`
+
+    - `forgetting run freezing -p seeds=0,1,2 -p learning_rates=3e-4,1e-3`
+
+    - `forgetting run freezing --scheduler local:2`
+
+    - `forgetting run freezing -p seeds=3 --report mine.html`
+
+    Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
+    laptop on 2 cores; full wants a GPU.
+    """
+    if report_to and not report_to.absolute().parent.is_dir():
+        raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
+    scheduler.workers(where)
+    os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
+    os.environ[processes.VARIABLE] = str(count)
+    processes.asked()
+    root = root_folder()
+    name, notebook = find_chapter(root, chapter)
+    declared = parameters.parameters_of(notebook)
+    asked = _assignments(tier, given or [])
+    values = parameters.check(declared, asked, chapter=name)
+    settings = {p.name: values.get(p.name, p.default) for p in declared}
+    output = _output(root, name, settings)
+    for parameter in declared:
+        if parameter.name in values:
+            was = parameters.typed(parameter.default) or "empty"
+            typer.echo(
+                f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})"
+            )
+    of_tier = [r for r in stored_records([name]) if r.tier == settings.get("tier")]
+    if of_tier:
+        stored = counted(len(of_tier), f"{of_tier[0].tier} run")
+        typer.echo(f"{stored} stored already; one took {average_time(of_tier)}")
+    if report_to:
+        from forgetting import report
+
+        before = report.published(name)
+    typer.echo(f"running {from_here(notebook)} …")
+    try:
+        _execute(notebook, output, values, root)
+    except KeyboardInterrupt:
+        options = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items()]
+        options += [f"--scheduler {where}"] * bool(where)
+        options += [f"--processes {count}"] * (count > 1)
+        again = " ".join([name, *options])
+        typer.echo(
+            f"\nstopped; finished runs are kept, go on with: forgetting run {again}", err=True
+        )
+        raise typer.Exit(130) from None
+    typer.echo(f"executed notebook: {from_here(output)}")
+    if report_to:
+        staged = root / "build" / "source" / "notebooks" / notebook.name
+        page = report.page(name, output, settings, before, staged)
+        report_to.write_text(page, encoding="utf-8")
+        typer.echo(f"report: {from_here(report_to.absolute())}")
+
+
+def _assignments(tier: str | None, given: Sequence[str]) -> dict[str, str]:
+    """`--tier` and every `-p name=value` as one mapping."""
+    pairs = [("tier", "=", tier)] if tier is not None else []
+    pairs += [text.partition("=") for text in given]
+    asked: dict[str, str] = {}
+    for name, equals, value in pairs:
+        name = name.strip()
+        if not equals or not name:
+            raise BadParameter(f"-p {name or '='}: expected name=value, for instance -p seeds=0,1")
+        if name in asked:
+            raise BadParameter(
+                f"{name}={value!r}: given twice, first as {asked[name]!r}; "
+                f"give it once (a list takes several values: -p {name}=one,another)"
+            )
+        asked[name] = value
+    return asked
+
+
+def _output(root: Path, name: str, settings: Mapping[str, Any]) -> Path:
+    """One file a chapter and set of parameters: the same command writes the same file."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    return root / "build" / "runs" / f"{name}-{settings.get('tier', 'any')}-{digest}.ipynb"
+
+
+def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path) -> None:
+    """Run the notebook in a kernel of this environment; what it prints appears here as it comes.
+
+    Raises `NotebookFailed` with the error's one line.
+    """
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["FORGETTING_ROOT"] = str(root)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before the user's
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            dict(values),
+            kernel_name="python3",
+            language="python",
+            cwd=str(root),
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            extra_arguments=["--log-level=CRITICAL"],  # what goes wrong is told below, once
+        )
+    except papermill.PapermillExecutionError as error:
+        code = next((line.strip() for line in error.source.splitlines() if line.strip()), "")
+        typer.echo(f"stopped in the cell `{code}`; the notebook so far: {from_here(output)}")
+        raise NotebookFailed(f"{error.ename}: {error.evalue}".removesuffix(": ")) from error
+    except DeadKernelError as error:
+        raise NotebookFailed(
+            "the kernel died, most often for want of memory; finished runs are kept: "
+            "give the same command again, with a smaller model if it dies again"
+        ) from error
+    except NoSuchKernel as error:
+        raise NotebookFailed(
+            "no Jupyter kernel `python3` in this environment; pip install ipykernel"
+        ) from error
+
+
+@new_app.command("chapter", no_args_is_help=True)
+def new_chapter(
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits and _.")],
+    cite: Annotated[
+        str, typer.Option(help="The paper it tests, by its key in book/references.bib.")
+    ],
+) -> None:
+    """Write the files of a new chapter: one that runs, to be changed line by line.
+
+    Its notebook, its panel and budgets, and a claim. CONTRIBUTING.md says what comes next.
+
+    Example: `forgetting new chapter self_output --cite shenfeld2026razor`
+
+    Takes seconds.
+    """
+    from forgetting import skeleton
+
+    for path in skeleton.chapter(root_folder(), name, cite):
+        typer.echo(from_here(path))
+    typer.echo(f"try it: forgetting run {name} --tier smoke -p data=bundled")

@@ -1,0 +1,62 @@
+"""The command for a chapter's exercises: a file to answer them in, and its grades."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from forgetting.cli.shared import counted, find_chapter, from_here, new_table, root_folder, show
+from forgetting.parameters import BadParameter
+
+app = typer.Typer()
+
+
+@app.command(no_args_is_help=True)
+def grade(
+    chapter: Annotated[str, typer.Argument(help="A chapter's name, as `chapters` lists it.")],
+    new: Annotated[
+        bool, typer.Option("--new", help="Write the file to start from; nothing is tested.")
+    ] = False,
+) -> None:
+    """Test your answers to a chapter's exercises: what passed, what failed and why.
+
+    Answers stand in `answers/CHAPTER.py`. With --new that file is made: a function for each
+    exercise, with its text, for you to fill in. The exit code is 1 until all have passed.
+
+    Examples:
+
+    - `forgetting grade freezing --new`
+
+    - `forgetting grade freezing`
+
+    Takes a few seconds.
+    """
+    from forgetting import answers
+
+    name, notebook = find_chapter(root_folder(), chapter)
+    found = answers.exercises_of(notebook)
+    path = root_folder() / "answers" / f"{name}.py"
+    if new:
+        if path.exists():
+            raise BadParameter(f"{from_here(path)}: is there already; move it away to start again")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(answers.stubs(name, found), encoding="utf-8")
+        typer.echo(f"{from_here(path)}: {counted(len(found), 'exercise')}, none answered yet")
+        return
+    if not path.exists():
+        raise BadParameter(
+            f"{from_here(path)}: is not there; forgetting grade {name} --new makes it"
+        )
+    grades = answers.grade(found, path.read_text(encoding="utf-8"), str(path))
+    table = new_table("exercise", "outcome", "why")
+    for each in grades:
+        colour = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")
+        outcome = f"[{colour}]{each.outcome}[/{colour}]"
+        table.add_row(escape(each.exercise.title), outcome, escape(each.why))
+    show(table)
+    passed = sum(each.outcome == "passed" for each in grades)
+    typer.echo(f"{passed} of {counted(len(grades), 'exercise')} passed")
+    if passed < len(grades):
+        raise typer.Exit(1)
