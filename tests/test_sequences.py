@@ -18,13 +18,14 @@ from forgetting import (
     study,
     tables,
 )
+from forgetting.courses import Course, single_scores
 from forgetting.generation import Completion
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
 from forgetting.regularisers import EWC, GEM
-from forgetting.sequences import METHODS, Course, chain, orders
+from forgetting.sequences import METHODS, chain, orders
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
 TASKS = list(NAMED.values())
@@ -160,7 +161,7 @@ def test_what_was_learned_alone_is_what_an_order_begins_with():
     first = fake("fine-tune", ("a", "b"), [[0, 0], [0.9, 0], [0, 0]])
     second = fake("fine-tune", ("b", "a"), [[0, 0], [0.8, 0], [0, 0]])
     other = fake("LAMOL", ("b", "a"), [[0, 0], [0.1, 0], [0, 0]])
-    assert sequences.single_scores([first, second, other]) == {"a": 0.9, "b": 0.8}
+    assert single_scores([first, second, other]) == {"a": 0.9, "b": 0.8}
 
 
 def test_the_tables_by_hand():

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -57,6 +56,8 @@ def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str,
     folder = _folder(checkpoint, step, progress)
     if step.tune.adapter is None:
         return state(step.parent) | load_file(folder / "changed.safetensors")
+    from peft import set_peft_model_state_dict  # four seconds: where nothing is trained, not spent
+
     parent, _ = model(step.parent)
     wrapped = step.tune.apply(parent)
     set_peft_model_state_dict(wrapped, load_file(folder / "changed.safetensors"))
@@ -224,6 +225,8 @@ def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
     if step.tune.adapter is None:
         found = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     else:
+        from peft import get_peft_model_state_dict
+
         found = get_peft_model_state_dict(tuned)
     return {name: processes.whole(tensor).contiguous() for name, tensor in found.items()}
 

@@ -21,8 +21,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from forgetting import claims, laws, records
+from forgetting.courses import Course
 from forgetting.records import Record
-from forgetting.sequences import Course
 from forgetting.tuning import Tuning
 
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from forgetting import churn, claims, figures, laws, records, sequences
+from forgetting import churn, claims, figures, laws, records
+from forgetting.courses import Course, single_scores, told_of
 from forgetting.measures import BETWEEN_TOKENS
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
 from forgetting.records import Record
-from forgetting.sequences import Course
 from forgetting.tasks import Task
 from forgetting.wording import thousands
 
@@ -338,7 +338,7 @@ def orders_table(courses: Sequence[Course], published: Table | None = None) -> p
 
 def forgetting_table(courses: Sequence[Course]) -> pd.DataFrame:
     """Every definition of forgetting, by method: means over orders and seeds, per cent."""
-    single = sequences.single_scores(courses)
+    single = single_scores(courses)
     rows = {}
     for method in dict.fromkeys(course.method for course in courses if len(course.records) > 2):
         same = [course.forgetting(single) for course in courses if course.method == method]
@@ -370,7 +370,7 @@ def dreams_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     for course in courses:
         for count, record in enumerate(course.records[1:] if course.method == method else [], 1):
-            for told in sequences.told_of(record):
+            for told in told_of(record):
                 for task, about in told["gallery"].items():
                     rows[f"{', '.join(course.tasks[:count])}: dreams of {task}"] = {
                         "written": told["dreams"],
@@ -390,7 +390,7 @@ def gallery_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
     rows: dict[str, dict[str, Any]] = {}
     for course in courses:
         for record in course.records[1:] if course.method == method else ():
-            for told in sequences.told_of(record):
+            for told in told_of(record):
                 for task, about in told["gallery"].items():
                     for shown in about.get("shown", ()):
                         rows.setdefault(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need no adapter
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
 
 # Llama's names and GPT-2's.
 BLOCK = re.compile(r"\.(?:layers|h)\.(\d+)\.")
@@ -149,6 +151,8 @@ class LoRA(Tuning):
 
     @property
     def adapter(self) -> PeftConfig:
+        from peft import LoraConfig
+
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -159,6 +163,8 @@ class LoRA(Tuning):
         )
 
     def apply(self, model: PreTrainedModel) -> Any:
+        from peft import get_peft_model
+
         return get_peft_model(model, self.adapter)
 
 
@@ -194,6 +200,8 @@ class IA3(Tuning):
 
     @property
     def adapter(self) -> PeftConfig:
+        from peft import IA3Config
+
         return IA3Config(
             target_modules=list(self.modules),
             feedforward_modules=list(self.feedforward),
@@ -201,6 +209,8 @@ class IA3(Tuning):
         )
 
     def apply(self, model: PreTrainedModel) -> Any:
+        from peft import get_peft_model
+
         return get_peft_model(model, self.adapter)
 
 

@@ -1,11 +1,9 @@
 """Executing notebooks, each once for the same code, records and library."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -19,7 +17,7 @@ from forgetting.book.shared import BookError
 def executed(notebooks: Sequence[Path], root: Path, cwd: Path) -> list[NotebookNode]:
     """The notebooks with their outputs: run by papermill unless the same code ran before.
 
-    Several run side by side, one a core, each in a process of its own.
+    Several run side by side, a kernel a core.
     """
     fingerprint = execution_fingerprint(root)
     written = [nbformat.read(path, as_version=4) for path in notebooks]
@@ -27,43 +25,32 @@ def executed(notebooks: Sequence[Path], root: Path, cwd: Path) -> list[NotebookN
     cached = [folder / f"{execution_key(one, fingerprint)}.ipynb" for one in written]
     new = [pair for pair in zip(notebooks, cached, strict=True) if not pair[1].exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    if len(new) == 1:
-        _run(root, cwd, *new[0])
-    elif new:
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-            list(pool.map(partial(_run, root, cwd), *zip(*new, strict=True)))
+    with _only_reading(root), ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda pair: _run(root, cwd, *pair), new))
     found = [nbformat.read(path, as_version=4) for path in cached]
     return [with_prose(*pair) for pair in zip(found, written, strict=True)]
 
 
 def _run(root: Path, cwd: Path, notebook: Path, cached: Path) -> None:
-    fresh = normalise(execute(notebook, root, cwd), notebook.name, root)
+    fresh = normalise(execute(notebook, cwd), notebook.name, root)
     unfinished = cached.with_suffix(".partial")
     unfinished.write_bytes(serialise(fresh))
     unfinished.rename(cached)
 
 
-def execute(path: Path, root: Path, cwd: Path) -> NotebookNode:
-    """Run a notebook in a fresh kernel of this environment; the library may only read records."""
+def execute(path: Path, cwd: Path) -> NotebookNode:
+    """Run a notebook in a fresh kernel of this environment."""
     import papermill  # imported late: it is needed only when a notebook has changed
 
-    settings = {
-        "FORGETTING_RENDER": "1",  # the library refuses to train
-        "FORGETTING_ROOT": str(root),
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel before one in the home folder
-        "PYTHONHASHSEED": "0",
-        "SOURCE_DATE_EPOCH": "0",  # matplotlib writes no date into its files
-    }
     try:
-        with _environment(settings):
-            return papermill.execute_notebook(
-                str(path),
-                None,
-                kernel_name="python3",
-                cwd=str(cwd),
-                progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],  # no warning that the kernel listens on TCP
-            )
+        return papermill.execute_notebook(
+            str(path),
+            None,
+            kernel_name="python3",
+            cwd=str(cwd),
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # no warning that the kernel listens on TCP
+        )
     except papermill.PapermillExecutionError as error:
         last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
         code = next((line for line in error.source.splitlines() if line.strip()), "")
@@ -72,9 +59,16 @@ def execute(path: Path, root: Path, cwd: Path) -> NotebookNode:
 
 
 @contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+def _only_reading(root: Path) -> Iterator[None]:
+    """What kernels that start meanwhile find in their environment."""
     before = dict(os.environ)
-    os.environ.update(settings)
+    os.environ |= {
+        "FORGETTING_RENDER": "1",  # the library refuses to train
+        "FORGETTING_ROOT": str(root),
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel before one in the home folder
+        "PYTHONHASHSEED": "0",
+        "SOURCE_DATE_EPOCH": "0",  # matplotlib writes no date into its files
+    }
     try:
         yield
     finally:
