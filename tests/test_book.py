@@ -291,7 +291,9 @@ def test_each_entry_of_the_table_of_contents_needs_its_page(site):
 # -- the whole build ---------------------------------------------------------------------------
 
 
-def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(tmp_path):
+def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(tmp_path, monkeypatch):
+    index = {Path("tasks", "index.md"): "# Tasks\n"}  # without a hundred cards
+    monkeypatch.setattr(book.staging.cards, "pages", lambda: index)
     (tmp_path / "book").mkdir()
     for name in ("book/references.bib", "book/bibliography.md", "_config.yml"):
         (tmp_path / name).write_text((REPOSITORY / name).read_text())
