@@ -49,7 +49,7 @@ def execute(path: Path, cwd: Path) -> NotebookNode:
             kernel_name="python3",
             cwd=str(cwd),
             progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],  # no warning that the kernel listens on TCP
+            extra_arguments=["--log-level=CRITICAL"],  # not that it listens on TCP, not how it ends
         )
     except papermill.PapermillExecutionError as error:
         last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
