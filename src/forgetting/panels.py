@@ -88,6 +88,17 @@ SEQUENCE = {
 }
 
 LABEL = Row("label", "sst_chat", "mini_sentiment_chat", 48)
+# What is asked of a model that was taught to judge reviews.
+AFTER_LABELS = (
+    Row("formats", "formats", "formats", 48),
+    Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
+    Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
+    Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
+    Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
+    REFUSAL,
+    Row("questions", "prompts_en", "prompts_en", 6),
+    Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
+)
 ASKED = Row("label", "sst_asked", "mini_sentiment_asked", 96)
 
 PANELS = {
@@ -100,14 +111,7 @@ PANELS = {
             Row(
                 "json answers", "sst_json", "mini_sentiment_json", 24, True, drift=True, length=384
             ),
-            Row("formats", "formats", "formats", 48),
-            Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
-            Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
-            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
-            Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
-            REFUSAL,
-            Row("questions", "prompts_en", "prompts_en", 6),
-            Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
+            *AFTER_LABELS,
         ),
         shown=(*QUESTIONS, "sst_chat", "mini_sentiment_chat", "sst_json", "mini_sentiment_json"),
     ),
@@ -159,15 +163,8 @@ PANELS = {
             ASKED,
             Row("new answers", "sst_asked", "mini_sentiment_asked", 48, sweep=True, drift=True),
             Row("json", "sst_json", "mini_sentiment_json", 24),
-            Row("formats", "formats", "formats", 48),
-            Row("old text", "wikitext2", "english", 8, sweep=True, drift=True),
-            Row("old answers", "dolly", "chat", 12, sweep=True, drift=True),
-            Row("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
-            Row("arc", "arc_easy_pinned", "arc_easy_standin", 48, sweep=True),
             Row("harmful", "advbench", "harmful_en", 8),
-            REFUSAL,
-            Row("questions", "prompts_en", "prompts_en", 6),
-            Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
+            *AFTER_LABELS,
         ),
         shown=(*QUESTIONS, "sst_asked", "mini_sentiment_asked"),
     ),
@@ -270,7 +267,7 @@ LORA_EPOCHS = (1, 2, 4)
 # example has 36 tokens (SST 33, QA-SRL 46, WOZ 28), twice that with its text; a step of two takes
 # a second on 2 cores, as LAMOL two. Six orders share what begins alike, 15 trainings a method. So
 # {fine-tune, LAMOL} in six orders are 26 minutes, the eight others in one order 18, 46
-# measurements 12: 56 in all. WOZ, the smallest, has 1,970 examples.
+# measurements 12: 56 in all, by the steps that were timed. WOZ, the smallest, has 1,970 examples.
 LAMOL = {"style": "sft", "length": 128, "batch": 2, "weight_decay": 0.01, "beta2": 0.999}
 LAMOL |= {"epsilon": 1e-4, "warmup": 0.005, "decay": True}
 LAMOL_RATES = (1e-3,)
@@ -384,8 +381,9 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3,),
         ),
     },
-    # Gold labels have two tokens, own answers some twenty: six rows of 32 reviews in three epochs
-    # are 64,000 tokens, half of them the row that repeats the labels until they are as long.
+    # A guess, as no own answer was drawn yet: with some twenty tokens each (gold labels have two),
+    # six rows of 32 reviews in three epochs are 64,000 tokens, half of them the row that repeats
+    # labels until they are as long.
     "own_words.labels": {
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
         "classroom": Budget(
