@@ -310,7 +310,7 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
 
 
 def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
-    notebooks = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in ("01_freezing", "04_lamol")]
+    notebooks = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in ("01_freezing", "05_lamol")]
     first, second = (cells(line) for line in times.of_chapters(notebooks).splitlines()[2:])
     assert first[0] == "{doc}`Which part of the brain may we operate on? </notebooks/01_freezing>`"
     assert 3 <= int(first[1]) <= 15 and 10 <= int(first[2]) <= 60

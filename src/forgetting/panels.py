@@ -157,7 +157,7 @@ PANELS = {
         shown=("openfunctions", "mini_calls"),
     ),
     # The same skill as the first chapter's, in whatever words.
-    "own_words.labels": Panel(
+    "own_answers": Panel(
         taught=ASKED,
         rows=(
             ASKED,
@@ -251,7 +251,7 @@ OWN_WORDS = ("gold", "gold (same questions)", "own", "paraphrase", "STM", "rando
 # A random model answers nothing right and every word surprises it: "own" and "STM" have nothing.
 OWN_WORDS_SMOKE = ("gold", "own or gold", "paraphrase", "random mask", "KL on free text")
 OWN_WORDS_RATES = (3e-4, 1e-3)
-LABEL_WORDS = (
+OWN_ANSWERS = (
     "gold",
     "gold (same questions)",
     "gold (length of own)",
@@ -384,7 +384,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
     # A guess, as no own answer was drawn yet: with some twenty tokens each (gold labels have two),
     # six rows of 32 reviews in three epochs are 64,000 tokens, half of them the row that repeats
     # labels until they are as long.
-    "own_words.labels": {
+    "own_answers": {
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
         "classroom": Budget(
             "smollm2-135m",
@@ -393,7 +393,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3e-4,),
             (3,),
         ),
-        "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, LABEL_WORDS, (3e-4,), (3,)),
+        "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, OWN_ANSWERS, (3e-4,), (3,)),
         "full": Budget(
             "smollm2-135m",
             LABELS | {"examples": 1024, "batch": 16},
