@@ -84,7 +84,7 @@ class Anchored(CrossEntropy):
         def pull() -> None:
             for name, p in moving.items():
                 if p.grad is not None:
-                    p.grad.add_(total[name] * (p.detach() - start[name]), alpha=self.weight)
+                    p.grad.addcmul_(total[name], p.detach() - start[name], value=self.weight)
 
         return pull
 
