@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from studies import CHINESE, SMALL, runs, small_study
-from toy_steps import born_with, die, fail, nap, of_worker, total
+from toy_steps import born_with, die, fail, key_of, nap, of_worker, total
 
 from forgetting import FreezeFirst, Run, scheduler, study
 from forgetting.scheduler import BadScheduler, ClusterLost, Progress, Step, WorkersLost
@@ -198,6 +198,17 @@ def test_the_settings_say_where_everything_is(monkeypatch, own_home, tmp_path):
     assert found["FORGETTING_RESULTS"] == str(tmp_path / "results")
     assert found["FORGETTING_DATA_MIRROR"] == ""
     assert Path(found["FORGETTING_DATA"]) == Path(found["FORGETTING_ROOT"]) / "data"
+
+
+def test_a_long_chain_reaches_a_worker(cluster, tiny):
+    """A checkpoint holds its parent: 1,000 of them nest deeper than Python lets a pickle be."""
+    checkpoint = tiny
+    for seed in range(1000):
+        checkpoint = checkpoint.train(CHINESE, seed=seed, **QUICK)
+    before = sys.getrecursionlimit()
+    step = Step("chain", "name", "", key_of, (checkpoint,))
+    assert scheduler.run(graph(step), where=cluster, say=quiet) == {"chain": checkpoint.key}
+    assert sys.getrecursionlimit() == before
 
 
 def test_an_error_on_a_worker_is_the_same_error_here(cluster):

@@ -39,3 +39,7 @@ def die(folder, times):
         time.sleep(0.3)  # what it said has left the worker
         os.kill(os.getpid(), signal.SIGKILL)
     return lives
+
+
+def key_of(checkpoint):
+    return checkpoint.key

@@ -19,9 +19,11 @@ import os
 import pickle
 import queue
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -178,15 +180,15 @@ def _run_here(graph: Graph, progress: Progress) -> dict[str, Any]:
 def _run_there(
     graph: Graph, where: str, count: int | None, settings: dict[str, str], progress: Progress
 ) -> dict[str, Any]:
-    from cloudpickle import dumps
     from distributed import CancelledError, KilledWorker
     from distributed.comm import CommClosedError
 
     # On a cluster that several people use, a key means the same only with the same folders.
     mark = _mark(settings)
     names = {key: f"{key}-{mark}" for key in graph}
+    pickled = _pickled(graph)
     there = {
-        names[key]: (_work, dumps(step), settings, *(names[need] for need in step.needs))
+        names[key]: (_work, pickled[key], settings, *(names[need] for need in step.needs))
         for key, step in graph.items()
     }
     events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -318,6 +320,23 @@ def _cores() -> int:
         return int(asked)
     mine = getattr(os, "sched_getaffinity", None)  # on Linux alone
     return len(mine(0)) if mine else os.cpu_count() or 1
+
+
+def _pickled(graph: Graph) -> dict[str, bytes]:
+    """Every step's pickle, made by a thread with room for a chain of thousands of checkpoints.
+
+    A checkpoint holds its parent, and pickling goes down the chain by recursion.
+    """
+    from cloudpickle import dumps
+
+    before = sys.getrecursionlimit(), threading.stack_size(2**28)  # address space, used as needed
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: {key: dumps(step) for key, step in graph.items()}).result()
+    finally:
+        sys.setrecursionlimit(before[0])
+        threading.stack_size(before[1])
 
 
 def _mark(settings: Mapping[str, str]) -> str:
