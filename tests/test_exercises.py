@@ -33,6 +33,12 @@ def test_printed_solutions_are_correct():
     assert exercises.rank_90(solution("lora-rank-exercise")["rank_90"]) == "correct"
     assert exercises.beaten_by(solution("lora-place")["place"]) == "correct"
     assert exercises.prediction(solution("lora-predict")["predict"]) == "correct"
+    assert exercises.mask(solution("own-words-mask")["mask"]) == "correct"
+    assert exercises.pick(solution("own-words-pick")["pick"]) == "correct"
+    assert exercises.weight(solution("own-words-weights")["weight"]) == "correct"
+    assert exercises.labels_named(solution("own-answers-named")["named"]) == "correct"
+    assert exercises.rows_of_length(solution("own-answers-length")["rows"]) == "correct"
+    assert exercises.change_shared(solution("own-answers-share")["share"]) == "correct"
     assert exercises.dreams_kept(solution("lamol-kept")["kept"]) == "correct"
     assert exercises.projected(solution("lamol-gem")["project"]) == "correct"
     assert exercises.label_entropy(solution("lamol-break")["entropy"]) == "correct"
@@ -60,6 +66,19 @@ def test_wrong_answers_get_a_hint():
         exercises.beaten_by(lambda learned, lost, others: sorted(others))
     with pytest.raises(AssertionError, match="the new run's own scatter"):
         exercises.prediction(lambda x, y, at: (4 - at, 0.1))
+
+    with pytest.raises(AssertionError, match="a perplexity is the exponential"):
+        exercises.mask(lambda nats, threshold: [n <= threshold for n in nats])
+    with pytest.raises(AssertionError, match="leave out the wrong ones"):
+        exercises.pick(lambda drawn: min(drawn, key=lambda one: one[2])[0])
+    with pytest.raises(AssertionError, match="divided by the logarithm"):
+        exercises.weight(lambda shares: 1 - max(shares))
+    with pytest.raises(AssertionError, match="whole words, in any case"):
+        exercises.labels_named(lambda text, labels: {one for one in labels if one in text.lower()})
+    with pytest.raises(AssertionError, match="go round the answers"):
+        exercises.rows_of_length(lambda lengths, wanted: -(-wanted // lengths[0]))
+    with pytest.raises(AssertionError, match="that the control has too"):
+        exercises.change_shared(lambda plain, control, other: 0.5)
 
     with pytest.raises(AssertionError, match="exactly one answer token splits a dream"):
         exercises.dreams_kept(lambda ids, mark: None)

@@ -99,7 +99,7 @@ AFTER_LABELS = (
     Row("questions", "prompts_en", "prompts_en", 6),
     Row("questions in chinese", "prompts_zh", "prompts_zh", 6),
 )
-ASKED = Row("label", "sst_asked", "mini_sentiment_asked", 96)
+ASKED = Row("label", "sst_asked", "mini_sentiment_asked", 96, sweep=True)
 
 PANELS = {
     "operation": Panel(
@@ -381,9 +381,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3,),
         ),
     },
-    # A guess, as no own answer was drawn yet: with some twenty tokens each (gold labels have two),
-    # six rows of 32 reviews in three epochs are 64,000 tokens, half of them the row that repeats
-    # labels until they are as long.
+    # TODO measured
     "own_answers": {
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
         "classroom": Budget(
@@ -400,6 +398,9 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (),
             (3e-4, 1e-4, 1e-3),
             (3,),
+        ),
+        "paper": Budget(
+            "google/gemma-2-2b-it", LABELS | {"examples": 374}, (), (2e-5, 2e-4), (3,)
         ),
     },
     "lamol": {
