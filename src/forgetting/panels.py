@@ -381,7 +381,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3,),
         ),
     },
-    # TODO measured
+    # Half an hour on 2 cores, half of it the row that repeats labels until they are as long.
     "own_answers": {
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
         "classroom": Budget(
