@@ -26,9 +26,9 @@ class Row(NamedTuple):
     """A panel's row: what it stands for, its public task, its stand-in, items at `laptop`.
 
     A task without a public form is written for the book and stands in both columns. `sweep` rows
-    are likelihoods and choices: all that is asked beside the central runs. `drift` rows ask how far
-    the model's words lie from the foundation's on the task's documents, cut at `length` tokens,
-    rather than the task.
+    are all that is asked beside the central runs: likelihoods, choices, little that generates.
+    `drift` rows ask how far the model's words lie from the foundation's on the task's documents,
+    cut at `length` tokens, rather than the task.
     """
 
     role: str
@@ -320,7 +320,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
     "lora": {
         "smoke": Budget(
             "tiny",
-            PAIRS | {"examples": 4, "length": 384},
+            PAIRS | {"examples": 4, "length": 1536},
             ("full", "LoRA r 4"),
             LORA_RATES,
             LORA_EPOCHS,
@@ -354,7 +354,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
     # tokens/s; eight answers to a question with three examples before it take two.
     "own_words": {
         "smoke": Budget(
-            "tiny", PAIRS | {"examples": 4, "length": 384}, OWN_WORDS_SMOKE, OWN_WORDS_RATES, (3,)
+            "tiny", PAIRS | {"examples": 4, "length": 1536}, OWN_WORDS_SMOKE, OWN_WORDS_RATES, (3,)
         ),
         "classroom": Budget(
             "smollm2-135m",
@@ -383,7 +383,13 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
     },
     # Half an hour on 2 cores, half of it the row that repeats labels until they are as long.
     "own_answers": {
-        "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, ("gold",), (3e-4,), (3,)),
+        "smoke": Budget(
+            "tiny",
+            LABELS | {"examples": 4, "length": 512},
+            ("gold", "own or gold", "paraphrase"),
+            (3e-4,),
+            (3,),
+        ),
         "classroom": Budget(
             "smollm2-135m",
             LABELS | {"examples": 16},
@@ -399,9 +405,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3e-4, 1e-4, 1e-3),
             (3,),
         ),
-        "paper": Budget(
-            "google/gemma-2-2b-it", LABELS | {"examples": 374}, (), (2e-5, 2e-4), (3,)
-        ),
+        "paper": Budget("google/gemma-2-2b-it", LABELS | {"examples": 374}, (), (2e-5, 2e-4), (3,)),
     },
     "lamol": {
         "smoke": Budget(
@@ -483,10 +487,12 @@ def taught(chapter: str, source: Source) -> Task:
 def panel(chapter: str, tier: Tier, source: Source, *, sweep: bool = False) -> list[Asked]:
     """What a chapter asks of a checkpoint, with the tier's number of items.
 
-    `sweep` leaves out what generates: for the runs beside the central ones.
+    `sweep` leaves out most of what generates: for the runs beside the central ones.
     """
     found = resolve(chapter, source)
     rows = [row for row in PANELS[chapter].rows if row.sweep or not sweep]
+    if tier == "smoke":  # its model has a token for nearly every letter
+        rows = [row._replace(length=4 * row.length) for row in rows]
     return [row.asked(found, _items(row.items, tier)) for row in rows]
 
 
