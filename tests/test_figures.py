@@ -3,6 +3,7 @@
 from base64 import b64decode
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -69,6 +70,23 @@ def test_the_law_of_the_book_is_drawn_from_every_trained_run_that_measured_both(
     assert len(found["lora"]) == len(lora) and "freezing" not in found
     measures = ("openfunctions:drift.forward_kl", "wikitext2:drift.forward_kl")
     assert sorted(found["lora"]) == sorted(tuple(map(r.mean, measures)) for r in lora)
+
+
+@pytest.mark.parametrize(("share", "sign"), [(True, 1), (False, -1)])
+def test_to_learn_is_to_the_right(share, sign):
+    """Nats of a text fall where it is learned, a share of right answers rises."""
+    figure = figures.plane(
+        STORED,
+        learned="dolly.nats",
+        losses={"dolly.nats": "lost"},
+        untouched=UNTOUCHED,
+        skill="chat",
+        share=share,
+    )
+    (axis,) = figure.axes
+    curves = [container[0].get_data() for container in axis.containers]
+    assert curves and all(np.allclose(x, sign * y) for x, y in curves)
+    plt.close(figure)
 
 
 def test_a_figure_says_which_records_it_draws():

@@ -217,14 +217,15 @@ def plane(
     losses: Mapping[tuple[str, ...] | str, str],
     untouched: Record,
     skill: str,
+    share: bool = False,
 ) -> Figure:
     """The (learned, lost) plane: each method a curve over its learning rates.
 
-    `learned` is a measure whose fall is learning, of what the axis calls `skill`; `losses` maps
-    measures (or several whose items are pooled) to axis labels, one panel each, drawn as
-    differences from the untouched model. Bars are 95 % intervals over items and seeds. Of runs
-    measured after several epochs the last make the curve, the others are small dots. Raises
-    `KeyError` for a measure that the records lack.
+    `learned` is a measure whose fall is learning, of what the axis calls `skill`; with `share` it
+    is a share of items, whose rise is learning. `losses` maps measures (or several whose items are
+    pooled) to axis labels, one panel each, drawn as differences from the untouched model. Bars are
+    95 % intervals over items and seeds. Of runs measured after several epochs the last make the
+    curve, the others are small dots. Raises `KeyError` for a measure that the records lack.
     """
     style()
     figure, axes = plt.subplots(
@@ -232,11 +233,12 @@ def plane(
     )
     for axis, (measure, label) in zip(axes[0], losses.items(), strict=True):
         for method in methods(stored):
-            _curve(axis, records.select(stored, method=method), learned, measure, untouched)
+            of_method = records.select(stored, method=method)
+            _curve(axis, of_method, learned, measure, untouched, sign=1 if share else -1)
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
         axis.annotate("untouched", (0, 0), (5, 5), textcoords="offset points", fontsize=8)
-        axis.set_xlabel(f"learned: {skill}, nats a token")
+        axis.set_xlabel(f"learned: {skill}, {'share of items' if share else 'nats a token'}")
         axis.set_ylabel(label)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
@@ -303,6 +305,7 @@ def _curve(
     learned: str,
     lost: tuple[str, ...] | str,
     untouched: Record,
+    sign: int,
 ) -> None:
     points: list[tuple[float, ...]] = []
     beside: list[tuple[float, ...]] = []
@@ -312,7 +315,7 @@ def _curve(
         labels = {"learning_rate": rate} | ({"epochs": epochs} if epochs else {})
         group = records.select(of_method, **labels)
         gain, loss = change(group, untouched, learned), change(group, untouched, lost)
-        point = (-gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean)
+        point = (sign * gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean)
         (points if epochs == last else beside).append(point)
     x, y, below, above = np.array(points).T
     method = of_method[0].labels["method"]
