@@ -255,6 +255,7 @@ OWN_ANSWERS = (
     "gold",
     "gold (same questions)",
     "gold (length of own)",
+    "gold (length of paraphrase)",
     "own",
     "own or gold",
     "paraphrase",
