@@ -280,7 +280,8 @@ def before_and_after(
     axis.grid(False, axis="y")
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel("share of items (★ before)")
-    figure.legend(loc="outside lower center", ncols=len(groups), frameon=False, fontsize=8)
+    columns = min(4, len(groups))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     _sign(figure, [untouched, *(record for group in groups.values() for record in group)])
     return figure
 
