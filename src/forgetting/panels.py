@@ -382,7 +382,7 @@ BUDGETS: dict[str, dict[Tier, Budget]] = {
             (3,),
         ),
     },
-    # Half an hour on 2 cores, half of it the row that repeats labels until they are as long.
+    # Some forty minutes on 2 cores, nearly half of them the labels repeated to the length of own.
     "own_answers": {
         "smoke": Budget(
             "tiny",
