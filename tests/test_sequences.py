@@ -18,7 +18,7 @@ from forgetting import (
     study,
     tables,
 )
-from forgetting.courses import Course, single_scores
+from forgetting.courses import Course, comparable, single_scores
 from forgetting.generation import Completion
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
@@ -108,6 +108,15 @@ def courses(tiny, session_home, tmp_path_factory):
         methods = ["fine-tune", "LAMOL", "multitask"]
         asked = {"seeds": [0], "tier": "smoke", **QUICK}
         yield sequences.learn("lamol", tiny, two, methods, ["fine-tune"], **asked)
+
+
+def test_stored_courses_are_found_from_their_ends(courses):
+    """Fine-tuning's first checkpoint is LAMOL's rivals' too: one record, under one name."""
+    measures = dict(zip(courses[0].tasks, courses[0].measures, strict=True))
+    found = comparable(courses[2].records[-1], measures)
+    assert {(c.method, c.order): c for c in found} == {(c.method, c.order): c for c in courses}
+    more = {**measures, "woz": "mini_state:answered.ds_em"}
+    assert comparable(courses[2].records[-1], more) == []
 
 
 def test_a_course_has_a_record_before_and_after_each_task(courses):

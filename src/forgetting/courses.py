@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forgetting import definitions, panels
+from forgetting import definitions, panels, records
 from forgetting.records import Record
 
 
@@ -59,6 +59,34 @@ class Course:
         reference = [single.get(task, 0.0) for task in self.tasks]
         found = definitions.every_definition(np.array(after), before, reference)
         return {name: value for name, value in found.items() if known or name != "intransigence"}
+
+
+def comparable(like: Record, measures: Mapping[str, str]) -> list[Course]:
+    """Stored courses through the tasks of `measures`, trained in the same way as `like`.
+
+    A checkpoint that methods share stands in one record, under the name of the first. So a course
+    is found from its end, along the parents of the checkpoint.
+    """
+    found = records.comparable(records.stored(like.chapter, like.tier), like)
+    after = {list(record.lineage)[-1]: record for record in found}
+    courses = []
+    for end in found:
+        path = _path(end)
+        tasks = tuple(end.labels.get("order", ", ".join(measures)).split(", "))
+        ended = end.labels.get("learned") == f"{len(measures)} of {len(measures)}"
+        if ended and set(tasks) == set(measures) and after.keys() >= set(path):
+            asked = tuple(measures[task] for task in tasks)
+            steps = tuple(after[step] for step in path)
+            courses.append(Course(end.labels["method"], tasks, asked, end.seed, steps))
+    return courses
+
+
+def _path(record: Record) -> list[str]:
+    """Keys of the record's checkpoint and those it was trained from, the base's first."""
+    path = [list(record.lineage)[-1]]
+    while parent := record.lineage[path[0]].get("parent"):
+        path.insert(0, parent)
+    return path
 
 
 def told_of(record: Record) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from forgetting import panels, study
+from forgetting import courses, panels, study
 from forgetting.courses import Course
 from forgetting.lineage import Checkpoint, Recipe
 from forgetting.objectives import (
@@ -145,11 +145,7 @@ METHODS: dict[str, Method] = {
 }
 
 # Methods that a tier runs in every order of the tasks; where it is not named, all of them.
-EVERYWHERE: dict[Tier, tuple[str, ...]] = {
-    "smoke": ("fine-tune",),
-    "classroom": (),
-    "laptop": ("fine-tune", "LAMOL"),
-}
+EVERYWHERE: dict[Tier, tuple[str, ...]] = {"smoke": ("fine-tune",), "classroom": (), "laptop": ()}
 
 
 def chain(
@@ -191,21 +187,72 @@ def learn(
     Without `everywhere` these are the tier's own (`EVERYWHERE`).
 
     Each checkpoint answers the tasks in LAMOL's form, the last of a sequence also with answers that
-    are drawn. Stored records are read, the others computed. Raises `KeyError` for an unknown
-    method, and what `study.answer` raises.
+    are drawn. Stored records are read, the others computed; stored courses that are comparable with
+    these follow. Raises `KeyError` for an unknown method, and what `study.answer` raises.
     """
-    every = orders(tasks)
-    everywhere = everywhere or EVERYWHERE.get(tier, tuple(methods))
-    names = {task: asked.name for task, asked in _asked(chapter, tasks, tier).items()}
-    metric = {name: task.config["metric_list"][0]["metric"] for name, task in tasks.items()}
-    courses: list[tuple[str, tuple[str, ...], int, list[study.Run]]] = []
+    whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
+    measures = {
+        name: f"{asked.name}.{task.config['metric_list'][0]['metric']}"
+        for (name, task), asked in zip(tasks.items(), part, strict=True)
+    }
+    planned = _planned(
+        base, tasks, methods, everywhere or EVERYWHERE.get(tier, methods), seeds, settings
+    )
+    last = {base, *(one.runs[-1].checkpoint for one in planned)}
+    unique = {run.checkpoint: run for one in reversed(planned) for run in reversed(one.runs)}
+    first, second = (
+        [run for checkpoint, run in unique.items() if (checkpoint in last) == ends]
+        for ends in (True, False)
+    )
+    found = study.answer(
+        [study.Question(chapter, tier, first, whole), study.Question(chapter, tier, second, part)],
+        where=where,
+    )
+    answered = zip((*first, *second), itertools.chain(*found), strict=True)
+    taken = {run.checkpoint: record for run, record in answered}
+    asked = {
+        (one.method, one.order, one.seed): Course(
+            one.method,
+            one.order,
+            tuple(measures[task] for task in one.order),
+            one.seed,
+            tuple(taken[run.checkpoint] for run in one.runs),
+        )
+        for one in planned
+    }
+    like = next(iter(asked.values())).records[-1]
+    alike = {(c.method, c.tasks, c.seed): c for c in courses.comparable(like, measures)}
+    return [*asked.values(), *(alike[name] for name in alike if name not in asked)]
+
+
+class _Planned(NamedTuple):
+    """A course to be measured: the base, and what each of its trainings left."""
+
+    method: str
+    order: tuple[str, ...]
+    seed: int
+    runs: list[study.Run]
+
+
+def _planned(
+    base: Checkpoint,
+    tasks: Mapping[str, Task],
+    methods: Sequence[str],
+    everywhere: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+) -> list[_Planned]:
+    every, start = (
+        orders(tasks),
+        study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0}),
+    )
+    planned = []
     for seed, method in itertools.product(seeds, methods):
         labels = {"method": method, "learning_rate": settings["learning_rate"], "seed": seed}
-        start = study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})
         if method == MULTITASK:
             taught = together(base, list(tasks.values()), seed, **settings)
             end = study.Run(taught, labels | {"learned": f"{len(tasks)} of {len(tasks)}"})
-            courses.append((method, tuple(tasks), seed, [start, end]))
+            planned.append(_Planned(method, tuple(tasks), seed, [start, end]))
             continue
         for order in every if method in everywhere else every[:1]:
             learned = chain(base, list(order.values()), METHODS[method], seed, **settings)
@@ -215,32 +262,5 @@ def learn(
                 place = {"order": ", ".join(so_far), "last": so_far[-1]}
                 place |= {"learned": f"{count} of {len(order)}"}
                 runs.append(study.Run(checkpoint, labels | place))
-            courses.append((method, tuple(order), seed, runs))
-    whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
-    last = {base, *(course[3][-1].checkpoint for course in courses)}
-    unique = {run.checkpoint: run for course in reversed(courses) for run in reversed(course[3])}
-    first, second = (
-        [run for checkpoint, run in unique.items() if (checkpoint in last) == ends]
-        for ends in (True, False)
-    )
-    found = study.answer(
-        [study.Question(chapter, tier, first, whole), study.Question(chapter, tier, second, part)],
-        where=where,
-    )
-    records = dict(
-        zip([r.checkpoint for r in (*first, *second)], itertools.chain(*found), strict=True)
-    )
-    return [
-        Course(
-            method,
-            order,
-            tuple(f"{names[task]}.{metric[task]}" for task in order),
-            seed,
-            tuple(records[run.checkpoint] for run in runs),
-        )
-        for method, order, seed, runs in courses
-    ]
-
-
-def _asked(chapter: str, tasks: Mapping[str, Task], tier: Tier) -> dict[str, Any]:
-    return dict(zip(tasks, panels.asked_of(chapter, tasks, tier, sweep=True), strict=True))
+            planned.append(_Planned(method, tuple(order), seed, runs))
+    return planned
