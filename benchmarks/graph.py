@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import report
+
 from forgetting import Checkpoint, FreezeFirst, Run, Task, foundation, panels, scheduler, study
 
 
@@ -58,7 +60,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--steps", type=int, default=10_000)
     options.add_argument("--dask", action="store_true", help="run empty steps on one worker, too")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
+    numbers: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as home:
         os.environ["FORGETTING_HOME"] = home
         base, task = foundation("tiny"), panels.taught("freezing", "bundled")
@@ -75,22 +79,27 @@ def main() -> None:
                 f"({named - started:.2f} s to write down, {ended - named:.2f} s to plan)",
                 flush=True,
             )
+            numbers[f"{name}: {len(graph):,} steps, seconds to plan"] = ended - started
             if given.dask:
-                on_dask(name, graph)
+                numbers[f"{name}: milliseconds a step on Dask"] = on_dask(name, graph)
+    if given.keep:
+        report.keep("graph", "Planning a study", numbers)
 
 
-def on_dask(name: str, graph: scheduler.Graph) -> None:
-    """Run the graph with steps that do nothing."""
+def on_dask(name: str, graph: scheduler.Graph) -> float:
+    """Run the graph with steps that do nothing; milliseconds a step."""
     empty = {key: replace(step, work=_nothing) for key, step in graph.items()}
     said: list[float] = []
     started = time.perf_counter()
     scheduler.run(empty, where="local:1", say=lambda _: said.append(time.perf_counter()))
     ended = time.perf_counter()
+    a_step = 1000 * (ended - said[0]) / len(graph)
     print(
         f"{name} on Dask: the first step starts after {said[0] - started:.1f} s, "
-        f"{1000 * (ended - said[0]) / len(graph):.1f} ms a step",
+        f"{a_step:.1f} ms a step",
         flush=True,
     )
+    return a_step
 
 
 LABELS = {"method": "full", "learning_rate": 3e-4, "seed": 0}

@@ -30,10 +30,12 @@ def main() -> None:
     options.add_argument("--model", default="smollm2-135m")
     options.add_argument("--configurations", default=",".join(CONFIGURATIONS))
     options.add_argument("--one", help="one configuration, in this process, as JSON")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.one:
         print(json.dumps(measure(given.model, given.one)))
         return
+    numbers: dict[str, str] = {}
     print("tuning:batch:length   estimated  measured  error   parts (MB)")
     for name in given.configurations.split(","):
         with tempfile.TemporaryDirectory() as home:
@@ -51,6 +53,12 @@ def main() -> None:
             f"{error:+6.1%}   {parts}; {found['stages']}",
             flush=True,
         )
+        tuning, batch, length = name.split(":")
+        numbers[f"{tuning}, {batch} × {length} tokens"] = (
+            f"{found['estimated'] / 1e6:,.0f} / {found['measured'] / 1e6:,.0f} MB, {error:+.0%}"
+        )
+    if given.keep:
+        report.keep("memory", f"Memory of training {given.model}: estimated / measured", numbers)
 
 
 def measure(model: str, name: str) -> dict:

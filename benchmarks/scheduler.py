@@ -24,6 +24,8 @@ import report
 
 from forgetting import LoRA, Run, Task, foundation, registry
 
+NAMES = {"1": "one process, one thread", "2": "one process, two threads"}
+
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -34,23 +36,39 @@ def main() -> None:
     options.add_argument("--items", type=int, default=8, help="test items a task")
     options.add_argument("--sides", default="1,local:2")
     options.add_argument("--side", help="one side alone, as JSON")
+    options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.side:
         print(json.dumps(measure(given)))
         return
     _ = foundation(given.model).foundation.folder  # unpacked once, for all sides
-    first = None
+    found = {}
     for side in given.sides.split(","):
-        found = started(side, sys.argv[1:])
-        first = first or found
-        threads = f"{found['threads']} threads a process"
-        same = "same records" if found["records"] == first["records"] else "OTHER RECORDS"
+        found[side] = started(side, sys.argv[1:])
         print(
-            f"{side}: {found['seconds']:.1f} s for {given.runs} runs "
-            f"(and {found['start']:.1f} s to start), {first['seconds'] / found['seconds']:.2f} x, "
-            f"{threads}, {same}",
+            f"{side}: {found[side]['seconds']:.1f} s for {given.runs} runs "
+            f"(and {found[side]['start']:.1f} s to start), "
+            f"{found[side]['threads']} threads a process",
             flush=True,
         )
+    numbers = compared(found)
+    for words, value in numbers.items():
+        print(f"{words}: {value}")
+    if given.keep:
+        title = f"A study of {given.runs} runs: one process, and workers beside each other"
+        report.keep("scheduler", title, numbers)
+
+
+def compared(found: dict[str, dict]) -> dict[str, float | str]:
+    """Seconds of each side, its speed in terms of the first, and whether the records agree."""
+    first, *others = found
+    names = {side: NAMES.get(side, f"`{side}`") for side in found}
+    numbers = {f"{names[side]}, seconds": one["seconds"] for side, one in found.items()}
+    for side in others:
+        ratio = found[first]["seconds"] / found[side]["seconds"]
+        numbers[f"{names[side]}, times as fast as {names[first]}"] = ratio
+    records = {one["records"] for one in found.values()}
+    return numbers | {"the records": "the same" if len(records) == 1 else "OTHERS"}
 
 
 def started(side: str, arguments: list[str]) -> dict:
