@@ -37,17 +37,21 @@ class NotComputed(RuntimeError):
 def model(
     checkpoint: Checkpoint, progress: Progress | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The checkpoint's model (evaluation mode, float32) and tokenizer; computed if missing."""
+    """The checkpoint's model (evaluation mode, float32) and tokenizer; computed if missing.
+
+    It lies on a GPU where there is one.
+    """
     folder = checkpoint.foundation.folder
     if isinstance(checkpoint.step, Foundation):
         loaded = models.load_model(folder)
     else:
         loaded = models.load_model(folder, state=state(checkpoint, progress))
-    return loaded.eval(), models.load_tokenizer(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return loaded.eval().to(device), models.load_tokenizer(folder)
 
 
 def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
-    """All weights of the checkpoint by parameter name, float32; computed if missing."""
+    """All weights of the checkpoint by name, float32, in main memory; computed if missing."""
     step = checkpoint.step
     if isinstance(step, Foundation):
         return models.weights(step.folder)
@@ -243,7 +247,7 @@ def _write(
 
 
 def _named(loaded: PreTrainedModel) -> dict[str, torch.Tensor]:
-    return {name: p.detach() for name, p in loaded.named_parameters()}
+    return {name: p.detach().cpu() for name, p in loaded.named_parameters()}
 
 
 def _pretty(value: Any) -> str:

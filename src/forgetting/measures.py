@@ -196,7 +196,7 @@ class Spectrum:
 
         start = checkpoint.parents[0] if checkpoint.parents else checkpoint
         before = {n: p for n, p in engine.state(start).items() if BLOCK.search(n) and p.ndim == 2}
-        after = {n: p.detach() for n, p in model.named_parameters() if n in before}
+        after = {n: p.detach().cpu() for n, p in model.named_parameters() if n in before}
         blocks: dict[int, list[dict[str, Any]]] = {}
         for row in weight_change.weight_change(before, after):
             found = BLOCK.search(row["module"])
@@ -264,7 +264,8 @@ class Surprise:
             ids, wanted = row["input_ids"], row["labels"][1:]
             at = wanted != training.IGNORED
             with torch.no_grad():
-                logits = model(ids[None], use_cache=False).logits[0, :-1][at].float()
+                whole = model(ids[None].to(model.device), use_cache=False).logits[0, :-1]
+            logits = whole.cpu()[at].float()
             each = functional.cross_entropy(logits, wanted[at], reduction="none")
             nats += [float(f"{value:.4g}") for value in each.tolist()]
             if len(samples) < TOLD:
