@@ -10,6 +10,7 @@ from forgetting import (
     Settings,
     Task,
     definitions,
+    descriptions,
     engine,
     figures,
     panels,
@@ -22,6 +23,8 @@ from forgetting.courses import Course, comparable, single_scores
 from forgetting.generation import Completion
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
+from forgetting.pages import method_cards
+from forgetting.pages.markup import Contents
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
 from forgetting.regularisers import EWC, GEM
@@ -297,3 +300,18 @@ def test_those_least_alike_are_kept():
 def test_everything_that_a_chapter_names_exists():
     for tier, budget in panels.BUDGETS["lamol"].items():
         assert set(budget.rows) <= {*METHODS, "multitask"}, tier
+
+
+def test_a_card_shows_what_a_method_ended_with(courses):
+    known = {method.name: method for method in descriptions.methods()}
+    contents = Contents(("05_lamol",))
+    text = method_cards.card(known["fine-tune-in-turn"], {}, contents, courses)
+    cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    rows = {name: rest for _, name, *rest in (line for line in cells if len(line) > 4)}
+    in_both = courses[:2]
+    finals = [100 * course.final() for course in in_both]
+    later = np.mean([100 * course.forgetting({})["backward_transfer"] for course in in_both])
+    ended = f"{np.mean(finals):.1f} ± {np.std(finals, ddof=1):.1f}"
+    assert rows["fine-tune"][:4] == ["2", "1", ended, f"{later:+.1f}"]
+    assert rows["multitask"][3] == "–"
+    assert "No run of it" in method_cards.card(known["gem"], {}, contents, courses)

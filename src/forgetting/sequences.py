@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from forgetting import courses, panels, study
+from forgetting import claims, courses, panels, study
 from forgetting.courses import Course
+from forgetting.evaluation import Asked
 from forgetting.lineage import Checkpoint, Recipe
 from forgetting.objectives import (
     CrossEntropy,
@@ -191,10 +192,7 @@ def learn(
     these follow. Raises `KeyError` for an unknown method, and what `study.answer` raises.
     """
     whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
-    measures = {
-        name: f"{asked.name}.{task.config['metric_list'][0]['metric']}"
-        for (name, task), asked in zip(tasks.items(), part, strict=True)
-    }
+    measures = _measures(tasks, part)
     planned = _planned(
         base, tasks, methods, everywhere or EVERYWHERE.get(tier, methods), seeds, settings
     )
@@ -223,6 +221,24 @@ def learn(
     like = next(iter(asked.values())).records[-1]
     alike = {(c.method, c.tasks, c.seed): c for c in courses.comparable(like, measures)}
     return [*asked.values(), *(alike[name] for name in alike if name not in asked)]
+
+
+def published(chapter: str) -> list[Course]:
+    """The stored courses through the chapter's own tasks, of its best published tier."""
+    stored = claims.best_stored(chapter)
+    if not stored:
+        return []
+    tasks = panels.sequence(chapter, "public", stored[-1].tier)
+    part = panels.asked_of(chapter, tasks, stored[-1].tier, sweep=True)
+    return courses.comparable(stored[-1], _measures(tasks, part))
+
+
+def _measures(tasks: Mapping[str, Task], asked: Sequence[Asked]) -> dict[str, str]:
+    """What each task of a sequence is judged by: its first metric, asked in LAMOL's form."""
+    return {
+        name: f"{of_task.name}.{task.config['metric_list'][0]['metric']}"
+        for (name, task), of_task in zip(tasks.items(), asked, strict=True)
+    }
 
 
 class _Planned(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import get_args
 
-from forgetting import claims, descriptions
+from forgetting import claims, descriptions, sequences
+from forgetting.courses import Course
 from forgetting.descriptions import Method, Question
 from forgetting.pages import plane, small_plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
@@ -19,10 +21,13 @@ where its runs lie. They are sorted by the one of the four questions that the me
 {doc}`/choosing` puts them side by side."""
 
 
+IN_TURN = "lamol"  # the chapter whose methods learn tasks one after another
+
+
 def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
     """The cards and their index, by path under the book's source; `runs` by chapter."""
-    known = descriptions.methods()
-    cards = {Path("methods", f"{m.name}.md"): card(m, runs, contents) for m in known}
+    known, in_turn = descriptions.methods(), sequences.published(IN_TURN)
+    cards = {Path("methods", f"{m.name}.md"): card(m, runs, contents, in_turn) for m in known}
     return {Path("methods", "index.md"): index(known), **cards}
 
 
@@ -37,8 +42,13 @@ def index(known: Iterable[Method]) -> str:
     return page_of("Methods", *parts)
 
 
-def card(method: Method, runs: Mapping[str, Measured], contents: Contents) -> str:
-    """One method's page."""
+def card(
+    method: Method,
+    runs: Mapping[str, Measured],
+    contents: Contents,
+    in_turn: Sequence[Course] = (),
+) -> str:
+    """One method's page; `in_turn` are the runs that learned tasks one after another."""
     about = [
         ("question", f"*{method.question}*"),
         ("source", _citations(method)),
@@ -47,6 +57,7 @@ def card(method: Method, runs: Mapping[str, Measured], contents: Contents) -> st
         ("code", ", ".join(_code(symbol) for symbol in method.symbols)),
     ]
     found = [_places(method, chapter, of_chapter, contents) for chapter, of_chapter in runs.items()]
+    found.append(_courses(method, in_turn, contents))
     placed = [part for part in found if part]
     return page_of(
         method.title,
@@ -96,3 +107,33 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
         list(runs.places.values()), {place.method for place in mine}, axes.skill, axes.losses[0]
     )
     return "\n\n".join([f"```{{raw}} html\n{picture}\n```", table(heads, rows), source])
+
+
+def _courses(method: Method, found: Sequence[Course], contents: Contents) -> str:
+    mine = [course for course in found if course.method in method.rows]
+    if not mine:
+        return ""
+    rows = []
+    for name in dict.fromkeys(course.method for course in mine):
+        same = [course for course in mine if course.method == name]
+        finals = [100 * course.final() for course in same]
+        later = [100 * c.forgetting({})["backward_transfer"] for c in same if len(c.records) > 2]
+        rows.append(
+            (
+                name,
+                len({course.tasks for course in same}),
+                len({course.seed for course in same}),
+                f"{mean(finals):.1f}" + (f" ± {stdev(finals):.1f}" if len(finals) > 1 else ""),
+                f"{mean(later):+.1f}" if later else "–",
+            )
+        )
+    last = mine[0].records[-1]
+    about = (
+        f"{len(mine[0].tasks)} tasks in turn, and the mean of their scores at the end in per cent, "
+        "± the standard deviation over orders and seeds; beside it what later tasks changed in "
+        f"earlier ones (backward transfer), in points. {last.model['name']}, {last.tier} tier, "
+        f"{last.timing['date'][:10]}; {{doc}}`records </records/{IN_TURN}>`. Every order and every "
+        f"definition stand in the chapter: {contents.link(IN_TURN)}."
+    )
+    heads = ("runs", "orders", "seeds", "score at the end, %", "backward transfer, points")
+    return "\n\n".join([table(heads, rows), about])
