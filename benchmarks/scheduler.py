@@ -2,29 +2,36 @@
 
     python benchmarks/scheduler.py                                       # 16 runs on `tiny`
     python benchmarks/scheduler.py --runs 16 --model smollm2-135m --tokens 1024
-    python benchmarks/scheduler.py --sides 1,2,local:2 --items 4
+    python benchmarks/scheduler.py --sides 1,2,local:2,apart:2 --items 4
 
 Sides: `1` and `2` are one process with as many threads; `local:2` is two workers that share two
-cores. Each side starts from an empty store in a process of its own, one after the other. Printed
-are seconds from the first step to the last record, without what every side pays once (imports and
-the start of workers, printed apart), and the ratio to the first side.
+cores; `apart:2` is two processes that know nothing of each other and do half of the runs each: what
+two cores can do at best. Each side starts from an empty store in a process of its own, one side
+after the other. Printed are seconds from the first step to the last record, without what every side
+pays once (imports and the start of workers, printed apart), and the ratio to the first side.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import report
 
 from forgetting import LoRA, Run, Task, foundation, registry
 
-NAMES = {"1": "one process, one thread", "2": "one process, two threads"}
+NAMES = {
+    "1": "one process, one thread",
+    "2": "one process, two threads",
+    "apart:2": "two processes apart, half of the runs each",
+}
 
 
 def main() -> None:
@@ -36,6 +43,7 @@ def main() -> None:
     options.add_argument("--items", type=int, default=8, help="test items a task")
     options.add_argument("--sides", default="1,local:2")
     options.add_argument("--side", help="one side alone, as JSON")
+    options.add_argument("--part", default="0/1", help="with --side, which part of the runs")
     options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.side:
@@ -67,12 +75,14 @@ def compared(found: dict[str, dict]) -> dict[str, float | str]:
     for side in others:
         ratio = found[first]["seconds"] / found[side]["seconds"]
         numbers[f"{names[side]}, times as fast as {names[first]}"] = ratio
-    records = {one["records"] for one in found.values()}
-    return numbers | {"the records": "the same" if len(records) == 1 else "OTHERS"}
+    same = all(one["records"] == found[first]["records"] for one in found.values())
+    return numbers | {"the records": "the same" if same else "OTHERS"}
 
 
 def started(side: str, arguments: list[str]) -> dict:
     """One side's measurement, from a fresh process and an empty store."""
+    if side.startswith("apart:"):
+        return started_apart(int(side.removeprefix("apart:")), arguments)
     threads = side if side.isdigit() else side.removeprefix("local:")
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "models").symlink_to(registry.home() / "models")
@@ -84,10 +94,21 @@ def started(side: str, arguments: list[str]) -> dict:
         return report.in_a_fresh_process(*arguments, "--side", side, **environment)
 
 
+def started_apart(count: int, arguments: list[str]) -> dict:
+    """As many processes at once as `count` says, each with one thread and its part of the runs."""
+    with ThreadPoolExecutor(count) as pool:
+        parts = [["--part", f"{number}/{count}"] for number in range(count)]
+        found = list(pool.map(lambda part: started("1", [*arguments, *part]), parts))
+    slowest = max(found, key=lambda one: one["seconds"])
+    texts = sorted(itertools.chain.from_iterable(one["records"] for one in found))
+    return slowest | {"records": texts}
+
+
 def measure(given: argparse.Namespace) -> dict:
     """Seconds of the study once every process has begun, and a hash of the records."""
     from forgetting import study
 
+    part, parts = map(int, given.part.split("/"))
     base = foundation(given.model)
     task = Task("zh_everyday")
     settings = {"tokens": given.tokens, "length": given.length, "batch": 1}
@@ -96,7 +117,7 @@ def measure(given: argparse.Namespace) -> dict:
             base.train(task, tune=LoRA(), seed=seed, **settings),
             {"method": "LoRA", "learning_rate": 3e-4, "seed": seed},
         )
-        for seed in range(given.runs)
+        for seed in range(given.runs)[part::parts]
     ]
     panel = [Task(name, given.items) for name in ("zh_everyday", "arc_easy_standin", "english")]
     said: list[float] = []
@@ -104,12 +125,12 @@ def measure(given: argparse.Namespace) -> dict:
     found = study.measure("b", runs, panel, "smoke", say=lambda _: said.append(time.monotonic()))
     ended = time.monotonic()
     left_out = {"timing", "environment"}
-    text = json.dumps([r.model_dump(mode="json", exclude=left_out) for r in found])
+    texts = [json.dumps(r.model_dump(mode="json", exclude=left_out)) for r in found]
     return {
         "start": said[0] - began,
         "seconds": ended - said[0],
         "threads": found[0].environment["threads"],
-        "records": hashlib.sha256(text.encode()).hexdigest(),
+        "records": sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts),
     }
 
 
