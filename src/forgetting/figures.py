@@ -536,14 +536,15 @@ def spent(stored: Sequence[Course]) -> Figure:
     """The mean score at the end against the seconds that the trainings of a sequence took.
 
     A point a method: the mean over orders and seeds, with their standard deviation where there are
-    several. Seconds are of training alone, without what was drawn before it.
+    several. Seconds are those of the first seed in the first order, which were taken with nothing
+    else running: of training alone, without what was drawn before it.
     """
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
     for method, marker in zip(_course_methods(stored), itertools.cycle("osD^v<>phPX")):
         same = [course for course in stored if course.method == method]
         finals = [course.final() for course in same]
-        seconds = np.mean([course.training_seconds() for course in same])
+        seconds = same[0].training_seconds()
         spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
         look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}
         axis.errorbar(seconds, np.mean(finals), yerr=spread, **look)
