@@ -11,7 +11,7 @@ from forgetting import Settings, Task, engine, lamol_form, training
 from forgetting.dreams import gallery, similarity
 from forgetting.generation import Completion
 from forgetting.lamol_form import Example
-from forgetting.measures import Answered
+from forgetting.measures import Answered, ToldApart
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -300,6 +300,34 @@ def test_drawn_answers_are_a_measure_of_their_own(learned):
     assert nearly.answers(model, tokenizer, documents) == greedy.answers(
         model, tokenizer, documents
     )
+
+
+def test_answers_are_told_apart_one_by_one(learned):
+    """Of each item the mean over an answer's tokens, its end among them, in rows read alone."""
+    model, tokenizer = engine.model(learned)
+    measure = ToldApart(Task("mini_roles", 5))
+    documents = ROLES.documents("test")
+    answers = [ROLES.pair(document)[1] for document in documents]
+    expected = []
+    for place, document in enumerate(documents[:5]):
+        asked = ids(tokenizer, lamol_form.prompt(tokenizer, ROLES, document))
+        other = next(a for a in answers[place:] + answers[:place] if a != answers[place])
+        means = []
+        for answer in (answers[place], other):
+            told = [*ids(tokenizer, answer), tokenizer.eos_token_id]
+            logits = model(torch.tensor([[*asked, *told]])).logits[0, len(asked) - 1 : -1]
+            picked = logits.log_softmax(-1)[range(len(told)), told]
+            means.append(picked.mean().item())
+        expected.append(float(means[0] > means[1]))
+    scores, _ = measure.scores(learned, model, tokenizer)
+    assert scores.items == {"told_apart": expected} and scores.task == "mini_roles:told apart"
+
+
+def test_a_task_with_one_answer_has_nothing_to_tell_apart(learned, monkeypatch):
+    documents = [d for d in MOOD.documents("test") if MOOD.pair(d)[1] == "positive"]
+    monkeypatch.setattr(Task, "documents", lambda self, split: documents)
+    with pytest.raises(ValueError, match="mini_sentiment': all its answers are the same"):
+        ToldApart(Task("mini_sentiment", 3)).scores(learned, *engine.model(learned))
 
 
 def test_a_sequence_dreams_before_it_trains(tiny, own_home):

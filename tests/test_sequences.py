@@ -203,6 +203,9 @@ def test_the_curves_are_the_scores(courses):
     assert len(figure.axes) == 4
     lines = {tuple(map(float, line.get_ydata())) for line in figure.axes[1].lines}
     assert tuple(second.scores()[:, second.tasks.index("sst")]) in lines
+    known = tables.known_table(courses)
+    assert known.loc["multitask", "sst, score"] == f"{100 * both.scores()[-1, 0]:.0f}"
+    assert known.loc["LAMOL", "srl, told apart"] == f"{100 * lamol.told_apart()[1]:.0f}"
     assert both.training_seconds() > 0 and figures.spent(courses).axes[0].get_ylabel()
 
 

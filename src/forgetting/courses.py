@@ -44,6 +44,12 @@ class Course:
         asked = [m.replace(usual, other) if drawn else m for m in self.measures]
         return float(np.mean([last.mean(measure) for measure in asked]))
 
+    def told_apart(self) -> list[float]:
+        """At the end, for each task: how often its answer is likelier than another one."""
+        last = self.records[-1]
+        names = (measure.partition(":answered")[0] for measure in self.measures)
+        return [last.mean(f"{name}:told apart.told_apart") for name in names]
+
     def training_seconds(self) -> float:
         """What all its trainings took, those included that it shares with other courses."""
         return float(sum(record.timing["training_seconds"] for record in self.records))

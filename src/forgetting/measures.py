@@ -169,6 +169,72 @@ class Answered:
 
 
 @dataclass(frozen=True)
+class ToldApart:
+    """Whether a model finds a question's answer likelier than another question's, in LAMOL's form.
+
+    The other answer is the next in the test split that differs. `told_apart` is 1 where the right
+    one has the higher log-likelihood a token, its end included; a guess is right half the time. A
+    model that answers in another task's form may tell the answers apart all the same: it does not
+    say what it knows.
+    """
+
+    task: Task
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}:told apart"
+
+    def missing(self) -> list[str]:
+        return self.task.missing()
+
+    def test_recipe(self) -> dict[str, Any]:
+        return self.task.test_recipe() | {"task": self.name, "told_apart": 1}
+
+    def scores(
+        self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Scores, list[Sample]]:
+        """Raises `ValueError` where all answers are the same."""
+        from forgetting.evaluation import SharedPrefixLM
+
+        pairs = self.pairs(tokenizer)
+        reader = SharedPrefixLM(model, tokenizer)
+        asked = [(("", ""), question, answer) for question, both in pairs for answer in both]
+        found = reader._loglikelihood_tokens(asked)
+        a_token = [
+            log_likelihood / len(answer)
+            for (log_likelihood, _), (_, _, answer) in zip(found, asked, strict=True)
+        ]
+        right, other = a_token[::2], a_token[1::2]
+        return Scores(
+            task=self.name,
+            version=self.task.metadata["version"],
+            templates=self.task.recipe()["templates"],
+            n=len(pairs),
+            batch=1,
+            items={"told_apart": [float(a > b) for a, b in zip(right, other, strict=True)]},
+        ), []
+
+    def pairs(
+        self, tokenizer: PreTrainedTokenizerBase
+    ) -> list[tuple[list[int], tuple[list[int], list[int]]]]:
+        """Of each item the question's ids, and those of its answer and of another one."""
+        from forgetting import lamol_form
+
+        middle, end = lamol_form.answer_token(tokenizer), tokenizer.eos_token_id
+        documents = self.task.documents("test")
+        answers = [self.task.pair(document)[1] for document in documents]
+        if len(set(answers)) < 2:
+            raise ValueError(f"task={self.task.name!r}: all its answers are the same")
+        pairs = []
+        for place, document in enumerate(documents[: self.task.items]):
+            later = (*documents[place:], *documents[:place])
+            other = next(one for one in later if self.task.pair(one)[1] != answers[place])
+            right, wrong = (lamol_form.example(tokenizer, self.task, d) for d in (document, other))
+            pairs.append(([*right.question, middle], ([*right.answer, end], [*wrong.answer, end])))
+        return pairs
+
+
+@dataclass(frozen=True)
 class Spectrum:
     """In how many directions the weights moved since the last training began.
 

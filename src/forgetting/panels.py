@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from forgetting.measures import Answered, Drift, Spectrum
+from forgetting.measures import Answered, Drift, Spectrum, ToldApart
 from forgetting.records import TIERS, Tier
 from forgetting.registry import data_dir
 from forgetting.tasks import Task
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     sweep: bool = False
     drift: bool = False
     length: int = 256
-    form: Literal["", "greedy", "drawn"] = ""
+    form: Literal["", "greedy", "drawn", "told apart"] = ""
 
     def asked(self, source: Literal["public", "bundled"], items: int | None = None) -> Asked:
         """What the row asks of a model, with so many items (None: all)."""
@@ -47,8 +47,15 @@ class Row(NamedTuple):
             return Spectrum()
         task = Task(name, items)
         if self.form:
-            return Answered(task, DRAWN_FROM if self.form == "drawn" else None)
+            return _in_form(task, self.form)
         return Drift(task, self.length) if self.drift else task
+
+
+def _in_form(task: Task, form: str) -> Asked:
+    """A task of a sequence, asked in LAMOL's form."""
+    if form == "told apart":
+        return ToldApart(task)
+    return Answered(task, DRAWN_FROM if form == "drawn" else None)
 
 
 class Panel(NamedTuple):
@@ -172,6 +179,10 @@ PANELS = {
         taught=Row("sst", *SEQUENCE["sst"], 32, form="greedy"),
         rows=(
             *(Row(name, *pair, 32, True, form="greedy") for name, pair in SEQUENCE.items()),
+            *(
+                Row(f"{name}, told apart", *pair, 32, True, form="told apart")
+                for name, pair in SEQUENCE.items()
+            ),
             *(Row(f"{name}, drawn", *pair, 32, form="drawn") for name, pair in SEQUENCE.items()),
         ),
         shown=(),
@@ -518,7 +529,7 @@ def asked_of(
     """What a chapter asks about the tasks of a sequence; `sweep` leaves out what is drawn."""
     like = {row.form: row.items for row in PANELS[chapter].rows if row.sweep or not sweep}
     return [
-        Answered(Task(task.name, _items(items, tier)), DRAWN_FROM if form == "drawn" else None)
+        _in_form(Task(task.name, _items(items, tier)), form)
         for form, items in like.items()
         for task in learned.values()
     ]

@@ -16,6 +16,7 @@ from forgetting import claims, courses, panels, study
 from forgetting.courses import Course
 from forgetting.evaluation import Asked
 from forgetting.lineage import Checkpoint, Recipe
+from forgetting.measures import Answered
 from forgetting.objectives import (
     CrossEntropy,
     KeepClose,
@@ -187,9 +188,10 @@ def learn(
 
     Without `everywhere` these are the tier's own (`EVERYWHERE`).
 
-    Each checkpoint answers the tasks in LAMOL's form, the last of a sequence also with answers that
-    are drawn. Stored records are read, the others computed; stored courses that are comparable with
-    these follow. Raises `KeyError` for an unknown method, and what `study.answer` raises.
+    Each checkpoint answers the tasks in LAMOL's form and tells their answers apart, the last of a
+    sequence also answers with tokens that are drawn. Stored records are read, the others computed;
+    stored courses that are comparable with these follow. Raises `KeyError` for an unknown method,
+    and what `study.answer` raises.
     """
     whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
     measures = _measures(tasks, part)
@@ -234,10 +236,11 @@ def published(chapter: str) -> list[Course]:
 
 
 def _measures(tasks: Mapping[str, Task], asked: Sequence[Asked]) -> dict[str, str]:
-    """What each task of a sequence is judged by: its first metric, asked in LAMOL's form."""
+    """What each task of a sequence is judged by: the first metric of its answers."""
+    answered = [one for one in asked if isinstance(one, Answered)]
     return {
         name: f"{of_task.name}.{task.config['metric_list'][0]['metric']}"
-        for (name, task), of_task in zip(tasks.items(), asked, strict=True)
+        for (name, task), of_task in zip(tasks.items(), answered, strict=True)
     }
 
 

@@ -365,6 +365,26 @@ def decoding_table(courses: Sequence[Course]) -> pd.DataFrame:
     return _titled(rows, "mean score")
 
 
+def known_table(courses: Sequence[Course]) -> pd.DataFrame:
+    """What is said and what is known at the end, per cent: means over orders and seeds.
+
+    A task's score is of its answers; "told apart" is how often the right answer is likelier than
+    another question's. A guess is right half the time.
+    """
+    tasks = courses[0].tasks
+    rows: dict[str, dict[str, str]] = {}
+    for method in dict.fromkeys(course.method for course in courses):
+        same = [course for course in courses if course.method == method]
+        said = [dict(zip(c.tasks, c.scores()[-1], strict=True)) for c in same]
+        known = [dict(zip(c.tasks, c.told_apart(), strict=True)) for c in same]
+        rows[method] = {
+            f"{task}, {what}": f"{100 * fmean(one[task] for one in found):.0f}"
+            for task in tasks
+            for what, found in (("score", said), ("told apart", known))
+        }
+    return _titled(rows, "%")
+
+
 def dreams_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
     """What a method's dreams were worth, for each place of a sequence and each task dreamt of."""
     rows: dict[str, dict[str, Any]] = {}
