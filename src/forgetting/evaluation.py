@@ -73,6 +73,7 @@ class SharedPrefixLM(HFLM):
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of a model that is loaded
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -311,7 +312,6 @@ def _measure(
     chat: bool,
 ) -> None:
     """Run lm-eval on tasks that agree about the chat template; store each task's scores."""
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     lm = SharedPrefixLM(model, tokenizer)
     loaded = [_lm_eval_task(tasks.folder(), task.name) for task in group]
     sizes = {task.name: len(them.eval_docs) for task, them in zip(group, loaded, strict=True)}
