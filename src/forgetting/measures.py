@@ -6,6 +6,7 @@ one, torch need not be loaded.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -194,17 +195,9 @@ class ToldApart:
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
         """Raises `ValueError` where all answers are the same."""
-        from forgetting.evaluation import SharedPrefixLM
-
         pairs = self.pairs(tokenizer)
-        reader = SharedPrefixLM(model, tokenizer)
-        asked = [(("", ""), question, answer) for question, both in pairs for answer in both]
-        found = reader._loglikelihood_tokens(asked)
-        a_token = [
-            log_likelihood / len(answer)
-            for (log_likelihood, _), (_, _, answer) in zip(found, asked, strict=True)
-        ]
-        right, other = a_token[::2], a_token[1::2]
+        found = _mean_log_likelihoods(model, [row for pair in pairs for row in pair])
+        right, other = found[::2], found[1::2]
         return Scores(
             task=self.name,
             version=self.task.metadata["version"],
@@ -214,24 +207,52 @@ class ToldApart:
             items={"told_apart": [float(a > b) for a, b in zip(right, other, strict=True)]},
         ), []
 
-    def pairs(
-        self, tokenizer: PreTrainedTokenizerBase
-    ) -> list[tuple[list[int], tuple[list[int], list[int]]]]:
-        """Of each item the question's ids, and those of its answer and of another one."""
+    def pairs(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Example, Example]]:
+        """Of each item two rows: its question with its own answer, and with another one."""
         from forgetting import lamol_form
 
-        middle, end = lamol_form.answer_token(tokenizer), tokenizer.eos_token_id
         documents = self.task.documents("test")
-        answers = [self.task.pair(document)[1] for document in documents]
-        if len(set(answers)) < 2:
-            raise ValueError(f"task={self.task.name!r}: all its answers are the same")
         pairs = []
         for place, document in enumerate(documents[: self.task.items]):
-            later = (*documents[place:], *documents[:place])
-            other = next(one for one in later if self.task.pair(one)[1] != answers[place])
+            answer = self.task.pair(document)[1]
+            later = itertools.chain(documents[place:], documents[:place])
+            other = next((one for one in later if self.task.pair(one)[1] != answer), None)
+            if other is None:
+                raise ValueError(f"task={self.task.name!r}: all its answers are the same")
             right, wrong = (lamol_form.example(tokenizer, self.task, d) for d in (document, other))
-            pairs.append(([*right.question, middle], ([*right.answer, end], [*wrong.answer, end])))
+            asked = (right, right._replace(answer=wrong.answer))
+            own, others = (lamol_form.answer_row(tokenizer, one, LONGEST_ROW) for one in asked)
+            if own is not None and others is not None:
+                pairs.append((own, others))
         return pairs
+
+
+LONGEST_ROW = 1024  # tokens of a question with its answer
+ROWS_AT_ONCE = 8
+
+
+def _mean_log_likelihoods(model: PreTrainedModel, rows: list[Example]) -> list[float]:
+    """Of each row the mean over its supervised tokens, nats; rows of one length go together."""
+    import torch
+    from torch.nn import functional
+
+    from forgetting import training
+
+    places = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
+    found = [0.0] * len(rows)
+    for begin in range(0, len(rows), ROWS_AT_ONCE):
+        members = places[begin : begin + ROWS_AT_ONCE]
+        batch = training.pad([rows[place] for place in members])
+        asked = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        supervised = batch["wanted"] != training.IGNORED
+        with torch.no_grad():
+            hidden = model.base_model(**asked, use_cache=False).last_hidden_state.cpu()[supervised]
+            logits = model.get_output_embeddings()(hidden.to(model.device)).float().cpu()
+        each = -functional.cross_entropy(logits, batch["wanted"][supervised], reduction="none")
+        parts = each.split(supervised.sum(dim=1).tolist())
+        for place, part in zip(members, parts, strict=True):
+            found[place] = part.mean().item()
+    return found
 
 
 @dataclass(frozen=True)

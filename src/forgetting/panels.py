@@ -180,7 +180,7 @@ PANELS = {
         rows=(
             *(Row(name, *pair, 32, True, form="greedy") for name, pair in SEQUENCE.items()),
             *(
-                Row(f"{name}, told apart", *pair, 32, True, form="told apart")
+                Row(f"{name}, told apart", *pair, 32, form="told apart")
                 for name, pair in SEQUENCE.items()
             ),
             *(Row(f"{name}, drawn", *pair, 32, form="drawn") for name, pair in SEQUENCE.items()),

@@ -188,8 +188,8 @@ def learn(
 
     Without `everywhere` these are the tier's own (`EVERYWHERE`).
 
-    Each checkpoint answers the tasks in LAMOL's form and tells their answers apart, the last of a
-    sequence also answers with tokens that are drawn. Stored records are read, the others computed;
+    Each checkpoint answers the tasks in LAMOL's form; the last of a sequence also answers with
+    tokens that are drawn, and tells right answers from others. Stored records are read, the others computed;
     stored courses that are comparable with these follow. Raises `KeyError` for an unknown method,
     and what `study.answer` raises.
     """
