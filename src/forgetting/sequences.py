@@ -189,9 +189,9 @@ def learn(
     Without `everywhere` these are the tier's own (`EVERYWHERE`).
 
     Each checkpoint answers the tasks in LAMOL's form; the last of a sequence also answers with
-    tokens that are drawn, and tells right answers from others. Stored records are read, the others computed;
-    stored courses that are comparable with these follow. Raises `KeyError` for an unknown method,
-    and what `study.answer` raises.
+    tokens that are drawn, and tells right answers from others. Stored records are read, the others
+    computed; stored courses that are comparable with these follow. Raises `KeyError` for an unknown
+    method, and what `study.answer` raises.
     """
     whole, part = (panels.asked_of(chapter, tasks, tier, sweep=sweep) for sweep in (False, True))
     measures = _measures(tasks, part)
