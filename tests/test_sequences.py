@@ -120,6 +120,9 @@ def test_stored_courses_are_found_from_their_ends(courses):
     assert {(c.method, c.order): c for c in found} == {(c.method, c.order): c for c in courses}
     more = {**measures, "woz": "mini_state:answered.ds_em"}
     assert comparable(courses[2].records[-1], more) == []
+    other = courses[2].records[-1].model_copy(deep=True)
+    other.training["settings"]["learning_rate"] = 5e-4
+    assert comparable(other, measures) == []
 
 
 def test_a_course_has_a_record_before_and_after_each_task(courses):

@@ -68,12 +68,14 @@ class Course:
 
 
 def comparable(like: Record, measures: Mapping[str, str]) -> list[Course]:
-    """Stored courses through the tasks of `measures`, trained in the same way as `like`.
+    """Stored courses through the tasks of `measures`, trained with the very settings of `like`.
 
     A checkpoint that methods share stands in one record, under the name of the first. So a course
     is found from its end, along the parents of the checkpoint.
     """
-    found = records.comparable(records.stored(like.chapter, like.tier), like)
+    alike = records.comparable(records.stored(like.chapter, like.tier), like)
+    settings = like.training["settings"]  # comparable records may differ in the rate
+    found = [r for r in alike if not r.training or r.training["settings"] == settings]
     after = {list(record.lineage)[-1]: record for record in found}
     courses = []
     for end in found:

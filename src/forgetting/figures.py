@@ -536,8 +536,8 @@ def spent(stored: Sequence[Course]) -> Figure:
     """The mean score at the end against the seconds that the trainings of a sequence took.
 
     A point a method: the mean over orders and seeds, with their standard deviation where there are
-    several. Seconds are those of the first seed in the first order, which were taken with nothing
-    else running: of training alone, without what was drawn before it.
+    several. Seconds are those of its first course, other seeds may have run beside each other: of
+    training alone, without what was drawn before it.
     """
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")

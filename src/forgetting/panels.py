@@ -275,9 +275,9 @@ OPERATION_RATES = (1e-4, 3e-5)
 LORA_RATES = (1e-4, 3e-5, 3e-4)
 LORA_EPOCHS = (1, 2, 4)
 # LAMOL's optimiser is its code's. Theirs takes 1,500 steps and more a task; with 128 examples a
-# step takes 2 and the rate is three times theirs. In pilots of one more seed 64 examples did not
-# teach WOZ, at 1e-4 in steps of 4 no dream was valid, and at 1e-3 LAMOL called every review the
-# same. An example has 36 tokens (SST 33, QA-SRL 46, WOZ 28), twice that with its text; a step of
+# step takes 2 and the rate is three times theirs. Before the runs, 64 examples did not teach
+# WOZ, at 1e-4 in steps of 4 no dream was valid, and at 1e-3 LAMOL called every review the same. An
+# example has 36 tokens (SST 33, QA-SRL 46, WOZ 28), twice that with its text; a step of
 # two takes a second on 2 cores, as LAMOL two. Ten methods in one order were 60 minutes, GEM ten of
 # them.
 LAMOL = {"style": "sft", "length": 128, "batch": 2, "weight_decay": 0.01, "beta2": 0.999}

@@ -261,10 +261,8 @@ def _planned(
     seeds: Sequence[int],
     settings: Mapping[str, Any],
 ) -> list[_Planned]:
-    every, start = (
-        orders(tasks),
-        study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0}),
-    )
+    every = orders(tasks)
+    start = study.Run(base, {"method": "untouched", "learning_rate": 0.0, "seed": 0})
     planned = []
     for seed, method in itertools.product(seeds, methods):
         labels = {"method": method, "learning_rate": settings["learning_rate"], "seed": seed}

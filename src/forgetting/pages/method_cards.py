@@ -57,7 +57,7 @@ def card(
         ("code", ", ".join(_code(symbol) for symbol in method.symbols)),
     ]
     found = [_places(method, chapter, of_chapter, contents) for chapter, of_chapter in runs.items()]
-    found.append(_courses(method, in_turn, contents))
+    found.append(_ended(method, in_turn, contents))
     placed = [part for part in found if part]
     return page_of(
         method.title,
@@ -109,7 +109,7 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
     return "\n\n".join([f"```{{raw}} html\n{picture}\n```", table(heads, rows), source])
 
 
-def _courses(method: Method, found: Sequence[Course], contents: Contents) -> str:
+def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
     mine = [course for course in found if course.method in method.rows]
     if not mine:
         return ""
