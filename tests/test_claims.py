@@ -155,6 +155,17 @@ def test_judged_from_records():
     assert claims.judge(claim(left={"method": "LoRA"}), PAPER, stored).verdict == "not run"
 
 
+def test_a_side_that_names_no_rate_means_the_central_one(monkeypatch):
+    """A reader's runs at another rate, later in the folder, do not take the place of the tier's."""
+    budget = panels.Budget("tiny", {}, learning_rates=(1e-4, 1e-3))
+    monkeypatch.setitem(panels.BUDGETS, "freezing", {"laptop": budget})
+    stored = [record("untouched", 0.0, 0, [1, 1, 1, 1])]
+    stored += [record("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
+    stored += [record("full", 1e-3, seed, [1, 1, 1, 1]) for seed in range(3)]
+    verdict = claims.judge(claim(left={"method": "full"}), PAPER, stored)
+    assert (verdict.verdict, verdict.effect, verdict.seeds) == ("holds", -1.0, 3)
+
+
 def test_only_common_seeds_are_paired():
     left = [record("full", 1e-4, seed, [seed, seed]) for seed in (0, 1, 2)]
     right = [record("LoRA", 1e-4, seed, [0, 0]) for seed in (1, 2, 3)]

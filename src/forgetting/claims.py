@@ -94,8 +94,8 @@ def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
         "unit": claim.unit,
         "why": claim.why,
     }
-    left = records.select(stored, **claim.left)
-    right = records.select(stored, **claim.right) if claim.right is not None else []
+    left = _meant(claim, claim.left, stored)
+    right = _meant(claim, claim.right, stored) if claim.right is not None else []
     if not left or (claim.right is not None and not right):
         return Verdict(**about, verdict="not run", reason="no records of both sides")
     try:
@@ -326,6 +326,20 @@ def summary(stored: Sequence[Record]) -> dict[str, Any]:
         "first": min(r.timing["date"] for r in stored)[:10],
         "last": max(r.timing["date"] for r in stored)[:10],
     }
+
+
+def _meant(claim: Claim, labels: dict[str, Any], stored: Sequence[Record]) -> list[Record]:
+    """The records of one side.
+
+    A side that names no learning rate and is not read along its rates means the tier's central one.
+    """
+    found = records.select(stored, **labels)
+    if claim.line_on or claim.matched_on or not found:
+        return found
+    rates = panels.BUDGETS[claim.chapter][found[0].tier].learning_rates
+    if "learning_rate" in labels or not rates:
+        return found
+    return [r for r in found if _untouched(r) or r.labels["learning_rate"] == rates[0]]
 
 
 def _by_run(found: Sequence[Record]) -> dict[tuple[int, str], Record]:
