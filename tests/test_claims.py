@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from forgetting import claims, panels, papers, records
+from forgetting import budgets, claims, panels, papers, records
 from forgetting.claims import Effect, OutOfRange, decide, interval, matched_effect, paired_effect
 from forgetting.papers import Claim, Paper, Table
 from forgetting.records import Record, Scores
@@ -157,8 +157,8 @@ def test_judged_from_records():
 
 def test_a_side_that_names_no_rate_means_the_central_one(monkeypatch):
     """A reader's runs at another rate, later in the folder, do not take the place of the tier's."""
-    budget = panels.Budget("tiny", {}, learning_rates=(1e-4, 1e-3))
-    monkeypatch.setitem(panels.BUDGETS, "freezing", {"laptop": budget})
+    budget = budgets.Budget("tiny", {}, learning_rates=(1e-4, 1e-3))
+    monkeypatch.setitem(budgets.BUDGETS, "freezing", {"laptop": budget})
     stored = [record("untouched", 0.0, 0, [1, 1, 1, 1])]
     stored += [record("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
     stored += [record("full", 1e-3, seed, [1, 1, 1, 1]) for seed in range(3)]

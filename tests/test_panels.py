@@ -2,7 +2,7 @@
 
 import pytest
 
-from forgetting import engine, measures, panels, training
+from forgetting import budgets, engine, measures, panels, training
 from forgetting.lineage import Settings
 
 pytestmark = pytest.mark.public
@@ -18,7 +18,7 @@ def test_the_smoke_tier_has_room_for_its_documents(chapter, source, tiny):
     if any(one.missing() for one in (*asked, taught)):
         pytest.skip("needs the public data")
     tokenizer = engine.model(tiny)[1]
-    settings = Settings(**panels.BUDGETS[chapter]["smoke"].settings)
+    settings = Settings(**budgets.of(chapter, "smoke").settings)
     assert len(training.rows_of(taught, tokenizer, settings, 0)) == settings.rows
     for one in asked:
         if isinstance(one, measures.Drift):

@@ -9,6 +9,7 @@ import pytest
 from forgetting import (
     Settings,
     Task,
+    budgets,
     definitions,
     descriptions,
     engine,
@@ -304,7 +305,7 @@ def test_those_least_alike_are_kept():
 
 
 def test_everything_that_a_chapter_names_exists():
-    for tier, budget in panels.BUDGETS["lamol"].items():
+    for tier, budget in budgets.BUDGETS["lamol"].items():
         assert set(budget.rows) <= {*METHODS, "multitask"}, tier
 
 

@@ -16,8 +16,8 @@ import test_claims
 import test_exercises
 from typer.testing import CliRunner
 
-from forgetting import book, cli, panels, papers, parameters, run_card
-from forgetting.panels import BadPanel
+from forgetting import book, budgets, cli, panels, papers, parameters, run_card
+from forgetting.budgets import BadChapter
 
 REPOSITORY = Path(__file__).parents[1]
 LONGEST = 60  # lines of code in a chapter
@@ -53,9 +53,9 @@ def chapter(tree, monkeypatch):
         "data/papers/2509.04259.toml",
         "try it: forgetting run trial_run --tier smoke -p data=bundled",
     ]
-    panel, budgets = panels.from_file(tree / "data" / "chapters" / "trial_run.toml")
-    monkeypatch.setitem(panels.PANELS, "trial_run", panel)  # as the next import would
-    monkeypatch.setitem(panels.BUDGETS, "trial_run", budgets)
+    path = tree / "data" / "chapters" / "trial_run.toml"
+    monkeypatch.setitem(panels.PANELS, "trial_run", panels.from_file(path))  # as an import would
+    monkeypatch.setitem(budgets.BUDGETS, "trial_run", budgets.from_file(path))
     return tree / "notebooks" / f"{number:02d}_trial_run.ipynb"
 
 
@@ -67,7 +67,7 @@ def test_the_tests_of_every_chapter_accept_it(tree, chapter, monkeypatch):
     assert "trial_run-learns" in [claim.id for paper in papers.papers() for claim in paper.claims]
     test_claims.test_every_claim_on_file_names_roles_and_rates_that_exist()
     tiers = {p.name: p.choices for p in parameters.parameters_of(chapter)}["tier"]
-    assert set(tiers) == set(panels.BUDGETS["trial_run"])
+    assert set(tiers) == set(budgets.BUDGETS["trial_run"])
 
 
 def test_it_is_a_thin_notebook_without_outputs_and_nothing_is_left_to_fill_in(tree, chapter):
@@ -160,5 +160,6 @@ def test_a_panel_that_says_something_else_is_named(tmp_path, old, new, said):
     text = (REPOSITORY / "data" / "skeleton" / "chapter.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(BadPanel, match=rf"^mine\.toml: .*{re.escape(said)}"):
+    with pytest.raises(BadChapter, match=rf"^mine\.toml: .*{re.escape(said)}"):
         panels.from_file(path)
+        budgets.from_file(path)

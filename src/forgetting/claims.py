@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from forgetting import laws, panels, records
+from forgetting import budgets, laws, panels, records
 from forgetting.papers import Claim, Paper, papers
 from forgetting.records import Record, Tier
 
@@ -336,7 +336,7 @@ def _meant(claim: Claim, labels: dict[str, Any], stored: Sequence[Record]) -> li
     found = records.select(stored, **labels)
     if claim.line_on or claim.matched_on or not found:
         return found
-    rates = panels.BUDGETS[claim.chapter][found[0].tier].learning_rates
+    rates = budgets.of(claim.chapter, found[0].tier).learning_rates
     if "learning_rate" in labels or not rates:
         return found
     return [r for r in found if _untouched(r) or r.labels["learning_rate"] == rates[0]]

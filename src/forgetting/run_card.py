@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import claims, panels, parameters, records
+from forgetting import budgets, claims, parameters, records
 from forgetting.parameters import Parameter
 from forgetting.records import TIERS, Record, Tier
 
@@ -65,7 +65,7 @@ def _row(parameter: Parameter) -> str:
 def _budget(chapter: str, tier: Tier) -> str:
     # The smoke tier's records are the reader's own: what a page says must not depend on them.
     stored = records.stored(chapter, tier) if tier != "smoke" else []
-    known = panels.BUDGETS.get(chapter, {}).get(tier)
+    known = budgets.BUDGETS.get(chapter, {}).get(tier)
     cells = [f"`{tier}`", stored[0].model["name"] if stored else known.model if known else "–"]
     cells += [str(len(stored) or "–"), *(_took(stored) if stored else ["–"] * 4)]
     return f"| {' | '.join(map(_cell, cells))} |"

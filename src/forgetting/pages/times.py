@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from forgetting import claims, panels
+from forgetting import budgets, claims, panels
 from forgetting.pages.markup import NOTHING, table
 
 WORDS_A_MINUTE = 200
@@ -50,7 +50,7 @@ def _running(path: Path) -> str:
         return NOTHING
     first = [record for record in found if record.seed == min(r.seed for r in found)]
     if any("order" in record.labels for record in first):
-        rows = panels.BUDGETS[chapter][found[0].tier].rows
+        rows = budgets.of(chapter, found[0].tier).rows
         order = ", ".join(panels.sequence(chapter, "public", found[0].tier))
         first = [r for r in first if not rows or r.labels["method"] in ("untouched", *rows)]
         first = [r for r in first if order.startswith(r.labels.get("order", ""))]
