@@ -317,6 +317,27 @@ def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
     assert second[2] == markup.NOTHING or int(second[2]) > 0
 
 
+def test_of_sequences_the_tiers_methods_in_the_first_order_are_counted(monkeypatch):
+    """Ten minutes each: the base, LAMOL's three steps; not MAS, another order, another seed."""
+    one = drifting("untouched", 0.0, 0, 5.0, 0.0)
+    asked = [("untouched", "", 0)]
+    asked += [("LAMOL", order, 0) for order in ("sst", "sst, srl", "sst, srl, woz")]
+    asked += [("MAS", "sst, srl", 0), ("LAMOL", "srl", 0), ("LAMOL", "sst", 1)]
+    found = [
+        one.model_copy(
+            update={
+                "labels": {"method": method, "seed": seed} | ({"order": order} if order else {}),
+                "timing": one.timing | {"seconds": 600},
+                "environment": one.environment | {"threads": 2},
+            }
+        )
+        for method, order, seed in asked
+    ]
+    monkeypatch.setattr(claims, "best_stored", lambda chapter, *_: found)
+    row = times.of_chapters([REPOSITORY / "notebooks" / "05_lamol.ipynb"]).splitlines()[-1]
+    assert cells(row)[2] == "40"
+
+
 def test_the_conversation_is_word_for_word_what_the_records_hold():
     stored = claims.best_stored("operation")
     before = records.select(stored, method="untouched")[0]
