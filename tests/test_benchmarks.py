@@ -9,12 +9,17 @@ from forgetting.records import project_root
 FOLDER = project_root() / "benchmarks"
 
 
-@pytest.fixture
-def report():
-    spec = importlib.util.spec_from_file_location("report", FOLDER / "report.py")
+def script(name):
+    """A benchmark as a module; it finds `report` beside it, as it does when it is run."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def report():
+    return script("report")
 
 
 def test_the_readme_shows_what_is_stored(report):
@@ -33,3 +38,20 @@ def test_a_measurement_replaces_the_one_before(report, tmp_path, monkeypatch):
     assert "| ratio | 2.5 |\n| items | 1,554 |" in text
     assert "`python benchmarks/evaluation.py --items 2`" in text
     assert "old" not in text and "2.35" not in text and text.endswith("end\n")
+
+
+def test_sides_are_compared_with_the_first_and_their_records_with_each_other(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    compared = script("scheduler").compared
+    found = {
+        "1": {"seconds": 30.0, "records": ["a", "b"]},
+        "local:2": {"seconds": 15.0, "records": ["a", "b"]},
+    }
+    assert compared(found) == {
+        "one process, one thread, seconds": 30.0,
+        "`local:2`, seconds": 15.0,
+        "`local:2`, times as fast as one process, one thread": 2.0,
+        "the records": "the same",
+    }
+    found["local:2"]["records"] = ["a", "c"]
+    assert compared(found)["the records"] == "OTHERS"
