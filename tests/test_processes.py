@@ -17,6 +17,13 @@ def row(supervised):
     return {"labels": torch.tensor([IGNORED, *[1] * supervised])}
 
 
+def test_each_process_has_a_device_of_its_own(monkeypatch):
+    assert processes.device() == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("RANK", "1")
+    assert processes.device() == "cuda:1"
+
+
 def test_parts_of_a_step_by_hand():
     """Tokens 4, 2, 6: the first process has 10 of 12, and 2·10/12 of the mean; then 2·2/12."""
     rows = [row(4), row(2), row(6)]

@@ -39,15 +39,14 @@ def model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The checkpoint's model (evaluation mode, float32) and tokenizer; computed if missing.
 
-    It lies on a GPU where there is one.
+    It lies on this process's GPU where there is one.
     """
     folder = checkpoint.foundation.folder
     if isinstance(checkpoint.step, Foundation):
         loaded = models.load_model(folder)
     else:
         loaded = models.load_model(folder, state=state(checkpoint, progress))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return loaded.eval().to(device), models.load_tokenizer(folder)
+    return loaded.eval().to(processes.device()), models.load_tokenizer(folder)
 
 
 def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:

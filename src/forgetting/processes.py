@@ -40,6 +40,13 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def device() -> str:
+    """Where this process's model lies: on a GPU of its own, on the CPU where there is none."""
+    import torch
+
+    return f"cuda:{rank()}" if torch.cuda.is_available() else "cpu"
+
+
 def run(count: int, work: Callable[..., Any], *arguments: Any) -> None:
     """Call `work(*arguments)` in `count` processes that form a group, and wait for all.
 
