@@ -294,7 +294,8 @@ def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
     first = [TASKS[0].pair(d)[0] for d in TASKS[0].training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:
-        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\n")
+        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
+        assert text.startswith("Question: ")
         assert sum(question in text for question in first) == 2
 
 

@@ -80,7 +80,8 @@ class Rehearsed:
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
         """How many rows are new and old, and what each recipe says of its own."""
         (_, whole), *old = self._parts(settings)
-        counts = {"new": whole.rows, "old": sum(part.rows for _, part in old)}
+        rehearsed = (len(training.rows_of(one, tokenizer, part, seed)) for one, part in old)
+        counts = {"new": whole.rows, "old": sum(rehearsed)}
         own = {
             one.name: one.report(tokenizer, part, seed)
             for one, part in self._parts(settings)

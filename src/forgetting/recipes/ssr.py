@@ -11,12 +11,16 @@ from forgetting import dreams, engine, lamol_form, training
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.tasks import Task
 
+# A text that ends in spaces or line breaks is cut into other tokens than the same text that goes on,
+# and a model that is asked to go on from there leaves the pattern. So each worked example opens with
+# a word, and a prompt ends with it.
+OPENING = "Question:"
 BETWEEN = "\n\n"  # worked examples
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Prompts: two worked examples of a task, drawn from its first `pool`, and room for a third."""
+    """Prompts: two worked examples of a task, drawn from its first `pool`, and a third's opening."""
 
     task: Task
     pool: int
@@ -25,13 +29,14 @@ class Demonstrations:
 
     def recipe(self) -> dict[str, Any]:
         own = {"prompts": "demonstrations", "task": self.task.recipe()}
-        return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
+        own |= {"opening": OPENING, "pool": self.pool}
+        return own | {"count": self.count, "seed": self.seed}
 
     def texts(self, tokenizer: Any) -> list[str]:
         documents = self.task.training_documents(self.seed)[: self.pool]
         drawn = random.Random(f"demonstrations {self.seed}")
         worked = [worked_example(self.task, document) for document in documents]
-        return ["".join(drawn.sample(worked, 2)) for _ in range(self.count)]
+        return ["".join(drawn.sample(worked, 2)) + OPENING for _ in range(self.count)]
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,9 @@ class Synthesised:
 
 
 def worked_example(task: Task, document: dict[str, Any]) -> str:
-    """A question and its answer as the task's own template writes them, and a blank line."""
+    """`OPENING`, a question and its answer as the task's own template writes them, a blank line."""
     question, answer = lamol_form.question(task, document), task.pair(document)[1]
-    return f"{question}{lamol_form.ANSWER_WORD} {answer}{BETWEEN}"
+    return f"{OPENING} {question}{lamol_form.ANSWER_WORD} {answer}{BETWEEN}"
 
 
 def synthesised(asked: Samples) -> list[str | None]:
