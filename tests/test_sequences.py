@@ -215,9 +215,24 @@ def test_the_curves_are_the_scores(courses):
 
 def test_dreams_are_told_by_place_and_task(courses):
     table = tables.dreams_table(courses, "LAMOL")
-    assert list(table.index) == ["sst, srl: dreams of mini_sentiment"]
+    assert list(table.index) == ["sst, generation 1"]
     assert table["written"].tolist() == [1]
     assert tables.gallery_table(courses, "fine-tune").empty
+
+
+def test_dreams_of_several_draws_are_pooled():
+    """Two draws of ten: 4 dreams of novelty 0.5, all "no"; 1 of novelty 1, "yes"."""
+    one = {"dreams": 4, "novelty": 0.5, "distinct": 1.0, "copies": 1, "answers": {"no": 1.0}}
+    two = {"dreams": 1, "novelty": 1.0, "distinct": 1.0, "copies": 0, "answers": {"yes": 1.0}}
+    real = {"real answers": {"yes": 0.75, "no": 0.25}}
+    row = tables._of_dreams(
+        [({"dreams": 10, "valid": 5}, one | real), ({"dreams": 10, "valid": 3}, two | real)]
+    )
+    assert (row["written"], row["valid"], row["like this task"]) == (20, "40%", 5)
+    assert (row["novelty"], row["copies"], row["distinct"]) == ("0.60", 1, "100%")
+    assert (row["answers"], row["real answers"]) == ("no 80%, yes 20%", "yes 75%, no 25%")
+    nothing = tables._of_dreams([({"dreams": 10, "valid": 0}, {"dreams": 0} | real)])
+    assert (nothing["valid"], nothing["novelty"], nothing["answers"]) == ("0%", "nan", "")
 
 
 def test_a_tier_says_which_tasks_are_learned():

@@ -386,48 +386,74 @@ def known_table(courses: Sequence[Course]) -> pd.DataFrame:
 
 
 def dreams_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
-    """What a method's dreams were worth, for each place of a sequence and each task dreamt of."""
-    rows: dict[str, dict[str, Any]] = {}
+    """What a method's dreams were worth, a row for each task and generation of its dreams.
+
+    The first generation is dreamt just after the task was learned, the second when another task,
+    rehearsed with the first, was learned after it. Orders and seeds are pooled; "written" and
+    "valid" are of all dreams of that place, whatever they resemble.
+    """
+    found: dict[tuple[str, int], dict[str, list[dict[str, Any]]]] = {}
     for course in courses:
+        names = [measure.partition(":")[0] for measure in course.measures]
         for count, record in enumerate(course.records[1:] if course.method == method else [], 1):
             for told in told_of(record):
                 for task, about in told["gallery"].items():
-                    rows[f"{', '.join(course.tasks[:count])}: dreams of {task}"] = {
-                        "written": told["dreams"],
-                        "valid": f"{told['valid'] / told['dreams']:.0%}",
-                        "like this task": about["dreams"],
-                        "novelty": f"{about.get('novelty', float('nan')):.2f}",
-                        "copies": about.get("copies", 0),
-                        "distinct": f"{about.get('distinct', float('nan')):.0%}",
-                        "answers": _shares(about.get("answers", {})),
-                        "real answers": _shares(about["real answers"]),
-                    }
-    return _titled(rows, "place")
+                    place = course.tasks[names.index(task)], count - 1 - names.index(task)
+                    found.setdefault(place, {})[record.key] = [told, about]
+    rows = {
+        f"{task}, generation {generation}": _of_dreams(list(places.values()))
+        for (task, generation), places in sorted(found.items())
+    }
+    return _titled(rows, "dreams of")
+
+
+def _of_dreams(places: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """One row of `dreams_table`: what was told of several draws, each dream with equal weight."""
+    written, valid = (sum(told[name] for told, _ in places) for name in ("dreams", "valid"))
+    alike = [about for _, about in places if about["dreams"]]
+    count = sum(about["dreams"] for about in alike)
+    mean = {
+        name: sum(about[name] * about["dreams"] for about in alike) / count if alike else math.nan
+        for name in ("novelty", "distinct")
+    }
+    return {
+        "written": written,
+        "valid": f"{valid / written:.0%}",
+        "like this task": count,
+        "novelty": f"{mean['novelty']:.2f}",
+        "copies": sum(about["copies"] for about in alike),
+        "distinct": f"{mean['distinct']:.0%}",
+        "answers": _shares([(about["answers"], about["dreams"]) for about in alike]),
+        "real answers": _shares([(about["real answers"], 1) for _, about in places]),
+    }
 
 
 def gallery_table(courses: Sequence[Course], method: str) -> pd.DataFrame:
-    """Dreams beside the real examples that they resemble most."""
+    """Dreams of a method's first course beside the real examples that they resemble most."""
     rows: dict[str, dict[str, Any]] = {}
-    for course in courses:
-        for record in course.records[1:] if course.method == method else ():
-            for told in told_of(record):
-                for task, about in told["gallery"].items():
-                    for shown in about.get("shown", ()):
-                        rows.setdefault(
-                            clean(shown["dream"]),
-                            {
-                                "it answers": clean(shown["answer"]),
-                                "nearest real example": clean(shown["nearest"]),
-                                "of": task,
-                                "novelty": f"{shown['novelty']:.2f}",
-                            },
-                        )
+    first = [course for course in courses if course.method == method][:1]
+    for record in (record for course in first for record in course.records[1:]):
+        for told in told_of(record):
+            for task, about in told["gallery"].items():
+                for shown in about.get("shown", ()):
+                    rows[clean(shown["dream"])] = {
+                        "it answers": clean(shown["answer"]),
+                        "nearest real example": clean(shown["nearest"]),
+                        "of": task,
+                        "novelty": f"{shown['novelty']:.2f}",
+                    }
     return _titled(rows, "dream")
 
 
-def _shares(answers: Mapping[str, float], count: int = 2) -> str:
-    first = list(answers.items())[:count]
-    return ", ".join(f"{clean(answer, 24)} {share:.0%}" for answer, share in first)
+def _shares(answers: Sequence[tuple[Mapping[str, float], float]], count: int = 2) -> str:
+    """The commonest answers over several (shares, weight)."""
+    total = sum(weight for _, weight in answers)
+    pooled = Counter[str]()
+    for shares, weight in answers:
+        pooled.update({answer: share * weight / total for answer, share in shares.items()})
+    return ", ".join(
+        f"{clean(answer, 24)} {share:.0%}" for answer, share in pooled.most_common(count)
+    )
 
 
 def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:

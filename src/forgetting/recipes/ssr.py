@@ -11,16 +11,16 @@ from forgetting import dreams, engine, lamol_form, training
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.tasks import Task
 
-# A text that ends in spaces or line breaks is cut into other tokens than the same text that goes on,
-# and a model that is asked to go on from there leaves the pattern. So each worked example opens with
-# a word, and a prompt ends with it.
+# A text that ends in a line break is cut into other tokens than the same text that goes on, and a
+# model that is to go on from there leaves the pattern. So each worked example opens with a word,
+# and a prompt ends with it.
 OPENING = "Question:"
 BETWEEN = "\n\n"  # worked examples
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Prompts: two worked examples of a task, drawn from its first `pool`, and a third's opening."""
+    """Prompts: two worked examples of a task out of its first `pool`, and a third's opening."""
 
     task: Task
     pool: int
@@ -28,9 +28,8 @@ class Demonstrations:
     seed: int
 
     def recipe(self) -> dict[str, Any]:
-        own = {"prompts": "demonstrations", "task": self.task.recipe()}
-        own |= {"opening": OPENING, "pool": self.pool}
-        return own | {"count": self.count, "seed": self.seed}
+        own = {"prompts": "demonstrations", "task": self.task.recipe(), "opening": OPENING}
+        return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
 
     def texts(self, tokenizer: Any) -> list[str]:
         documents = self.task.training_documents(self.seed)[: self.pool]
