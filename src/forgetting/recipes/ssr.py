@@ -85,7 +85,8 @@ class Synthesised:
 
     def recipe(self) -> dict[str, Any]:
         """What the examples depend on."""
-        own = {"of": self.of.key, "latest": self.latest.key, "pool": self.pool, "more": self.more}
+        own = {"of": self.of.key, "latest": self.latest.key, "opening": OPENING}
+        own |= {"pool": self.pool, "more": self.more}
         return {
             "task": "in LAMOL's form",
             "shown": {"recipe": "Synthesised", "task": self.task.recipe(), **own},
