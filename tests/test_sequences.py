@@ -210,7 +210,20 @@ def test_the_curves_are_the_scores(courses):
     known = tables.known_table(courses)
     assert known.loc["multitask", "sst, score"] == f"{100 * both.scores()[-1, 0]:.0f}"
     assert known.loc["LAMOL", "srl, told apart"] == f"{100 * lamol.told_apart()[1]:.0f}"
-    assert both.training_seconds() > 0 and figures.spent(courses).axes[0].get_ylabel()
+    assert both.training_seconds() > 0
+
+
+def test_time_is_told_in_terms_of_fine_tuning(courses):
+    first, _, lamol, _ = courses
+    axis = figures.spent(courses).axes[0]
+    places = {
+        container.get_label(): float(container.lines[0].get_xdata()[0])
+        for container in axis.containers
+    }
+    assert places["fine-tune"] == 1.0
+    ratio = lamol.training_seconds() / first.training_seconds()
+    assert places["LAMOL"] == pytest.approx(ratio)
+    assert "times that of LAMOL" in figures.spent([lamol]).axes[0].get_xlabel()
 
 
 def test_dreams_are_told_by_place_and_task(courses):
@@ -302,6 +315,14 @@ def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer, mo
     assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
     report = recipe.report(tokenizer, Settings(**QUICK), 0)
     assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
+
+
+def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
+    asked = Demonstrations(TASKS[0], 20, 8, 0).recipe()
+    shown = Synthesised(TASKS[0], tiny, tiny).recipe()["shown"]
+    assert {name: shown[name] for name in ("opening", "pool")} == {
+        name: asked[name] for name in ("opening", "pool")
+    }
 
 
 def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):

@@ -533,22 +533,28 @@ def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
 
 
 def spent(stored: Sequence[Course]) -> Figure:
-    """The mean score at the end against the seconds that the trainings of a sequence took.
+    """The mean score at the end against how long the trainings of a sequence took.
 
     A point a method: the mean over orders and seeds, with their standard deviation where there are
-    several. Seconds are those of its first course, other seeds may have run beside each other: of
-    training alone, without what was drawn before it.
+    several. Times are of training alone, without what was drawn before it, in terms of fine-tuning
+    in the same order from the same seed (of the first method where that was not run): the median,
+    because runs may have shared their machine.
     """
     style()
+    methods = _course_methods(stored)
+    plain = "fine-tune" if "fine-tune" in methods else methods[0]
+    took = {(c.order, c.seed): c.training_seconds() for c in stored if c.method == plain}
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
-    for method, marker in zip(_course_methods(stored), itertools.cycle("osD^v<>phPX")):
+    for method, marker in zip(methods, itertools.cycle("osD^v<>phPX")):
         same = [course for course in stored if course.method == method]
         finals = [course.final() for course in same]
-        seconds = same[0].training_seconds()
+        pairs = [(c.training_seconds(), took.get((c.order, c.seed), 0.0)) for c in same]
+        times = [seconds / of_plain for seconds, of_plain in pairs if of_plain]
         spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
         look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}
-        axis.errorbar(seconds, np.mean(finals), yerr=spread, **look)
-    axis.set_xlabel("seconds of training, the whole sequence")
+        if times:
+            axis.errorbar(np.median(times), np.mean(finals), yerr=spread, **look)
+    axis.set_xlabel(f"training time of the whole sequence, times that of {plain}")
     axis.set_ylabel("mean score at the end")
     _course_legend(figure)
     _sign(figure, [record for course in stored for record in course.records])

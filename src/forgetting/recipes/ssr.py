@@ -28,7 +28,8 @@ class Demonstrations:
     seed: int
 
     def recipe(self) -> dict[str, Any]:
-        own = {"prompts": "demonstrations", "task": self.task.recipe(), "opening": OPENING}
+        own: dict[str, Any] = {"prompts": "demonstrations", "task": self.task.recipe()}
+        own["opening"] = OPENING
         return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
 
     def texts(self, tokenizer: Any) -> list[str]:
@@ -85,8 +86,8 @@ class Synthesised:
 
     def recipe(self) -> dict[str, Any]:
         """What the examples depend on."""
-        own = {"of": self.of.key, "latest": self.latest.key, "opening": OPENING}
-        own |= {"pool": self.pool, "more": self.more}
+        own: dict[str, Any] = {"of": self.of.key, "latest": self.latest.key}
+        own |= {"opening": OPENING, "pool": self.pool, "more": self.more}
         return {
             "task": "in LAMOL's form",
             "shown": {"recipe": "Synthesised", "task": self.task.recipe(), **own},
