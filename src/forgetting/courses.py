@@ -67,6 +67,15 @@ class Course:
         return {name: value for name, value in found.items() if known or name != "intransigence"}
 
 
+def in_one_order(found: Sequence[Course]) -> list[Course]:
+    """The courses that can be compared: those in the order that most methods went through."""
+    methods: dict[tuple[str, ...], set[str]] = {}
+    for course in found:
+        methods.setdefault(course.tasks, set()).add(course.method)
+    shared = max(methods, key=lambda tasks: len(methods[tasks]), default=())
+    return [course for course in found if course.tasks == shared]
+
+
 def comparable(like: Record, measures: Mapping[str, str]) -> list[Course]:
     """Stored courses through the tasks of `measures`, trained with the very settings of `like`.
 

@@ -21,7 +21,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from forgetting import claims, laws, records
-from forgetting.courses import Course
+from forgetting.courses import Course, in_one_order
 from forgetting.records import Record
 from forgetting.tuning import Tuning
 
@@ -535,20 +535,21 @@ def courses(stored: Sequence[Course], *, every_order: bool = False) -> Figure:
 def spent(stored: Sequence[Course]) -> Figure:
     """The mean score at the end against how long the trainings of a sequence took.
 
-    A point a method: the mean over orders and seeds, with their standard deviation where there are
-    several. Times are of training alone, without what was drawn before it, in terms of fine-tuning
-    in the same order from the same seed (of the first method where that was not run): the median,
-    because runs may have shared their machine.
+    A point a method: the mean over seeds in one order, with their standard deviation where there
+    are several. Times are of training alone, without what was drawn before it, in terms of
+    fine-tuning from the same seed (of the first method where that was not run): the median, because
+    runs may have shared their machine.
     """
     style()
+    stored = in_one_order(stored)
     methods = _course_methods(stored)
     plain = "fine-tune" if "fine-tune" in methods else methods[0]
-    took = {(c.order, c.seed): c.training_seconds() for c in stored if c.method == plain}
+    took = {c.seed: c.training_seconds() for c in stored if c.method == plain}
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
     for method, marker in zip(methods, itertools.cycle("osD^v<>phPX")):
         same = [course for course in stored if course.method == method]
         finals = [course.final() for course in same]
-        pairs = [(c.training_seconds(), took.get((c.order, c.seed), 0.0)) for c in same]
+        pairs = [(c.training_seconds(), took.get(c.seed, 0.0)) for c in same]
         times = [seconds / of_plain for seconds, of_plain in pairs if of_plain]
         spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
         look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}

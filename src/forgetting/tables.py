@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from forgetting import churn, claims, figures, laws, records
-from forgetting.courses import Course, single_scores, told_of
+from forgetting.courses import Course, in_one_order, single_scores, told_of
 from forgetting.measures import BETWEEN_TOKENS
 from forgetting.panels import QUESTIONS
 from forgetting.papers import Table
@@ -337,8 +337,8 @@ def orders_table(courses: Sequence[Course], published: Table | None = None) -> p
 
 
 def forgetting_table(courses: Sequence[Course]) -> pd.DataFrame:
-    """Every definition of forgetting, by method: means over orders and seeds, per cent."""
-    single = single_scores(courses)
+    """Every definition of forgetting, by method: means over seeds in one order, per cent."""
+    single, courses = single_scores(courses), in_one_order(courses)
     rows = {}
     for method in dict.fromkeys(course.method for course in courses if len(course.records) > 2):
         same = [course.forgetting(single) for course in courses if course.method == method]
@@ -350,7 +350,11 @@ def forgetting_table(courses: Sequence[Course]) -> pd.DataFrame:
 
 
 def decoding_table(courses: Sequence[Course]) -> pd.DataFrame:
-    """The scores at the end, answered greedily and drawn from the 20 likeliest tokens, per cent."""
+    """The scores at the end, answered greedily and drawn from the 20 likeliest tokens, per cent.
+
+    Means over seeds in one order.
+    """
+    courses = in_one_order(courses)
     rows: dict[str, dict[str, str]] = {}
     for method in dict.fromkeys(course.method for course in courses):
         same = [course for course in courses if course.method == method]
@@ -366,11 +370,12 @@ def decoding_table(courses: Sequence[Course]) -> pd.DataFrame:
 
 
 def known_table(courses: Sequence[Course]) -> pd.DataFrame:
-    """What is said and what is known at the end, per cent: means over orders and seeds.
+    """What is said and what is known at the end, per cent: means over seeds in one order.
 
     A task's score is of its answers; "told apart" is how often the right answer is likelier than
     another question's. A guess is right half the time.
     """
+    courses = in_one_order(courses)
     tasks = courses[0].tasks
     rows: dict[str, dict[str, str]] = {}
     for method in dict.fromkeys(course.method for course in courses):

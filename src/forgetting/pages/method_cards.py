@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import get_args
 
 from forgetting import claims, descriptions, sequences
-from forgetting.courses import Course
+from forgetting.courses import Course, in_one_order
 from forgetting.descriptions import Method, Question
 from forgetting.pages import plane, small_plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
@@ -110,7 +110,7 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
 
 
 def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
-    mine = [course for course in found if course.method in method.rows]
+    mine = [course for course in in_one_order(found) if course.method in method.rows]
     if not mine:
         return ""
     rows = []
@@ -121,7 +121,6 @@ def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
         rows.append(
             (
                 name,
-                len({course.tasks for course in same}),
                 len({course.seed for course in same}),
                 f"{mean(finals):.1f}" + (f" ± {stdev(finals):.1f}" if len(finals) > 1 else ""),
                 f"{mean(later):+.1f}" if later else "–",
@@ -129,11 +128,11 @@ def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
         )
     last = mine[0].records[-1]
     about = (
-        f"{len(mine[0].tasks)} tasks in turn, and the mean of their scores at the end in per cent, "
-        "± the standard deviation over orders and seeds; beside it what later tasks changed in "
-        f"earlier ones (backward transfer), in points. {last.model['name']}, {last.tier} tier, "
-        f"{last.timing['date'][:10]}; {{doc}}`records </records/{IN_TURN}>`. Every order and every "
+        f"{len(mine[0].tasks)} tasks in turn ({mine[0].order}), and the mean of their scores at "
+        "the end in per cent, ± the standard deviation over seeds; beside it what later tasks "
+        f"changed in earlier ones (backward transfer), in points. {last.model['name']}, "
+        f"{last.tier} tier, {last.timing['date'][:10]}; {{doc}}`records </records/{IN_TURN}>`. Every order and every "
         f"definition stand in the chapter: {contents.link(IN_TURN)}."
     )
-    heads = ("runs", "orders", "seeds", "score at the end, %", "backward transfer, points")
+    heads = ("runs", "seeds", "score at the end, %", "backward transfer, points")
     return "\n\n".join([table(heads, rows), about])
