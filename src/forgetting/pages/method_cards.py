@@ -131,8 +131,9 @@ def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
         f"{len(mine[0].tasks)} tasks in turn ({mine[0].order}), and the mean of their scores at "
         "the end in per cent, ± the standard deviation over seeds; beside it what later tasks "
         f"changed in earlier ones (backward transfer), in points. {last.model['name']}, "
-        f"{last.tier} tier, {last.timing['date'][:10]}; {{doc}}`records </records/{IN_TURN}>`. Every order and every "
-        f"definition stand in the chapter: {contents.link(IN_TURN)}."
+        f"{last.tier} tier, {last.timing['date'][:10]}; {{doc}}`records "
+        f"</records/{IN_TURN}>`. Every order and every definition stand in the chapter: "
+        f"{contents.link(IN_TURN)}."
     )
     heads = ("runs", "seeds", "score at the end, %", "backward transfer, points")
     return "\n\n".join([table(heads, rows), about])
