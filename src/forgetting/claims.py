@@ -336,10 +336,11 @@ def _meant(claim: Claim, labels: dict[str, Any], stored: Sequence[Record]) -> li
     found = records.select(stored, **labels)
     if claim.line_on or claim.matched_on or not found:
         return found
-    rates = budgets.of(claim.chapter, found[0].tier).learning_rates
-    if "learning_rate" in labels or not rates:
+    budget = budgets.BUDGETS.get(claim.chapter, {}).get(found[0].tier)
+    if "learning_rate" in labels or not budget or not budget.learning_rates:
         return found
-    return [r for r in found if _untouched(r) or r.labels["learning_rate"] == rates[0]]
+    central = budget.learning_rates[0]
+    return [r for r in found if _untouched(r) or r.labels["learning_rate"] == central]
 
 
 def _by_run(found: Sequence[Record]) -> dict[tuple[int, str], Record]:
