@@ -7,7 +7,15 @@ import pytest
 from scipy import stats
 
 from forgetting import budgets, claims, panels, papers, records
-from forgetting.claims import Effect, OutOfRange, decide, interval, matched_effect, paired_effect
+from forgetting.claims import (
+    Effect,
+    OutOfRange,
+    Verdict,
+    decide,
+    interval,
+    matched_effect,
+    paired_effect,
+)
 from forgetting.papers import Claim, Paper, Table
 from forgetting.records import Record, Scores
 
@@ -99,21 +107,37 @@ def test_the_interval_covers_the_truth_when_seeds_and_items_vary():
     assert hits / 300 >= 0.93
 
 
-def test_orders_are_runs_beside_seeds():
-    """Two orders of two methods pair order by order; what has no order pairs with each of them."""
+def test_orders_are_paired_and_count_alike():
+    """Two orders of two methods pair order by order; what has no order pairs with each of them.
 
-    def ordered(method, order, value):
-        one = record(method, 1e-4, 0, value)
+    A second seed of one order does not make that order weigh more: (1/2 + (1/2 - 1/2)/2) / 2.
+    """
+
+    def ordered(method, order, value, seed=0):
+        one = record(method, 1e-4, seed, value)
         return one.model_copy(update={"labels": one.labels | {"order": order}})
+
+    def runs(left, right):
+        found = paired_effect(left, right, ["formats.followed"])
+        return found.mean, found.seeds, found.orders
 
     left = [ordered("a", "x, y", [1.0, 0.0]), ordered("a", "y, x", [1.0, 1.0])]
     right = [ordered("b", "y, x", [0.0, 1.0]), ordered("b", "x, y", [0.0, 0.0])]
-    found = paired_effect(left, right, ["formats.followed"])
-    assert (found.mean, found.seeds) == (0.5, 2)
-    both = [record("c", 1e-4, 0, [1.0, 1.0])]
-    found = paired_effect(left, both, ["formats.followed"])
-    assert (found.mean, found.seeds) == (-0.25, 2)
-    assert paired_effect(left[:1], right, ["formats.followed"]).seeds == 1
+    assert runs(left, right) == (0.5, 1, 2)
+    assert runs(left, [record("c", 1e-4, 0, [1.0, 1.0])]) == (-0.25, 1, 2)
+    assert runs(left[:1], right) == (0.5, 1, 1)
+    left.append(ordered("a", "x, y", [0.0, 0.0], seed=1))
+    right.append(ordered("b", "x, y", [1.0, 0.0], seed=1))
+    assert runs(left, right) == (0.25, 2, 2)
+    assert paired_effect(left, right, ["formats.followed"]).beyond(0.25).orders == 2
+
+
+def test_a_verdict_says_what_it_is_a_mean_over():
+    about = dict.fromkeys(["id", "statement", "paper", "citation", "source", "chapter"], "x")
+    verdict = Verdict(**about, verdict="holds", seeds=1)
+    assert verdict.runs == "1 seed"
+    assert verdict.model_copy(update={"seeds": 3, "orders": 6}).runs == "3 seeds, 6 orders"
+    assert verdict.model_copy(update={"seeds": 0}).runs == ""
 
 
 def test_long_items_weigh_as_many_tokens_as_they_have():

@@ -134,7 +134,7 @@ def test_the_scoreboard_counts_verdicts_and_links_chapters():
         "[contradicted]{.verdict .contradicted}",
         "−0.123 [−0.2,\u00a0−0.05] nats",
         "laptop",
-        "3",
+        "3 seeds",
         "2026-11-21",
     ]
     assert rows[1][4:] == ["[not run]{.verdict .not-run}", "–", "–", "–", "–"]

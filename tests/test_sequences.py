@@ -188,6 +188,10 @@ def test_the_tables_by_hand():
     table = tables.orders_table([one, two, both], papers.paper("1909.03329").tables["single"])
     assert table.loc["fine-tune"].tolist() == ["60.0", "80.0", "70.0\u00a0±\u00a014.1", "2"]
     assert table.loc["multitask"].tolist() == ["90.0", "", "90.0", "1"]
+    again = fake("fine-tune", ("a", "b"), [[0, 0], [1, 0], [0.5, 0.9]])  # ends at 0.7
+    three = tables.orders_table([one, again, two]).loc["fine-tune"].tolist()
+    assert three == ["65.0", "80.0", "72.5\u00a0±\u00a010.6", "3"]  # orders count alike
+    assert tables.orders_table([one, again]).loc["fine-tune", "all"] == "65.0\u00a0±\u00a07.1"
     assert table.loc["paper: each task alone", "all"] == "82.1"
     lost = tables.forgetting_table([one, two, both])
     assert list(lost.index) == ["fine-tune"]

@@ -19,13 +19,17 @@ from scipy import stats
 from forgetting import budgets, laws, panels, records
 from forgetting.papers import Claim, Paper, papers
 from forgetting.records import Record, Tier
+from forgetting.wording import count
 
 FEWEST_SEEDS = 3
 PUBLISHED: tuple[Tier, ...] = ("full", "laptop")
 
 
 class Effect(BaseModel):
-    """left - right with its 95 % interval, over `items` paired items and `seeds` paired seeds."""
+    """left - right with its 95 % interval, over `items` paired items and `seeds` paired seeds.
+
+    `orders`: of tasks learned one after the other, where the mean is over several of them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,6 +38,7 @@ class Effect(BaseModel):
     high: float
     items: int
     seeds: int
+    orders: int = 1
 
     def beyond(self, value: float) -> Effect:
         """The effect minus `value`."""
@@ -61,9 +66,16 @@ class Verdict(BaseModel):
     unit: str = ""
     tier: str | None = None
     seeds: int = 0
+    orders: int = 1
     date: str | None = None
     reason: str = ""
     why: str = ""
+
+    @property
+    def runs(self) -> str:
+        """What the effect is a mean over: "3 seeds", or "3 seeds, 6 orders"; "" if not run."""
+        told = [count(self.seeds, "seed")] if self.seeds else []
+        return ", ".join(told + [f"{self.orders} orders"] * (self.orders > 1))
 
 
 def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
@@ -128,6 +140,7 @@ def judge(claim: Claim, paper: Paper, stored: Sequence[Record]) -> Verdict:
         high=found.high,
         tier=left[0].tier,
         seeds=found.seeds,
+        orders=found.orders,
         date=max(r.timing["date"] for r in [*left, *right])[:10],
     )
 
@@ -137,7 +150,7 @@ def decide(
 ) -> tuple[Literal["holds", "contradicted", "undecided"], str]:
     """The verdict and its reason. Fewer than three seeds decide nothing."""
     if effect.seeds < FEWEST_SEEDS:
-        return "undecided", f"{effect.seeds} seed{'s' * (effect.seeds != 1)}, 3 are asked for"
+        return "undecided", f"{count(effect.seeds, 'seed')}, {FEWEST_SEEDS} are asked for"
     low, high = (-effect.high, -effect.low) if direction == "less" else (effect.low, effect.high)
     if direction == "equal":
         if -tolerance < low and high < tolerance:
@@ -161,8 +174,9 @@ def paired_effect(
     """left - right over the runs that both have; an untouched model pairs with every run.
 
     A run is a seed or, where tasks are learned in several orders, an order and a seed; what has no
-    order (multitask) pairs with every order of its seed. `same`: the share of items whose value is
-    the same on both sides, instead of the difference.
+    order (multitask) pairs with every order of its seed. Over several orders the effect is a mean
+    of orders that count alike, each the mean of its seeds, and the interval is one over orders.
+    `same`: the share of items whose value is the same on both sides, instead of the difference.
     """
     a, b = _by_run(left), _by_run(right)
     pairs = [
@@ -175,12 +189,17 @@ def paired_effect(
     ]
     if not pairs:
         raise OutOfRange("no seed was run on both sides")
-    rows, weights = [], np.ones(0)
+    rows: dict[str, list[np.ndarray]] = {}
     for of_left, of_right in pairs:
         x, weights = item_values(of_left, measures)
         y, _ = item_values(of_right, measures)
-        rows.append((x == y).astype(float) if same else x - y)
-    return interval(np.array(rows), weights)
+        order = of_left.labels.get("order") or of_right.labels.get("order", "")
+        rows.setdefault(order, []).append((x == y).astype(float) if same else x - y)
+    means = [np.mean(of_order, axis=0) for of_order in rows.values()]
+    found = interval(np.array(means if len(means) > 1 else next(iter(rows.values()))), weights)
+    side = 1 if _lone_untouched(a) else 0
+    seeds = {pair[side].seed for pair in pairs}
+    return found.model_copy(update={"seeds": len(seeds), "orders": len(rows)})
 
 
 def lone_effect(found: Sequence[Record], measures: Sequence[str]) -> Effect:

@@ -129,8 +129,7 @@ def _verdict(verdict: Verdict) -> str:
         numbers = f"{verdict.effect:+.3g} [{verdict.low:+.3g}, {verdict.high:+.3g}]"
         told += f"<br>{_text(f'{numbers} {verdict.unit}'.replace('-', '−'))}"
     if verdict.tier:
-        seeds = f"{verdict.seeds} seed{'s' * (verdict.seeds != 1)}"
-        told += f"<br><small>{verdict.tier} tier, {seeds}, {verdict.date}</small>"
+        told += f"<br><small>{verdict.tier} tier, {verdict.runs}, {verdict.date}</small>"
     elif verdict.reason:
         told += f"<br><small>{_text(verdict.reason)}</small>"
     return told

@@ -316,21 +316,25 @@ def shown_table(groups: Mapping[str, Sequence[Record]]) -> pd.DataFrame:
 def orders_table(courses: Sequence[Course], published: Table | None = None) -> pd.DataFrame:
     """The mean score at the end, per cent: a row a method, a column an order, then all together.
 
-    An order's cell is the mean over seeds; "all" the mean ± standard deviation over orders and
-    seeds. Rows of `published` stand below, in its last column alone.
+    An order's cell is the mean over seeds; "all" the mean over orders ± their standard deviation,
+    or over seeds and of seeds where there is one order. Rows of `published` stand below, in its
+    last column alone.
     """
     named = list(dict.fromkeys(course.order for course in courses))
     rows: dict[str, dict[str, str]] = {}
     for method in dict.fromkeys(course.method for course in courses):
-        same = [course for course in courses if course.method == method]
-        finals = [100 * course.final() for course in same]
-        cells = {
-            order: f"{fmean(found):.1f}" if found else ""
-            for order in named
-            for found in [[100 * c.final() for c in same if c.order == order]]
+        finals: dict[str, list[float]] = {}
+        for course in courses:
+            if course.method == method:
+                finals.setdefault(course.order, []).append(100 * course.final())
+        means = {order: fmean(found) for order, found in finals.items()}
+        replicates = list(means.values()) if len(means) > 1 else next(iter(finals.values()))
+        spread = f"\u00a0±\u00a0{stdev(replicates):.1f}" if len(replicates) > 1 else ""
+        rows[method] = {
+            **{order: f"{means[order]:.1f}" if order in means else "" for order in named},
+            "all": f"{fmean(replicates):.1f}{spread}",
+            "runs": str(sum(len(found) for found in finals.values())),
         }
-        spread = f"\u00a0±\u00a0{stdev(finals):.1f}" if len(finals) > 1 else ""
-        rows[method] = cells | {"all": f"{fmean(finals):.1f}{spread}", "runs": str(len(finals))}
     for name, numbers in (published.rows if published else {}).items():
         rows[f"paper: {name}"] = {"all": f"{numbers[-1]:.1f}"}
     return _titled(rows, "mean score").fillna("")
@@ -472,7 +476,7 @@ def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
             "effect [95 % interval]": effect,
             "claimed": f"{v.direction}, tolerance {v.tolerance:g}",
             "unit": v.unit,
-            "seeds": v.seeds,
+            "runs": v.runs,
         }
     return _titled(rows, "claim")
 

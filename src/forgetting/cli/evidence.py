@@ -59,7 +59,6 @@ def check(
     table.columns[2].max_width = 20  # the unit may wrap; the claim needs the room
     for verdict in verdicts:
         colour = COLOURS[verdict.verdict]
-        seeds = counted(verdict.seeds, "seed") if verdict.seeds else None
         told = [
             escape(verdict.statement),
             f"[dim]{escape(f'{verdict.id} · {verdict.paper}')}[/dim]",
@@ -70,7 +69,8 @@ def check(
             f"[{colour}]{verdict.verdict}[/{colour}]",
             "\n".join(told),
             _effect(verdict.effect, verdict.low, verdict.high, verdict.unit),
-            "\n".join(escape(str(m)) for m in (verdict.tier, seeds, verdict.date) if m) or "–",
+            "\n".join(escape(str(m)) for m in (verdict.tier, verdict.runs, verdict.date) if m)
+            or "–",
         )
     show(table)
     counts = Counter(str(verdict.verdict) for verdict in verdicts)

@@ -14,7 +14,6 @@ from forgetting.pages.markup import (
     page_of,
     table,
 )
-from forgetting.wording import count
 
 INTRODUCTION = """\
 Results that do not come out are results. Each claim on this page was written down before its runs,
@@ -63,7 +62,7 @@ def _contradiction(verdict: Verdict, contents: Contents) -> str:
             "",
             f": Claimed: {claimed}{verdict.tolerance:g}. Measured: {interval(verdict)} "
             f"{verdict.unit}; {about['model']}, {verdict.tier} tier, "
-            f"{count(verdict.seeds, 'seed')}, {verdict.date}. Chapter: "
+            f"{verdict.runs}, {verdict.date}. Chapter: "
             f"{contents.link(verdict.chapter)}. {claim_link('On the scoreboard', verdict.id)}.",
             "",
             f": *Why:* {' '.join(verdict.why.split())}",

@@ -27,9 +27,10 @@ column *of* says which statement it belongs to (C1 is the paper's first claim). 
 and no experiment of this book decides yet stands here once, as *not run*. The page {doc}`papers`
 lists the statements paper by paper, with the numbers that were published.
 
-The effect stands with its 95 % interval over items and seeds, in the unit after it. A column's
-heading sorts by it. A filtered or sorted view has an address of its own, so it can be bookmarked or
-sent."""
+The effect stands with its 95 % interval over items and seeds, in the unit after it. Where tasks
+were learned in several orders, all orders count alike and the interval is over items and orders. A
+column's heading sorts by it. A filtered or sorted view has an address of its own, so it can be
+bookmarked or sent."""
 
 COLUMNS = (
     "claim",
@@ -39,7 +40,7 @@ COLUMNS = (
     "verdict",
     "effect",
     "tier",
-    "seeds",
+    "runs",
     "date",
 )
 
@@ -73,6 +74,6 @@ def _row(verdict: Verdict, contents: Contents) -> tuple[object, ...]:
         badge(verdict.verdict),
         NOTHING if verdict.effect is None else f"{interval(verdict)} {verdict.unit}",
         verdict.tier or NOTHING,
-        verdict.seeds or NOTHING,
+        verdict.runs or NOTHING,
         verdict.date or NOTHING,
     )
