@@ -75,8 +75,15 @@ def compared(found: dict[str, dict]) -> dict[str, float | str]:
     for side in others:
         ratio = found[first]["seconds"] / found[side]["seconds"]
         numbers[f"{names[side]}, times as fast as {names[first]}"] = ratio
-    same = all(one["records"] == found[first]["records"] for one in found.values())
-    return numbers | {"the records": "the same" if same else "OTHERS"}
+    alike: dict[str, list[list[str]]] = {}
+    for one in found.values():
+        alike.setdefault(one["threads"], []).append(one["records"])
+    for threads, texts in alike.items():  # the last digits depend on how many threads add
+        if len(texts) > 1:
+            same = all(text == texts[0] for text in texts)
+            sides = f"records of the {len(texts)} sides whose processes have as many threads"
+            numbers[f"{sides} ({threads})"] = "the same" if same else "OTHERS"
+    return numbers
 
 
 def started(side: str, arguments: list[str]) -> dict:

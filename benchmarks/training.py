@@ -3,9 +3,10 @@
     python benchmarks/training.py                  # the very batches of TRL, one epoch
     python benchmarks/training.py --case own       # each side's own order, held-out loss, 3 seeds
     python benchmarks/training.py --case frozen    # the last third of the blocks, three epochs
+    python benchmarks/training.py --split          # the library alone: where its time goes
 
 The rows are word problems, function calls and instructions in equal parts (GSM8K, OpenFunctions,
-Alpaca), up to 1024 tokens long; the answer alone is supervised, in float32. The two sides run in
+Alpaca), up to 1024 tokens long; the answer alone is supervised. The two sides run in
 turn, each time in a process of its own; nothing else should run. Printed are seconds, useful
 tokens a second (padding is none), the peak of resident memory and how far the losses are apart.
 """
@@ -18,6 +19,7 @@ import itertools
 import json
 import os
 import random
+import re
 import statistics
 import sys
 import time
@@ -32,6 +34,16 @@ CASES = {  # epochs, share of the blocks that move, seeds
     "same": (1, 1.0, 1),
     "own": (1, 1.0, 3),
     "frozen": (3, 1 / 3, 1),
+}
+PRODUCTS, OTHER = "matrix products", "all else"
+KINDS = {  # patterns of PyTorch's operations
+    PRODUCTS: r"aten::(add)?b?mm_?",
+    "attention": r"aten::.*scaled_dot_product.*",
+    "number by number: norms, gates, places, sums": (
+        r"aten::(mul_?|add_?|silu|silu_backward|pow|cat|neg|sum|mean|rsqrt|div)"
+    ),
+    "AdamW and the gradient's norm": r"aten::(_fused_adamw_|linalg_vector_norm)",
+    "memory filled with zeros": r"aten::(fill_|zero_)",
 }
 TITLES = {
     "same": "in TRL's very batches",
@@ -50,12 +62,21 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=1, help="runs of each side and seed")
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--recompute", action="store_true", help="TRL's gradient checkpointing")
+    options.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    options.add_argument("--split", action="store_true", help="what the library's time goes to")
     options.add_argument("--side", choices=["ours", "trl"], help="one side alone, as JSON")
     options.add_argument("--seed", type=int, default=0, help="with --side")
     options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
     if given.examples % given.batch:
         sys.exit(f"--examples {given.examples}: make it a multiple of --batch {given.batch}")
+    if given.split:
+        numbers = split(given)
+        for words, value in numbers.items():
+            print(f"{words}: {value}")
+        if given.keep:
+            report.keep("training_split", "Training: where the library's time goes", numbers)
+        return
     if given.side != "ours" and importlib.util.find_spec("trl") is None:
         sys.exit(
             "trl is not installed, and it is what the library is compared with: pip install trl"
@@ -118,6 +139,57 @@ def compared(
     return numbers
 
 
+def split(given: argparse.Namespace) -> dict[str, Any]:
+    """Shares of kinds of operations in a full fine-tuning, once a first step has filled memory."""
+    import torch
+
+    from forgetting import engine, foundation, training
+    from forgetting.lineage import Settings
+    from forgetting.tuning import Full
+
+    torch.set_num_threads(given.threads)
+    network, tokenizer = engine.model(foundation(given.model))
+    network = Full().apply(network)
+    mix = mixture(given.examples, tokenizer)
+    settings = Settings(
+        style="sft",
+        examples=given.examples,
+        batch=given.batch,
+        length=LENGTH,
+        learning_rate=given.rate,
+        precision=given.precision,
+    )
+    first = settings.model_copy(update={"examples": given.batch})
+    training.train(network, tokenizer, dialogue(mix[: given.batch]), first, 0)
+    product = rate_of_products(network, given.precision)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+        training.train(network, tokenizer, dialogue(mix), settings, 0)
+    spent = {event.key: event.self_cpu_time_total / 1e6 for event in profiled.key_averages()}
+    seconds = sum(spent.values())
+    kinds = dict.fromkeys([*KINDS, OTHER], 0.0)
+    for operation, of_operation in spent.items():
+        matching = (kind for kind, names in KINDS.items() if re.fullmatch(names, operation))
+        kinds[next(matching, OTHER)] += of_operation
+    rows = training.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
+    useful = useful_operations(network, rows)
+    return {
+        "tokens": sum(len(row["input_ids"]) for row in rows),
+        "seconds": seconds,
+        **{kind: f"{share / seconds:.0%}" for kind, share in kinds.items()},
+        "share of the rate of matrix products": f"{useful / seconds / product:.0%}",
+        "the same, were all but products free": f"{useful / kinds[PRODUCTS] / product:.0%}",
+    }
+
+
+def useful_operations(network: Any, rows: list[dict[str, Any]]) -> float:
+    """Floating point operations of an epoch of full fine-tuning: the head at supervised tokens."""
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    supervised = sum(int((row["labels"][1:] != -100).sum()) for row in rows)
+    head = network.get_output_embeddings().weight.numel()
+    inside = sum(p.numel() for p in network.base_model.parameters()) - head
+    return 6.0 * (inside * tokens + head * supervised)
+
+
 def side(name: str, seed: int) -> dict[str, Any]:
     """One side's measurement, from a fresh process."""
     return report.in_a_fresh_process(*sys.argv[1:], "--side", name, "--seed", str(seed))
@@ -125,8 +197,6 @@ def side(name: str, seed: int) -> dict[str, Any]:
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds that the steps take once model and rows are loaded, and the losses."""
-    import resource
-
     import torch
 
     from forgetting import engine, foundation, training
@@ -145,12 +215,13 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         batch=given.batch,
         length=LENGTH,
         learning_rate=given.rate,
+        precision=given.precision,
     )
     mix = mixture(given.examples + HELD_OUT, tokenizer)
     everything = settings.model_copy(update={"examples": len(mix), "epochs": 1})
     as_rows = training.sft_rows(dialogue(mix), tokenizer, everything, seed=0)
     rows, unseen = as_rows[: given.examples], as_rows[given.examples :]
-    product = rate_of_products(network) if moving == 1 else None
+    product = rate_of_products(network, given.precision) if moving == 1 else None
     tuned = tune.apply(network)
     if given.side == "ours":
         started = time.perf_counter()
@@ -162,13 +233,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         seconds, losses = train_with_trl(tuned, tokenizer, rows, settings, given)
     tokens = sum(len(row["input_ids"]) for row in rows)
     supervised = sum(int((row["labels"][1:] != -100).sum()) for row in rows)
-    head = network.get_output_embeddings().weight.numel()
-    inside = sum(p.numel() for p in network.base_model.parameters()) - head
-    useful = 6 * epochs * (inside * tokens + head * supervised)
+    useful = epochs * useful_operations(network, rows)
     return {
         "seconds": seconds,
         "losses": losses,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory": peak_memory(),
         "rows": len(rows) * epochs,
         "tokens": tokens * epochs,
         "supervised": supervised * epochs,
@@ -228,7 +297,7 @@ def train_with_trl(
             max_grad_norm=settings.clip,
             train_sampling_strategy="random" if own else "sequential",
             seed=given.seed,
-            bf16=False,
+            bf16=settings.precision == "bfloat16",
             gradient_checkpointing=given.recompute,
             max_length=LENGTH,
             dataset_kwargs={"skip_prepare_dataset": True},
@@ -236,7 +305,7 @@ def train_with_trl(
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=network.device.type == "cpu",
         )
         trainer = SFTTrainer(
             model=network,
@@ -252,18 +321,34 @@ def train_with_trl(
     return seconds, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def rate_of_products(network: Any) -> float:
+def peak_memory() -> float:
+    """The most memory that this process held on its GPU, or else in all, MiB."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rate_of_products(network: Any, precision: str) -> float:
     """Floating point operations a second that products of the model's own shapes reach."""
     import torch
 
+    dtype = getattr(torch, precision)
     config = network.config
-    states = torch.randn(1024, config.hidden_size)
-    weight = torch.randn(config.hidden_size, config.intermediate_size)
-    torch.mm(states, weight)
+    states = torch.randn(1024, config.hidden_size, dtype=dtype, device=network.device)
+    weight = torch.randn(
+        config.hidden_size, config.intermediate_size, dtype=dtype, device=network.device
+    )
+    torch.mm(states, weight).sum().item()
     times, started = 0, time.perf_counter()
     while time.perf_counter() - started < 1:
-        torch.mm(states, weight)
-        times += 1
+        for _ in range(9):
+            torch.mm(states, weight)
+        torch.mm(states, weight)[0, 0].item()  # waits for a GPU
+        times += 10
     return 2 * states.numel() * weight.shape[1] * times / (time.perf_counter() - started)
 
 
@@ -275,8 +360,9 @@ def loss_of(network: Any, rows: list[dict[str, Any]]) -> float:
     with torch.no_grad():
         for row in rows:
             supervised = row["labels"][1:] != -100
-            hidden = network.base_model(row["input_ids"][None]).last_hidden_state[0, :-1]
-            logits = network.get_output_embeddings()(hidden[supervised])
+            ids = row["input_ids"][None].to(network.device)
+            hidden = network.base_model(ids).last_hidden_state[0, :-1]
+            logits = network.get_output_embeddings()(hidden[supervised]).cpu()
             wanted = row["labels"][1:][supervised]
             total += torch.nn.functional.cross_entropy(logits, wanted, reduction="sum").item()
             count += len(wanted)

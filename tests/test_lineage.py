@@ -291,6 +291,8 @@ def test_a_vector_is_scaled_by_finite_numbers(base, factor):
 
 def test_a_rate_that_changes_is_of_one_length(base):
     """Without a schedule a recipe says nothing of one, so that older keys stay."""
+    assert "precision" not in Settings().recipe()  # keys of float32 are as they were
+    assert Settings(precision="bfloat16").recipe()["precision"] == "bfloat16"
     assert not {"warmup", "decay"} & Settings(examples=4, epochs=2).recipe().keys()
     assert Settings(decay=True, warmup=0.1).recipe() | {"decay": True, "warmup": 0.1} == (
         Settings(decay=True, warmup=0.1).recipe()

@@ -310,6 +310,25 @@ def test_packed_training_is_padded_training(tuning, tiny, monkeypatch):
         torch.testing.assert_close(packed[name], padded[name], atol=2e-5, rtol=0, msg=name)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_products_in_bfloat16_leave_weights_in_float32(packed, tiny, monkeypatch):
+    """Eight bits of mantissa: losses differ, by less than a hundredth; nothing else is rounded."""
+    wanted = Settings(style="sft", examples=5, epochs=2, length=64, batch=2, learning_rate=1e-3)
+    if not packed:
+        monkeypatch.setattr(packing, "readable", lambda model: False)
+
+    def fit(precision):
+        model, tokenizer = engine.model(tiny)
+        mixed = wanted.model_copy(update={"precision": precision})
+        losses = training.train(model, tokenizer, dialogue(*UNEVEN), mixed, seed=0)
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        return losses
+
+    rounded, exact = fit("bfloat16"), fit("float32")
+    assert rounded == pytest.approx(exact, rel=1e-2)
+    assert rounded != exact
+
+
 def test_progress_is_told_after_every_step(tiny):
     model, tokenizer = engine.model(tiny)
     told = []

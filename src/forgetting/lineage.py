@@ -42,6 +42,9 @@ class Settings(BaseModel):
     The amount is `tokens`, or `examples` and how many `epochs` each of them is seen in. The rate
     is constant, so a training of two epochs is the beginning of one of four; unless it rises over
     the share `warmup` of the steps, or with `decay` falls in a line to 0 at the last.
+
+    With `precision` "bfloat16" products and attention are made in it (Micikevicius et al. 2018);
+    weights, moments, norms and losses stay in float32.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +62,7 @@ class Settings(BaseModel):
     clip: float = Field(1.0, gt=0)
     warmup: float = Field(0.0, ge=0, lt=1)
     decay: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
     def _one_amount(self) -> Self:
@@ -87,6 +91,7 @@ class Settings(BaseModel):
         """What enters a lineage key: the fields that say something, in one way only."""
         silent = {"examples", "epochs"} if self.examples is None else {"tokens"}
         silent |= {name for name in ("warmup", "decay") if not getattr(self, name)}
+        silent |= {"precision"} if self.precision == "float32" else set()
         return self.model_dump(mode="json", exclude=silent)
 
     @property

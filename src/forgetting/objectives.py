@@ -272,7 +272,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), device=hidden.device)
         for start in range(0, len(wanted), TOKENS_AT_ONCE):
             part = slice(start, start + TOKENS_AT_ONCE)
-            read, token = hidden[part], wanted[part]
+            read, token = hidden[part].to(head.dtype), wanted[part]
             at_wanted = torch.arange(len(token), device=token.device), token
             log_p = torch.log_softmax((read @ head.T).float(), dim=1)
             total -= log_p[at_wanted].sum()

@@ -225,7 +225,8 @@ class OrderedTrainer(Trainer):
     """`transformers.Trainer` with our objective, over steps already in their order.
 
     With a `reader` batches are packed, and logits are made at supervised tokens alone. `before` is
-    the untrained model's head, where the objective reads what that model would say.
+    the untrained model's head, where the objective reads what that model would say. `precision` is
+    that of `lineage.Settings`.
     """
 
     def __init__(
@@ -233,18 +234,26 @@ class OrderedTrainer(Trainer):
         reader: packing.Reader | None,
         objective: Objective,
         before: torch.Tensor | None,
+        precision: str,
         **given: Any,
     ) -> None:
         super().__init__(**given, data_collator=lambda steps: self._batch(steps[0]))
         self.reader = reader
         self.goal = objective
         self.before = before
+        self.precision = precision
         self.hold: Callable[[], None] | None = None
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        return inputs["share"] * loss_of(model, self.reader, self.goal, inputs, self.before)
+        with self._products():
+            return inputs["share"] * loss_of(model, self.reader, self.goal, inputs, self.before)
+
+    def _products(self) -> torch.autocast:
+        """Within it, matrix products and attention are made in `precision`."""
+        mixed = self.precision == "bfloat16"
+        return torch.autocast(self.args.device.type, torch.bfloat16, enabled=mixed)
 
     def _batch(self, rows: list[Example]) -> dict[str, Any]:
         """This process's rows of a step, and what its mean counts for in the mean of all."""
@@ -273,7 +282,8 @@ class OrderedTrainer(Trainer):
         """What `objective` makes of other rows, as the model stands now; gradients can be asked."""
         batch = (pack if self.reader else pad)(rows)
         there = {n: v.to(self.args.device) if torch.is_tensor(v) else v for n, v in batch.items()}
-        return loss_of(self.model, self.reader, objective, there, None)
+        with self._products():
+            return loss_of(self.model, self.reader, objective, there, None)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
@@ -441,6 +451,7 @@ def train(
             reader=packing.Reader(model, keep=settings.epochs > 1) if packed else None,
             objective=objective,
             before=head,
+            precision=settings.precision,
             model=model,
             args=arguments,
             train_dataset=Steps(steps),
