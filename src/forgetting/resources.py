@@ -22,7 +22,7 @@ FLOAT = 4  # bytes
 # Measured with benchmarks/memory.py; to be measured again where training changes.
 PROGRAM = 600_000_000  # Python, torch and the libraries, before a model is loaded
 READING = 2, 3 * 256  # copies of the weights, and rows of logits, while a panel is measured
-LOGIT_COPIES = 4  # logits, the supervised ones, their log-probabilities, a gradient of these
+LOGIT_COPIES = 3  # logits, log-probabilities, a gradient of these
 LARGEST_STEP = 2  # temporary tensors of the size of the largest parameter, while it is updated
 
 
