@@ -2,7 +2,7 @@
 
     python benchmarks/scheduler.py                                       # 16 runs on `tiny`
     python benchmarks/scheduler.py --runs 16 --model smollm2-135m --tokens 1024
-    python benchmarks/scheduler.py --sides 1,2,local:2,apart:2 --items 4
+    python benchmarks/scheduler.py --sides 1,2,local:2,apart:2 --items 4 --rounds 2
 
 Sides: `1` and `2` are one process with as many threads; `local:2` is two workers that share two
 cores; `apart:2` is two processes that know nothing of each other and do half of the runs each: what
@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -42,6 +43,7 @@ def main() -> None:
     options.add_argument("--length", type=int, default=128)
     options.add_argument("--items", type=int, default=8, help="test items a task")
     options.add_argument("--sides", default="1,local:2")
+    options.add_argument("--rounds", type=int, default=1, help="runs of each side, in turn")
     options.add_argument("--side", help="one side alone, as JSON")
     options.add_argument("--part", default="0/1", help="with --side, which part of the runs")
     options.add_argument("--keep", action="store_true", help="store the result for the README")
@@ -50,13 +52,13 @@ def main() -> None:
         print(json.dumps(measure(given)))
         return
     _ = foundation(given.model).foundation.folder  # unpacked once, for all sides
-    found = {}
-    for side in given.sides.split(","):
-        found[side] = started(side, sys.argv[1:])
+    found: dict[str, list[dict]] = {side: [] for side in given.sides.split(",")}
+    for side, done in list(found.items()) * given.rounds:
+        done.append(started(side, sys.argv[1:]))
         print(
-            f"{side}: {found[side]['seconds']:.1f} s for {given.runs} runs "
-            f"(and {found[side]['start']:.1f} s to start), "
-            f"{found[side]['threads']} threads a process",
+            f"{side}: {done[-1]['seconds']:.1f} s for {given.runs} runs "
+            f"(and {done[-1]['start']:.1f} s to start), "
+            f"{done[-1]['threads']} threads a process",
             flush=True,
         )
     numbers = compared(found)
@@ -67,22 +69,27 @@ def main() -> None:
         report.keep("scheduler", title, numbers)
 
 
-def compared(found: dict[str, dict]) -> dict[str, float | str]:
-    """Seconds of each side, its speed in terms of the first, and whether the records agree."""
+def compared(found: dict[str, list[dict]]) -> dict[str, float | str]:
+    """Seconds of each side, its speed in terms of the first, and whether the records agree.
+
+    Seconds are medians over rounds; of two rounds, their mean.
+    """
     first, *others = found
     names = {side: NAMES.get(side, f"`{side}`") for side in found}
-    numbers = {f"{names[side]}, seconds": one["seconds"] for side, one in found.items()}
+    seconds = {side: statistics.median(one["seconds"] for one in found[side]) for side in found}
+    numbers: dict[str, float | str] = {"runs of a side": len(found[first])}
+    numbers |= {f"{names[side]}, seconds": seconds[side] for side in found}
     for side in others:
-        ratio = found[first]["seconds"] / found[side]["seconds"]
+        ratio = seconds[first] / seconds[side]
         numbers[f"{names[side]}, times as fast as {names[first]}"] = ratio
     alike: dict[str, list[list[str]]] = {}
-    for one in found.values():
+    for one in itertools.chain.from_iterable(found.values()):
         alike.setdefault(one["threads"], []).append(one["records"])
     for threads, texts in alike.items():  # the last digits depend on how many threads add
         if len(texts) > 1:
             same = all(text == texts[0] for text in texts)
-            sides = f"records of the {len(texts)} sides whose processes have as many threads"
-            numbers[f"{sides} ({threads})"] = "the same" if same else "OTHERS"
+            runs = f"records of the {len(texts)} runs whose processes have as many threads"
+            numbers[f"{runs} ({threads})"] = "the same" if same else "OTHERS"
     return numbers
 
 

@@ -35,10 +35,10 @@ CASES = {  # epochs, share of the blocks that move, seeds
     "own": (1, 1.0, 3),
     "frozen": (3, 1 / 3, 1),
 }
-PRODUCTS, OTHER = "matrix products", "all else"
+PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "all else"
 KINDS = {  # patterns of PyTorch's operations
     PRODUCTS: r"aten::(add)?b?mm_?",
-    "attention": r"aten::.*scaled_dot_product.*",
+    ATTENTION: r"aten::.*scaled_dot_product.*",
     "number by number: norms, gates, places, sums": (
         r"aten::(mul_?|add_?|silu|silu_backward|pow|cat|neg|sum|mean|rsqrt|div)"
     ),
@@ -64,6 +64,9 @@ def main() -> None:
     options.add_argument("--recompute", action="store_true", help="TRL's gradient checkpointing")
     options.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     options.add_argument("--split", action="store_true", help="what the library's time goes to")
+    options.add_argument(
+        "--compile", action="store_true", help="--split once more, blocks compiled; needs g++"
+    )
     options.add_argument("--side", choices=["ours", "trl"], help="one side alone, as JSON")
     options.add_argument("--seed", type=int, default=0, help="with --side")
     options.add_argument("--keep", action="store_true", help="store the result for the README")
@@ -140,7 +143,10 @@ def compared(
 
 
 def split(given: argparse.Namespace) -> dict[str, Any]:
-    """Shares of kinds of operations in a full fine-tuning, once a first step has filled memory."""
+    """Seconds of a full fine-tuning once memory is touched, and its shares of kinds of operations.
+
+    The shares are of a run of its own, with PyTorch's profiler, which slows down what is short.
+    """
     import torch
 
     from forgetting import engine, foundation, training
@@ -159,26 +165,60 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
         learning_rate=given.rate,
         precision=given.precision,
     )
-    first = settings.model_copy(update={"examples": given.batch})
-    training.train(network, tokenizer, dialogue(mix[: given.batch]), first, 0)
-    product = rate_of_products(network, given.precision)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+
+    def seconds_of_training() -> float:
+        started = time.perf_counter()
         training.train(network, tokenizer, dialogue(mix), settings, 0)
-    spent = {event.key: event.self_cpu_time_total / 1e6 for event in profiled.key_averages()}
-    seconds = sum(spent.values())
+        return time.perf_counter() - started
+
+    seconds_of_training()  # touches its memory for the first time
+    seconds = seconds_of_training()
+    product = rate_of_products(network, given.precision)
+    for _ in range(2):  # the first time, the profiler's own notes touch memory
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
+            profiled_seconds = seconds_of_training()
+    spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
     kinds = dict.fromkeys([*KINDS, OTHER], 0.0)
     for operation, of_operation in spent.items():
         matching = (kind for kind, names in KINDS.items() if re.fullmatch(names, operation))
-        kinds[next(matching, OTHER)] += of_operation
+        kinds[next(matching, OTHER)] += of_operation / sum(spent.values())
     rows = training.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
     useful = useful_operations(network, rows)
-    return {
+    with_attention = useful + attention_operations(network, rows)
+    products = kinds[PRODUCTS] + kinds[ATTENTION]
+    numbers = {
         "tokens": sum(len(row["input_ids"]) for row in rows),
         "seconds": seconds,
-        **{kind: f"{share / seconds:.0%}" for kind, share in kinds.items()},
+        "seconds with the profiler": profiled_seconds,
+        **{kind: f"{share:.0%}" for kind, share in kinds.items()},
         "share of the rate of matrix products": f"{useful / seconds / product:.0%}",
-        "the same, were all but products free": f"{useful / kinds[PRODUCTS] / product:.0%}",
+        "the same, attention's products counted": f"{with_attention / seconds / product:.0%}",
+        "the same, were all else free": f"{with_attention / seconds / products / product:.0%}",
     }
+    if given.compile:
+        compile_blocks(network)
+        seconds_of_training()  # compiles
+        compiled = seconds_of_training()
+        product = rate_of_products(network, given.precision)
+        numbers |= {
+            "compiled: speed, times as fast": seconds / compiled,
+            "compiled: share of the rate": f"{useful / compiled / product:.0%}",
+            "compiled: attention's products counted": f"{with_attention / compiled / product:.0%}",
+        }
+    return numbers
+
+
+def compile_blocks(network: Any) -> None:
+    """`torch.compile` for all in a block but attention, whose rows differ from step to step."""
+    import torch
+    from transformers import AttentionInterface
+
+    from forgetting import packing
+
+    AttentionInterface.register("by_row", torch.compiler.disable(packing._attend_by_row))
+    blocks = next(p for p in network.base_model.children() if isinstance(p, torch.nn.ModuleList))
+    for block in blocks:
+        block.compile(dynamic=True)
 
 
 def useful_operations(network: Any, rows: list[dict[str, Any]]) -> float:
@@ -188,6 +228,17 @@ def useful_operations(network: Any, rows: list[dict[str, Any]]) -> float:
     head = network.get_output_embeddings().weight.numel()
     inside = sum(p.numel() for p in network.base_model.parameters()) - head
     return 6.0 * (inside * tokens + head * supervised)
+
+
+def attention_operations(network: Any, rows: list[dict[str, Any]]) -> float:
+    """Those of attention's own products, which no weight counts: of a row's square the lower half.
+
+    Chowdhery et al. (2022, appendix B) count the whole square.
+    """
+    config = network.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    squares = sum(len(row["input_ids"]) ** 2 for row in rows)
+    return 6.0 * config.num_hidden_layers * config.num_attention_heads * width * squares
 
 
 def side(name: str, seed: int) -> dict[str, Any]:

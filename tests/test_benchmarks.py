@@ -40,18 +40,23 @@ def test_a_measurement_replaces_the_one_before(report, tmp_path, monkeypatch):
     assert "old" not in text and "2.35" not in text and text.endswith("end\n")
 
 
-RECORDS = "records of the 2 sides whose processes have as many threads (1)"
+RECORDS = "records of the 3 runs whose processes have as many threads (1)"
 
 
 def test_sides_are_compared_with_the_first_and_their_records_with_each_other(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     compared = script("scheduler").compared
+
+    def run(seconds, threads, *records):
+        return {"seconds": seconds, "threads": threads, "records": list(records)}
+
     found = {
-        "1": {"seconds": 30.0, "threads": "1", "records": ["a", "b"]},
-        "2": {"seconds": 20.0, "threads": "2", "records": ["A", "B"]},
-        "local:2": {"seconds": 15.0, "threads": "1", "records": ["a", "b"]},
+        "1": [run(30.0, "1", "a", "b")],
+        "2": [run(20.0, "2", "A", "B")],
+        "local:2": [run(14.0, "1", "a", "b"), run(16.0, "1", "a", "b")],
     }
     assert compared(found) == {
+        "runs of a side": 1,
         "one process, one thread, seconds": 30.0,
         "one process, two threads, seconds": 20.0,
         "`local:2`, seconds": 15.0,
@@ -59,5 +64,5 @@ def test_sides_are_compared_with_the_first_and_their_records_with_each_other(mon
         "`local:2`, times as fast as one process, one thread": 2.0,
         RECORDS: "the same",
     }
-    found["local:2"]["records"] = ["a", "c"]
+    found["local:2"][1]["records"] = ["a", "c"]
     assert compared(found)[RECORDS] == "OTHERS"

@@ -454,3 +454,22 @@ def test_memory_that_was_freed_is_not_asked_for_again():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert int(done.stdout) < 1000, done.stderr  # of 16,384 pages
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no switch")
+def test_memory_that_was_kept_can_be_given_back():
+    program = (
+        "import psutil, torch\n"
+        "from forgetting.training import give_freed_memory_back, keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "def held():\n"
+        "    return psutil.Process().memory_info().rss >> 20\n"
+        "before = held()\n"
+        "torch.zeros(128 << 20).sum()\n"
+        "kept = held()\n"
+        "give_freed_memory_back()\n"
+        "print(kept - before, held() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 500 and left < 50, done.stderr  # of 512 MiB

@@ -16,6 +16,7 @@ from forgetting import engine
 from forgetting.evaluation import Asked
 from forgetting.lineage import Checkpoint, Recipe, Settings, Train, in_order
 from forgetting.registry import Unreachable, fetch, home
+from forgetting.training import give_freed_memory_back
 from forgetting.tuning import BLOCK, Tuning, trainable_count
 
 FLOAT = 4  # bytes
@@ -179,6 +180,7 @@ def _free() -> float:
     """Bytes of memory that a model could take now."""
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
+    give_freed_memory_back()
     return psutil.virtual_memory().available
 
 

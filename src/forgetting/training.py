@@ -382,8 +382,14 @@ def keep_freed_memory() -> bool:
     """
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
         return False
-    no_maps, keep_top = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
-    return all(ctypes.CDLL(None).mallopt(*option) for option in (no_maps, keep_top))
+    no_maps, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    return all(ctypes.CDLL(None).mallopt(*option) for option in (no_maps, never_trim))
+
+
+def give_freed_memory_back() -> None:
+    """What `keep_freed_memory` has kept is the system's again, and counts as free there."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def train(
