@@ -48,6 +48,8 @@ def main() -> None:
     options.add_argument("--part", default="0/1", help="with --side, which part of the runs")
     options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
+    if given.rounds < 1:
+        sys.exit(f"--rounds {given.rounds}: at least 1")
     if given.side:
         print(json.dumps(measure(given)))
         return

@@ -20,6 +20,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import sys
 import time
@@ -63,9 +64,9 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--recompute", action="store_true", help="TRL's gradient checkpointing")
     options.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    options.add_argument("--split", action="store_true", help="what the library's time goes to")
+    options.add_argument("--split", action="store_true", help="where time goes on a CPU")
     options.add_argument(
-        "--compile", action="store_true", help="--split once more, blocks compiled; needs g++"
+        "--compile", action="store_true", help="with --split, blocks compiled too; needs g++"
     )
     options.add_argument("--side", choices=["ours", "trl"], help="one side alone, as JSON")
     options.add_argument("--seed", type=int, default=0, help="with --side")
@@ -73,6 +74,12 @@ def main() -> None:
     given = options.parse_args()
     if given.examples % given.batch:
         sys.exit(f"--examples {given.examples}: make it a multiple of --batch {given.batch}")
+    if given.rounds < 1:
+        sys.exit(f"--rounds {given.rounds}: at least 1")
+    if given.compile and not given.split:
+        sys.exit("--compile: belongs to --split")
+    if given.compile and not shutil.which(compiler := os.environ.get("CXX", "g++")):
+        sys.exit(f"--compile: no C++ compiler {compiler} is here; install it or set CXX")
     if given.split:
         numbers = split(given)
         for words, value in numbers.items():
@@ -143,9 +150,9 @@ def compared(
 
 
 def split(given: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of a full fine-tuning once memory is touched, and its shares of kinds of operations.
+    """Seconds of a full fine-tuning once its memory is touched, and shares of its operations.
 
-    The shares are of a run of its own, with PyTorch's profiler, which slows down what is short.
+    The shares come from another run, with PyTorch's profiler; its seconds are told too.
     """
     import torch
 
@@ -166,22 +173,20 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
         precision=given.precision,
     )
 
-    def seconds_of_training() -> float:
+    def seconds_of_training(what: str) -> float:
         started = time.perf_counter()
         training.train(network, tokenizer, dialogue(mix), settings, 0)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        print(f"{what}: {seconds:.1f} s", flush=True)
+        return seconds
 
-    seconds_of_training()  # touches its memory for the first time
-    seconds = seconds_of_training()
+    seconds_of_training("touching memory")
+    seconds = seconds_of_training("timed")
     product = rate_of_products(network, given.precision)
     for _ in range(2):  # the first time, the profiler's own notes touch memory
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
-            profiled_seconds = seconds_of_training()
-    spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
-    kinds = dict.fromkeys([*KINDS, OTHER], 0.0)
-    for operation, of_operation in spent.items():
-        matching = (kind for kind, names in KINDS.items() if re.fullmatch(names, operation))
-        kinds[next(matching, OTHER)] += of_operation / sum(spent.values())
+            profiled_seconds = seconds_of_training("with the profiler")
+    kinds = shares_of_kinds(profiled)
     rows = training.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
     useful = useful_operations(network, rows)
     with_attention = useful + attention_operations(network, rows)
@@ -197,8 +202,8 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
     }
     if given.compile:
         compile_blocks(network)
-        seconds_of_training()  # compiles
-        compiled = seconds_of_training()
+        seconds_of_training("compiling")
+        compiled = seconds_of_training("compiled")
         product = rate_of_products(network, given.precision)
         numbers |= {
             "compiled: speed, times as fast": seconds / compiled,
@@ -208,14 +213,23 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
     return numbers
 
 
+def shares_of_kinds(profiled: Any) -> dict[str, float]:
+    """Of the time that PyTorch's operations took on the CPU, each of `KINDS` and the rest."""
+    spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
+    shares = dict.fromkeys([*KINDS, OTHER], 0.0)
+    for operation, of_operation in spent.items():
+        matching = (kind for kind, names in KINDS.items() if re.fullmatch(names, operation))
+        shares[next(matching, OTHER)] += of_operation / sum(spent.values())
+    return shares
+
+
 def compile_blocks(network: Any) -> None:
     """`torch.compile` for all in a block but attention, whose rows differ from step to step."""
     import torch
     from transformers import AttentionInterface
 
-    from forgetting import packing
-
-    AttentionInterface.register("by_row", torch.compiler.disable(packing._attend_by_row))
+    by_row = AttentionInterface()["by_row"]
+    AttentionInterface.register("by_row", torch.compiler.disable(by_row))
     blocks = next(p for p in network.base_model.children() if isinstance(p, torch.nn.ModuleList))
     for block in blocks:
         block.compile(dynamic=True)

@@ -2,6 +2,7 @@
 
 import psutil
 import pytest
+import torch
 
 from forgetting import IA3, FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Settings, Task, resources
 from forgetting.resources import NotEnough, largest_batch, training_memory
@@ -80,3 +81,20 @@ def test_a_run_that_cannot_fit_names_the_batch_that_would(tiny, folder, monkeypa
     Machine.available = memory(folder, Full(), batch=1, length=256).peak
     with pytest.raises(NotEnough, match="no batch fits: shorten `length`, move fewer weights or"):
         resources.check_memory([tiny.train(CHINESE, batch=8, **shape)])
+
+
+def test_memory_kept_from_an_earlier_training_counts_as_free(monkeypatch):
+    """It is given back before the machine is asked."""
+    asked = []
+
+    class Machine:
+        available = 5.0
+
+        def __init__(self):
+            asked.append("machine")
+
+    monkeypatch.setattr(resources, "give_freed_memory_back", lambda: asked.append("given back"))
+    monkeypatch.setattr(psutil, "virtual_memory", Machine)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resources._free() == 5.0
+    assert asked == ["given back", "machine"]
