@@ -156,12 +156,13 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
     """
     import torch
 
-    from forgetting import engine, foundation, training
+    from forgetting import foundation
+    from forgetting.engine import compute, training
     from forgetting.lineage import Settings
     from forgetting.tuning import Full
 
     torch.set_num_threads(given.threads)
-    network, tokenizer = engine.model(foundation(given.model))
+    network, tokenizer = compute.model(foundation(given.model))
     network = Full().apply(network)
     mix = mixture(given.examples, tokenizer)
     settings = Settings(
@@ -264,13 +265,14 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds that the steps take once model and rows are loaded, and the losses."""
     import torch
 
-    from forgetting import engine, foundation, training
+    from forgetting import foundation
+    from forgetting.engine import compute, training
     from forgetting.lineage import Settings
     from forgetting.tuning import Full, OnlyLast
 
     torch.set_num_threads(given.threads)
     epochs, moving, _ = CASES[given.case]
-    network, tokenizer = engine.model(foundation(given.model))
+    network, tokenizer = compute.model(foundation(given.model))
     layers = network.config.num_hidden_layers
     tune = Full() if moving == 1 else OnlyLast(round(layers * moving))
     settings = Settings(
@@ -344,7 +346,7 @@ def train_with_trl(
     import datasets
     from trl import SFTConfig, SFTTrainer
 
-    from forgetting import training
+    from forgetting.engine import training
 
     own = given.case == "own"
     if not own:

@@ -20,8 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 
-from forgetting import Task, evaluate, evaluation, metrics, registry, store, tasks
-from forgetting.grading import toxicity
+from forgetting import Task, evaluate, registry, store, tasks
+from forgetting.probes import evaluation
+from forgetting.tasks import metrics
+from forgetting.tasks.grading import toxicity
 
 pytestmark = pytest.mark.public
 

@@ -9,9 +9,10 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from forgetting import book, claims
 from forgetting._sphinx import results
-from forgetting.book import BookError
+from forgetting.evidence import claims
+from forgetting.site import book
+from forgetting.site.book import BookError
 
 REPOSITORY = Path(__file__).parents[1]
 

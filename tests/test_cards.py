@@ -4,8 +4,9 @@ import pytest
 from test_records import record
 from typer.testing import CliRunner
 
-from forgetting import cards, records, tasks
+from forgetting import cards, tasks
 from forgetting.cli import app
+from forgetting.evidence import records
 from forgetting.tasks import Task
 
 

@@ -11,18 +11,10 @@ from lm_eval.tasks import TaskManager
 from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
-from forgetting import (
-    cards,
-    claims,
-    cli,
-    engine,
-    evaluate,
-    methods,
-    papers,
-    parameters,
-    tasks,
-    tuning,
-)
+from forgetting import cards, cli, evaluate, tasks, tuning
+from forgetting.engine import compute
+from forgetting.evidence import claims, papers
+from forgetting.experiments import methods, parameters
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -107,7 +99,7 @@ def test_the_task(moons, tiny, own_home):
     card = {path.name: page for path, page in cards.pages().items()}["moons.md"]
     assert "Moons and their planets" in card
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
-    assert_item_for_item(engine.model(tiny), manager, moons, chat=False)
+    assert_item_for_item(compute.model(tiny), manager, moons, chat=False)
 
 
 def test_the_claim(tree, monkeypatch):

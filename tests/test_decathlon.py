@@ -220,7 +220,7 @@ def test_answers_to_other_questions_do_not(name, graders):
 
 
 def test_the_evaluation_runs_them(tiny, own_home):
-    from forgetting.evaluation import answers, evaluate
+    from forgetting.probes.evaluation import answers, evaluate
 
     panel = [Task(name, 2) for name in ("mini_sentiment", "mini_qa")]
     scores = evaluate(tiny, panel)

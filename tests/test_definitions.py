@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from forgetting import worked_examples
-from forgetting.definitions import (
+from forgetting.evidence.definitions import (
     NotMeasured,
     average_accuracy,
     average_incremental_accuracy,

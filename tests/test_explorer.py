@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from forgetting import claims, explorer, figures, records
-from forgetting.records import Record, Scores
+from forgetting import explorer
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record, Scores
+from forgetting.views import figures
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -14,8 +14,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from forgetting import book, claims, descriptions, methods, papers, records, sequences, wording
-from forgetting.claims import Effect, Verdict
+from forgetting import descriptions, wording
+from forgetting.evidence import claims, papers, records
+from forgetting.evidence.claims import Effect, Verdict
+from forgetting.evidence.records import Record, Scores
+from forgetting.experiments import methods, sequences
 from forgetting.pages import (
     PageError,
     choosing,
@@ -34,7 +37,7 @@ from forgetting.pages import (
 )
 from forgetting.pages.markup import Contents
 from forgetting.pages.plane import Loss, Place
-from forgetting.records import Record, Scores
+from forgetting.site import book
 
 REPOSITORY = Path(__file__).parents[1]
 CONTENTS = Contents(("01_freezing",))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from forgetting import Settings, Task, engine, training
+from forgetting import Settings, Task
+from forgetting.engine import compute, training
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -75,7 +76,7 @@ def test_masking_nothing_is_cross_entropy_bit_for_bit(tiny):
     """With the threshold at infinity, weights are those of the plain objective."""
     settings = {"style": "sft", "examples": 6, "epochs": 2, "length": 1024, "batch": 2}
     plain, masked = (
-        engine.state(tiny.train(Task("mini_calls"), objective=objective, **settings))
+        compute.state(tiny.train(Task("mini_calls"), objective=objective, **settings))
         for objective in (None, SelectiveMasking(math.inf))
     )
     assert all(torch.equal(plain[name], masked[name]) for name in plain)
@@ -83,7 +84,7 @@ def test_masking_nothing_is_cross_entropy_bit_for_bit(tiny):
 
 def test_masked_tokens_are_those_that_surprise_the_untrained_model(tiny):
     """By hand: the perplexity of each token of each row, read alone, without any packing."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=5, length=1024, batch=1)
     rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     objective = ShareMasking("high", 0.5)
@@ -175,7 +176,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward():
 
 def test_reinforce_on_a_model_moves_as_finite_differences_say(tiny):
     """Advantage-weighted log-likelihood of two answers of `tiny`, along a drawn direction."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=2, length=1024, batch=2)
     rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     for row, advantage in zip(rows, (0.7, -0.3), strict=True):
@@ -241,7 +242,7 @@ def test_training_gives_an_objective_the_same_step_packed_or_padded(tiny, packed
 
     if not packed:
         monkeypatch.setattr(training.packing, "readable", lambda model: False)
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=4, length=1024, batch=2)
     training.train(Full().apply(model), tokenizer, Task("mini_calls"), settings, 0, Watching())
     rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)

@@ -8,8 +8,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from forgetting import book, claims, cli, report
-from forgetting.claims import Verdict
+from forgetting import cli, report
+from forgetting.evidence import claims
+from forgetting.evidence.claims import Verdict
+from forgetting.site import book
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
 

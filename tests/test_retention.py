@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.task import ConfigurableTask
 
-from forgetting import Task, evaluate, evaluation, panels, tasks
-from forgetting.documents import bundled
-from forgetting.grading import ifeval
-from forgetting.metrics import character_f1, characters, exact_match, follows
+from forgetting import Task, evaluate, tasks
+from forgetting.experiments import panels
+from forgetting.probes import evaluation
+from forgetting.tasks.documents import bundled
+from forgetting.tasks.grading import ifeval
+from forgetting.tasks.metrics import character_f1, characters, exact_match, follows
 
 # The fixtures of conftest hide it from every other test.
 MIRROR = os.environ.get("FORGETTING_DATA_MIRROR")

@@ -10,7 +10,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_explorer import make_run
 
-from forgetting import parameters, records, run_card
+from forgetting import run_card
+from forgetting.evidence import records
+from forgetting.experiments import parameters
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)

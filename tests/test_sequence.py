@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from forgetting import tasks
-from forgetting.documents import in_order, without_overlap
-from forgetting.evaluation import evaluate
-from forgetting.grading.sequence import (
+from forgetting.probes.evaluation import evaluate
+from forgetting.tasks import Task
+from forgetting.tasks.documents import in_order, without_overlap
+from forgetting.tasks.grading.sequence import (
     AGGREGATES,
     OPERATORS,
     LogicalForm,
@@ -31,7 +32,6 @@ from forgetting.grading.sequence import (
     turn_goal_match,
     turn_request_match,
 )
-from forgetting.tasks import Task
 
 pytestmark = pytest.mark.public
 

@@ -6,22 +6,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from forgetting import (
-    Settings,
-    Task,
-    budgets,
-    definitions,
-    descriptions,
-    engine,
-    figures,
-    panels,
-    papers,
-    sequences,
-    study,
-    tables,
-)
-from forgetting.courses import Course, comparable, in_one_order, single_scores
-from forgetting.generation import Completion
+from forgetting import Settings, Task, descriptions
+from forgetting.engine import compute
+from forgetting.engine.generation import Completion
+from forgetting.evidence import definitions, papers
+from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
+from forgetting.experiments import budgets, panels, sequences, study
+from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.pages import method_cards
@@ -29,7 +20,7 @@ from forgetting.pages.markup import Contents
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
 from forgetting.regularisers import EWC, GEM
-from forgetting.sequences import METHODS, chain, orders
+from forgetting.views import figures, tables
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
 TASKS = list(NAMED.values())
@@ -38,7 +29,7 @@ QUICK = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rat
 
 @pytest.fixture
 def tokenizer(tiny):
-    return engine.models.load_tokenizer(tiny.foundation.folder)
+    return compute.models.load_tokenizer(tiny.foundation.folder)
 
 
 def step_of(checkpoint):
@@ -297,7 +288,7 @@ def test_every_step_of_every_method_can_go_to_a_worker(tiny):
 
 def written(monkeypatch, by_prompts):
     monkeypatch.setattr(
-        engine,
+        compute,
         "samples",
         lambda wanted: [
             [Completion([1], t, True)] for t in by_prompts[type(wanted.prompts).__name__]

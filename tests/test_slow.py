@@ -7,7 +7,8 @@ import torch
 from lm_eval.tasks import TaskManager
 from test_evaluation import assert_item_for_item
 
-from forgetting import engine, foundation, models, tasks
+from forgetting import foundation, models, tasks
+from forgetting.engine import compute
 
 pytestmark = pytest.mark.slow
 
@@ -21,12 +22,12 @@ def smollm2(session_home):
 
 @pytest.fixture(scope="module")
 def model(smollm2):
-    return engine.model(smollm2)
+    return compute.model(smollm2)
 
 
 def test_it_loads_within_three_seconds_once_it_is_unpacked(model):
     started = time.perf_counter()
-    engine.model(foundation("smollm2-135m"))
+    compute.model(foundation("smollm2-135m"))
     assert time.perf_counter() - started <= 3
 
 

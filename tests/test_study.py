@@ -7,22 +7,11 @@ import psutil
 import pytest
 from studies import CHINESE, SMALL, files, runs, small_study
 
-from forgetting import (
-    FreezeFirst,
-    Full,
-    LoRA,
-    Run,
-    Task,
-    evaluation,
-    foundation,
-    models,
-    panels,
-    registry,
-    resources,
-    study,
-)
-from forgetting.engine import NotComputed
-from forgetting.methods import Row
+from forgetting import FreezeFirst, Full, LoRA, Run, Task, foundation, models, registry
+from forgetting.engine.compute import NotComputed
+from forgetting.experiments import panels, resources, study
+from forgetting.experiments.methods import Row
+from forgetting.probes import evaluation
 
 # -- the same records --------------------------------------------------------------------------
 

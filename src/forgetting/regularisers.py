@@ -17,7 +17,7 @@ import torch
 from scipy.optimize import nnls
 from torch.nn import functional
 
-from forgetting import engine, training
+from forgetting.engine import compute, training
 from forgetting.lineage import Checkpoint, Recipe, Settings
 from forgetting.objectives import CrossEntropy, Objective, Read, Step
 from forgetting.tasks import Task
@@ -75,7 +75,7 @@ class Anchored(CrossEntropy):
         total = {name: torch.zeros_like(p) for name, p in moving.items()}
         model.eval()
         for one in self.old:
-            _lay(moving, engine.state(one.of))
+            _lay(moving, compute.state(one.of))
             for name, each in self.importance(moving, one.rows(tokenizer), read).items():
                 total[name] += each
         _lay(moving, start)

@@ -14,7 +14,8 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting import claims, worked_examples
+from forgetting import worked_examples
+from forgetting.evidence import claims
 from forgetting.pages import PageError, conversation, times
 
 

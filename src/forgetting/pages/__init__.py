@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from forgetting import claims
+from forgetting.evidence import claims
 from forgetting.pages import (
     choosing,
     failures,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from forgetting import claims, records
-from forgetting.claims import Effect
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Effect
 from forgetting.pages import plane
 from forgetting.pages.markup import Contents, page_of, table
 from forgetting.pages.plane import Loss, Measured, Place, Plane

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from forgetting.claims import Verdict
+from forgetting.evidence.claims import Verdict
 from forgetting.wording import number
 
 REPOSITORY = "https://github.com/post-training-and-forgetting/book"

@@ -7,9 +7,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import get_args
 
-from forgetting import claims, descriptions, sequences
-from forgetting.courses import Course, in_one_order
+from forgetting import descriptions
 from forgetting.descriptions import Method, Question
+from forgetting.evidence import claims
+from forgetting.evidence.courses import Course, in_one_order
+from forgetting.experiments import sequences
 from forgetting.pages import plane, small_plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
 from forgetting.pages.plane import Measured

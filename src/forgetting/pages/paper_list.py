@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from forgetting import papers
-from forgetting.claims import Verdict
+from forgetting.evidence import papers
+from forgetting.evidence.claims import Verdict
+from forgetting.evidence.papers import Paper, Stated, Table
 from forgetting.pages.markup import PageError, badge, claim_link, page_of, table
-from forgetting.papers import Paper, Stated, Table
 
 INTRODUCTION = """\
 What each paper states, in our words, and what this book says of it. Where a statement takes several

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from forgetting import claims, panels, records
-from forgetting.claims import Effect, OutOfRange
-from forgetting.records import Record
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Effect, OutOfRange
+from forgetting.evidence.records import Record
+from forgetting.experiments import panels
 from forgetting.wording import plus_minus
 
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32

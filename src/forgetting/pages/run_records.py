@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forgetting import claims, records
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table, title
-from forgetting.records import Record
 from forgetting.wording import count
 
 INTRODUCTION = """\

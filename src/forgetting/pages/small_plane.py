@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Collection, Iterable, Sequence
 
-from forgetting import figures
-from forgetting.claims import Effect
+from forgetting.evidence.claims import Effect
 from forgetting.pages.plane import Loss, Place
+from forgetting.views import figures
 from forgetting.wording import number
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 460, 260, 62, 44, 16  # pixels

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from forgetting import claims, records, registry, tasks
+from forgetting import registry, tasks
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
 from forgetting.pages.markup import NOTHING, Contents, page_of, table, title
-from forgetting.records import Record
 from forgetting.tasks import Task
 from forgetting.wording import listed
 

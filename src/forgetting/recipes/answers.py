@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from forgetting import training
+from forgetting.engine import training
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.tasks import Task
 

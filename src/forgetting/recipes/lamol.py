@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import torch
 
-from forgetting import engine, lamol_form, training
-from forgetting.dreams import LONGEST, gallery
-from forgetting.generation import Completion
-from forgetting.lamol_form import Example
+from forgetting.engine import compute, training
+from forgetting.engine.generation import Completion
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.objectives import OLD
+from forgetting.recipes import lamol_form
+from forgetting.recipes.dreams import LONGEST, gallery
+from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
 
 TOP_K = 20  # the authors' for dreams and, at test time, for answers
@@ -181,7 +182,7 @@ class Lamol(InForm):
         found: list[tuple[int, Completion]] = []
         for wanted in self.samples(settings, seed):
             each = share(settings.rows, self.gamma, len(self.previous))
-            drawn = engine.samples(wanted)
+            drawn = compute.samples(wanted)
             found += [(number // each, one) for number, (one,) in enumerate(drawn)]
         return found
 

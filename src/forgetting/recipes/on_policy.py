@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting import engine, training
-from forgetting.generation import Completion
+from forgetting.engine import compute, training
+from forgetting.engine.generation import Completion
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.objectives import OLD
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
@@ -86,7 +86,7 @@ class _Spoken(Answers):
 
     def _drawn(self, settings: Settings, seed: int) -> list[list[Completion]]:
         (wanted,) = self.samples(settings, seed)
-        return engine.samples(wanted)
+        return compute.samples(wanted)
 
 
 RIGHT = {True: "right", False: "wrong"}

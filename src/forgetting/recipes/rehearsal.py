@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting import engine, training
+from forgetting.engine import compute, training
 from forgetting.lineage import Checkpoint, Recipe, Samples, Settings
 from forgetting.objectives import OLD
 from forgetting.tasks import Task
@@ -212,7 +212,7 @@ class FreeText:
         (wanted,) = self.samples(settings, seed)
         rows = []
         for opening, written in zip(
-            wanted.prompts.texts(tokenizer), engine.samples(wanted), strict=True
+            wanted.prompts.texts(tokenizer), compute.samples(wanted), strict=True
         ):
             begun = tokenizer(opening, add_special_tokens=False).input_ids
             ids = [*begun, *written[0].ids, *[tokenizer.eos_token_id] * written[0].ended]
@@ -225,7 +225,7 @@ class FreeText:
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
         """How many texts, how many ended by themselves, and their mean length in tokens."""
         (wanted,) = self.samples(settings, seed)
-        written = [one for (one,) in engine.samples(wanted)]
+        written = [one for (one,) in compute.samples(wanted)]
         lengths = [len(one.ids) for one in written]
         return {
             "texts": len(written),

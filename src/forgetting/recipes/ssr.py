@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetting import dreams, engine, lamol_form, training
+from forgetting.engine import compute, training
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.recipes import dreams, lamol_form
 from forgetting.tasks import Task
 
 # A text that ends in a line break is cut into other tokens than the same text that goes on, and a
@@ -127,7 +128,7 @@ class Synthesised:
         asked, answered = self.samples(settings, seed)
         told = [
             (question, one.text.strip())
-            for question, (one,) in zip(synthesised(asked), engine.samples(answered), strict=True)
+            for question, (one,) in zip(synthesised(asked), compute.samples(answered), strict=True)
             if question
         ]
         return spread(told, settings.rows)
@@ -156,7 +157,7 @@ def worked_example(task: Task, document: dict[str, Any]) -> str:
 def synthesised(asked: Samples) -> list[str | None]:
     """The question of each text; None unless the answer's word stands once, after a question."""
     found: list[str | None] = []
-    for (one,) in engine.samples(asked):
+    for (one,) in compute.samples(asked):
         question, _, _ = one.text.partition(lamol_form.ANSWER_WORD)
         valid = one.text.count(lamol_form.ANSWER_WORD) == 1 and question.strip()
         found.append(question.strip() if valid else None)
