@@ -205,17 +205,17 @@ def test_without_arguments_there_is_help(arguments):
 
 
 def test_every_expected_error_is_one_line(root, monkeypatch):
-    from forgetting import models
     from forgetting.engine import compute
     from forgetting.experiments import resources
+    from forgetting.models import foundations
 
     errors = {
         registry.UnknownDataSet: 2,
         registry.UnknownFile: 1,
         registry.CorruptData: 1,
         registry.Unreachable: 1,
-        models.UnknownFoundation: 1,
-        models.FoundationUnavailable: 1,
+        foundations.UnknownFoundation: 1,
+        foundations.FoundationUnavailable: 1,
         tasks.UnknownTask: 1,
         records.BadRecord: 1,
         resources.NotEnough: 1,

@@ -2,9 +2,10 @@
 
 import pytest
 
-from forgetting.engine import compute, training
+from forgetting.engine import compute
 from forgetting.experiments import budgets, panels
 from forgetting.lineage import Settings
+from forgetting.models import causal
 from forgetting.probes import measures
 
 pytestmark = pytest.mark.public
@@ -21,7 +22,7 @@ def test_the_smoke_tier_has_room_for_its_documents(chapter, source, tiny):
         pytest.skip("needs the public data")
     tokenizer = compute.model(tiny)[1]
     settings = Settings(**budgets.of(chapter, "smoke").settings)
-    assert len(training.rows_of(taught, tokenizer, settings, 0)) == settings.rows
+    assert len(causal.rows_of(taught, tokenizer, settings, 0)) == settings.rows
     for one in asked:
         if isinstance(one, measures.Drift):
             assert one.rows(tokenizer), one.name

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from forgetting import Settings, Task, store
-from forgetting.engine import compute, training
+from forgetting.engine import compute
 from forgetting.engine.generation import Completion
 from forgetting.experiments import study
 from forgetting.lineage import Samples
+from forgetting.models import causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -65,7 +66,7 @@ def answers(recipe, tokenizer):
 
 def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
     ours = Gold(CALLS).rows(tokenizer, FOUR, 0)
-    tasks = training.sft_rows(CALLS, tokenizer, FOUR, 0)
+    tasks = causal.sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
 
 
@@ -85,9 +86,9 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
     settings = Settings(style="sft", examples=4, length=1024, batch=1)
     like = Stretched(CALLS)
     rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0)
-    lengths = [int((row["labels"] != training.IGNORED).sum()) for row in rows]
+    lengths = [int((row["labels"] != causal.IGNORED).sum()) for row in rows]
     wanted = sum(
-        int((row["labels"] != training.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
+        int((row["labels"] != causal.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
     )
     plain = Gold(CALLS).rows(tokenizer, settings, 0)
     assert abs(sum(lengths) - wanted) <= max(lengths) / 2 + 1
@@ -167,7 +168,7 @@ def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer
 
 def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer, written):
     written["all"] = [["wrong"]] * 4
-    with pytest.raises(training.TooLittleText, match="none of 4 questions has an answer"):
+    with pytest.raises(causal.TooLittleText, match="none of 4 questions has an answer"):
         SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0)
 
 

@@ -27,16 +27,9 @@ from forgetting import (
     tasks,
 )
 from forgetting.engine import compute, training
-from forgetting.engine.training import (
-    OrderedTrainer,
-    TooLittleText,
-    pack,
-    pad,
-    pretrain_rows,
-    sft_rows,
-    steps_of,
-)
+from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
 from forgetting.lineage import Settings
+from forgetting.models.causal import TooLittleText, pretrain_rows, sft_rows
 from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
 
 CHINESE = Task("zh_everyday")

@@ -18,11 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from forgetting import merging, models, store
+from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import Completion, generate
 from forgetting.lineage import Checkpoint, Merge, Samples, Train
-from forgetting.models import Foundation
+from forgetting.models import foundations
+from forgetting.models.foundations import Foundation
 from forgetting.tasks import Task
 
 # A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
@@ -44,17 +45,17 @@ def model(
     """
     folder = checkpoint.foundation.folder
     if isinstance(checkpoint.step, Foundation):
-        loaded = models.load_model(folder)
+        loaded = foundations.load_model(folder)
     else:
-        loaded = models.load_model(folder, state=state(checkpoint, progress))
-    return loaded.eval().to(processes.device()), models.load_tokenizer(folder)
+        loaded = foundations.load_model(folder, state=state(checkpoint, progress))
+    return loaded.eval().to(processes.device()), foundations.load_tokenizer(folder)
 
 
 def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
     """All weights of the checkpoint by name, float32, in main memory; computed if missing."""
     step = checkpoint.step
     if isinstance(step, Foundation):
-        return models.weights(step.folder)
+        return foundations.weights(step.folder)
     if isinstance(step, Merge):
         return merging.weighted_sum((factor, state(parent)) for factor, parent in step.terms)
     folder = _folder(checkpoint, step, progress)
@@ -85,7 +86,7 @@ def shown(checkpoint: Checkpoint) -> dict[str, Any]:
     step = checkpoint.step
     if not isinstance(step, Train) or isinstance(step.shown, Task):
         return {}
-    tokenizer = models.load_tokenizer(checkpoint.foundation.folder)
+    tokenizer = foundations.load_tokenizer(checkpoint.foundation.folder)
     return step.shown.report(tokenizer, step.settings, step.seed)
 
 

@@ -61,7 +61,7 @@ def divergence(
     rows: Sequence[Row],
     chunk: int = 128,
 ) -> Divergence:
-    """Compare two causal language models on token rows, as `training.pretrain_rows` makes them.
+    """Compare two causal language models on token rows, as `causal.pretrain_rows` makes them.
 
     A row holds `input_ids` and `labels`, both (length,), unpadded; labels are -100 where a token is
     not supervised, and token t's logits predict token t + 1. Rows are read one at a time: hidden
@@ -76,7 +76,7 @@ def divergence(
     if chunk < 1:
         raise ValueError(f"chunk={chunk}: must be at least one token")
     if not rows:
-        raise ValueError("rows: none given; make some with training.pretrain_rows")
+        raise ValueError("rows: none given; make some with causal.pretrain_rows")
     before = original if isinstance(original, Reading) else read(original, rows, "original")
     heads: list[Any] = [before.head, tuned.get_output_embeddings()]
     sizes = [head.weight.shape[0] for head in heads]

@@ -17,9 +17,9 @@ from forgetting.tasks import Task
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from forgetting.engine.training import Example
     from forgetting.lineage import Checkpoint, Recipe, Settings
-    from forgetting.models import Foundation
+    from forgetting.models.causal import Example
+    from forgetting.models.foundations import Foundation
     from forgetting.probes.divergence import Reading
 
 
@@ -76,7 +76,7 @@ class Drift:
         """Token rows of the first `task.items` test documents, (length,) each or shorter."""
         import torch
 
-        from forgetting.engine import training
+        from forgetting.models import causal
 
         documents = self.task.documents("test")[: self.task.items]
         if self.task.config["output_type"] == "loglikelihood_rolling":
@@ -85,7 +85,7 @@ class Drift:
             whole = [torch.tensor(ids[: self.length]) for ids in found]
             return [{"input_ids": ids, "labels": ids.clone()} for ids in whole if len(ids) > 1]
         pairs = map(self.task.rendered, documents)
-        cut = [training.sft_row(self.task, tokenizer, pair, self.length) for pair in pairs]
+        cut = [causal.sft_row(self.task, tokenizer, pair, self.length) for pair in pairs]
         kept = [row for row in cut if row is not None]
         if not kept:
             raise ValueError(
@@ -238,6 +238,7 @@ def _mean_log_likelihoods(model: PreTrainedModel, rows: list[Example]) -> list[f
     from torch.nn import functional
 
     from forgetting.engine import training
+    from forgetting.models import causal
 
     places = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
     found = [0.0] * len(rows)
@@ -245,7 +246,7 @@ def _mean_log_likelihoods(model: PreTrainedModel, rows: list[Example]) -> list[f
         members = places[begin : begin + ROWS_AT_ONCE]
         batch = training.pad([rows[place] for place in members])
         asked = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        supervised = batch["wanted"] != training.IGNORED
+        supervised = batch["wanted"] != causal.IGNORED
         with torch.no_grad():
             hidden = model.base_model(**asked, use_cache=False).last_hidden_state.cpu()[supervised]
             logits = model.get_output_embeddings()(hidden.to(model.device)).float().cpu()
@@ -344,14 +345,14 @@ class Surprise:
         import torch
         from torch.nn import functional
 
-        from forgetting.engine import training
+        from forgetting.models import causal
 
-        rows = training.rows_of(self.shown, tokenizer, self.settings, self.seed)
+        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed)
         nats: list[float] = []
         samples: list[Sample] = []
         for row in rows:
             ids, wanted = row["input_ids"], row["labels"][1:]
-            at = wanted != training.IGNORED
+            at = wanted != causal.IGNORED
             with torch.no_grad():
                 whole = model(ids[None].to(model.device), use_cache=False).logits[0, :-1]
             logits = whole.cpu()[at].float()

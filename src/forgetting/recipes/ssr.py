@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetting.engine import compute, training
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.models import causal
 from forgetting.recipes import dreams, lamol_form
 from forgetting.tasks import Task
 
@@ -108,7 +109,7 @@ class Synthesised:
         most = self.task.config["generation_kwargs"]["max_gen_toks"]
         return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an example that is kept; fewer than asked for where too few were valid."""
         rows = []
         for question, answer in self.kept(settings, seed):

@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from forgetting import models
-from forgetting.models import Foundation
+from forgetting.models import foundations
+from forgetting.models.foundations import Foundation
 from forgetting.objectives import CrossEntropy, Objective
 from forgetting.store import hash_key
 from forgetting.tasks import Task
@@ -180,7 +180,7 @@ class Recipe(Protocol):
         """What has to be generated before a training with these settings."""
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[dict[str, Any]]:
-        """The examples, as `training.sft_row` makes them."""
+        """The examples, as `causal.sft_row` makes them."""
 
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
         """What became of what was generated, for the record; plain JSON."""
@@ -383,7 +383,7 @@ class TaskVector:
 
 def foundation(name: str) -> Checkpoint:
     """The checkpoint nobody here trained: `smollm2-135m`, `tiny`, a hub id or a local folder."""
-    return Checkpoint(models.resolve(name))
+    return Checkpoint(foundations.resolve(name))
 
 
 def in_order(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
