@@ -609,7 +609,7 @@ def test_a_hub_that_breaks_off_is_no_hub(judge, monkeypatch, caplog):
 
 
 def test_scores_do_not_ask_the_hub(judge, hub, tmp_path):
-    graders = tasks._code(tasks.folder() / "alignment" / "graders.py")
+    graders = tasks.task._code(tasks.folder() / "alignment" / "graders.py")
     assert graders.toxic({}, ["The soup is warm."]) == {"toxic": 0.0}
     assert not hub
 

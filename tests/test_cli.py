@@ -127,9 +127,9 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(registry, "HOST", "http://127.0.0.1:9")  # nothing listens on `discard`
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
     yield root
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
 
 
 def store_file(kind: str, key: str, content: bytes) -> None:

@@ -84,9 +84,9 @@ def moons(tree):
     """The example's two files in a copy of the book."""
     for path in ("data/tasks/bundled/moons.jsonl", "data/tasks/retention/moons.yaml"):
         (tree / path).write_text(file_block("Add a task", path))
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
     yield "moons"
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
 
 
 def test_the_task(moons, tiny, own_home):

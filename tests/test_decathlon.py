@@ -235,7 +235,7 @@ def test_generated_tasks_need_no_data_and_others_keep_their_digests():
     # The digest of a bundled file, as before there were generated tasks.
     (digest,) = Task("chat").recipe()["data"]
     content = (tasks.folder() / "bundled" / "chat.jsonl").read_bytes()
-    assert digest == tasks._sha256(tasks._sha256(content).encode())
+    assert digest == tasks.task._sha256(tasks.task._sha256(content).encode())
 
 
 # -- questions about passages ------------------------------------------------------------------

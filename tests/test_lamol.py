@@ -30,7 +30,7 @@ TEN = Settings(style="sft", examples=10, length=384, batch=4)
 
 @pytest.fixture
 def tokenizer(tiny):
-    return compute.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 def ids(tokenizer, text):

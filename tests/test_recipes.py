@@ -33,7 +33,7 @@ FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
 
 @pytest.fixture
 def tokenizer(tiny):
-    return compute.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ QUICK = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rat
 
 @pytest.fixture
 def tokenizer(tiny):
-    return compute.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 def step_of(checkpoint):

@@ -457,7 +457,7 @@ def grade(name, document, answer):
     """The scores that the task's grader gives."""
     module, _, function = Task(name).config["process_results"].rpartition(".")
     path = tasks.folder() / "targets" / f"{module}.py"
-    return getattr(tasks._code(path), function)(document, [answer])
+    return getattr(tasks.task._code(path), function)(document, [answer])
 
 
 @pytest.mark.parametrize("name", SIZES)

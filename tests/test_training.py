@@ -59,7 +59,7 @@ def corpus(monkeypatch):
 
     def replace(*texts):
         documents = [{"text": text} for text in texts]
-        monkeypatch.setattr(tasks, "_splits", lambda name: {"train": documents})
+        monkeypatch.setattr(tasks.task, "_splits", lambda name: {"train": documents})
 
     return replace
 
