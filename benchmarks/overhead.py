@@ -83,6 +83,7 @@ def main() -> None:
 
 def measured(given: argparse.Namespace) -> dict[str, float | str]:
     """Seconds of the whole run, and the share of each part."""
+    from forgetting.home import home
     from forgetting import registry
 
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +91,7 @@ def measured(given: argparse.Namespace) -> dict[str, float | str]:
         startup, told = folder / "profile_default" / "startup", folder / "told.json"
         startup.mkdir(parents=True)
         (startup / "count.py").write_text(f"PARTS = {PARTS}\nTOLD = {str(told)!r}\n{STARTUP}")
-        for found in registry.home().iterdir():
+        for found in home().iterdir():
             if found.name != "store":
                 (folder / found.name).symlink_to(found)
         where = {

@@ -18,6 +18,8 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
+from forgetting.home import home as cache_home
+from forgetting.home import home
 import forgetting
 from forgetting import cli, registry, store, tasks
 from forgetting.engine import scheduler
@@ -624,7 +626,7 @@ def cache(root):
     records.save(make_record("e" * 20, tier="smoke"))
     for kind in ("weights", "scores"):
         store_file(kind, "1" * 20, b"x" * 5000)
-    home = registry.home()
+    home = cache_home()
     for folder in ("models/tiny-1", "data/someone__some-data", "store/damaged/scores-1"):
         (home / folder).mkdir(parents=True)
         (home / folder / "file").write_bytes(b"x" * 2000)
@@ -746,7 +748,7 @@ def test_data_verify_names_a_flipped_byte_and_a_truncated_file(mirror):
 
 
 def test_data_verify_sees_the_cache_too(mirror):
-    cached = registry.home() / "data" / "someone__some-data" / "docs" / "one.txt"
+    cached = home() / "data" / "someone__some-data" / "docs" / "one.txt"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"f")
     result = call("data", "verify")

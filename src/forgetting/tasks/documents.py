@@ -15,6 +15,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from forgetting import registry
+from forgetting.home import data_dir
 
 Document = dict[str, Any]
 
@@ -71,4 +72,4 @@ def public(name: str, ending: str) -> Path:
 
 def bundled(name: str) -> list[Document]:
     """The documents of `data/tasks/bundled/<name>`, a JSON-lines file written for this book."""
-    return jsonl(registry.data_dir() / "tasks" / "bundled" / name)
+    return jsonl(data_dir() / "tasks" / "bundled" / name)

@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from forgetting import registry, store
+from forgetting.home import data_dir
 
 TEMPLATE_FIELDS = (
     "output_type",
@@ -200,7 +201,7 @@ def named(wanted: Sequence[str]) -> list[str]:
 
 def folder() -> Path:
     """Where the YAML files are: what to give `lm_eval --include_path`."""
-    return registry.data_dir() / "tasks"
+    return data_dir() / "tasks"
 
 
 def _paths() -> dict[str, Path]:
