@@ -1,8 +1,12 @@
-"""Documents of the decathlon in miniature, in `bundled/decathlon/`, in the order of the splits.
+"""A decathlon in miniature: seven kinds of tasks, written for this book.
 
-Six in seven documents are taught, and lie compressed; what is asked can be read as it is. Beside
-the answer, `facts` tells what a document was written from, and `novel` marks a test item whose
-wording no training document has.
+decaNLP (McCann et al. 2018, arXiv 1806.08730) and LAMOL (Sun, Ho & Lee 2020, arXiv 1909.03329) ask
+everything as (context, question, answer). So do these documents; they lie in `bundled/decathlon/`
+in the order of the splits: what is asked as text, what is taught, six times as much, compressed.
+
+Training and test documents share no names of people, towns or places. Half of the test items,
+those that are `novel`, share no wording with training documents either. `facts` tells what a
+document was written from; no template shows it.
 """
 
 import json
