@@ -39,8 +39,8 @@ def main() -> None:
     print("tuning:batch:length   estimated  measured  error   parts (MB)")
     for name in given.configurations.split(","):
         with tempfile.TemporaryDirectory() as home:
+            from forgetting import foundation
             from forgetting.home import home
-            from forgetting import foundation, registry
 
             _ = foundation(given.model).foundation.folder
             (Path(home) / "models").symlink_to(home() / "models")

@@ -84,7 +84,6 @@ def main() -> None:
 def measured(given: argparse.Namespace) -> dict[str, float | str]:
     """Seconds of the whole run, and the share of each part."""
     from forgetting.home import home
-    from forgetting import registry
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

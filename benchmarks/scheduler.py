@@ -26,8 +26,7 @@ from pathlib import Path
 
 import report
 
-from forgetting.home import home
-from forgetting import LoRA, Run, Task, foundation, registry
+from forgetting import LoRA, Run, Task, foundation
 
 NAMES = {
     "1": "one process, one thread",

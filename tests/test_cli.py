@@ -18,14 +18,14 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from forgetting.home import home as cache_home
-from forgetting.home import home
 import forgetting
 from forgetting import cli, registry, store, tasks
 from forgetting.engine import scheduler
 from forgetting.evidence import records
 from forgetting.evidence.records import Record, Sample, Scores
 from forgetting.experiments import parameters
+from forgetting.home import home
+from forgetting.home import home as cache_home
 from forgetting.pages import markup
 from forgetting.site import book
 
@@ -644,15 +644,15 @@ ALL = {"store/weights", "store/scores", "store/damaged", "models", "data", "resu
 def test_clean_without_options_only_tells_sizes(cache):
     told = rows(answer("clean"))
     assert told[0] == ["in the cache", "size", "what it is"]
-    assert [row[:2] for row in told[1:9]] == [
+    assert [row[:2] for row in told[1:8]] == [
         ["weights", "5.1 kB"],
         ["scores", "5.1 kB"],
         ["damaged", "2.0 kB"],
-        *([kind, "0 bytes"] for kind in ("cards", "digests", "classifiers")),
+        *([kind, "0 bytes"] for kind in ("cards", "classifiers")),
         ["models", "2.0 kB"],
         ["data", "2.0 kB"],
     ]
-    assert told[9] == [f"in {cache}"]
+    assert told[8] == [f"in {cache}"]
     assert left(cache) == ALL
 
 

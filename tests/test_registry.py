@@ -13,8 +13,8 @@ import pooch
 import pytest
 import requests
 
-from forgetting.home import data_dir
 from forgetting import registry
+from forgetting.home import data_dir
 
 pytestmark = pytest.mark.public
 

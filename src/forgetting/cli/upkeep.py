@@ -22,7 +22,6 @@ HOLDINGS = {
     "scores": "measurements; made again when a run needs them",
     "damaged": "set aside because a hash was wrong; of no use",
     "cards": "facts of task cards; made again",
-    "digests": "hashes of generated tasks; made again",
     "classifiers": "the toxicity classifier; trained again, in a minute",
     "models": "unpacked foundations; fetched and unpacked again",
     "data": "downloaded data sets; downloaded again",
@@ -93,7 +92,7 @@ def clean(
     if everything or weights or scores:
         kinds.append("damaged")
     if everything:
-        kinds += ["cards", "digests", "classifiers"]
+        kinds += [kind for kind in sizes if kind not in kinds]
     total = filesize.decimal(sum(sizes[kind] for kind in kinds))
     if not yes:
         typer.confirm(f"delete {', '.join(kinds)} ({total})?", abort=True)
