@@ -207,8 +207,8 @@ def plan(*questions: Question) -> dict[str, Step]:
     """The steps that answer questions, by key, in the order in which one process takes them.
 
     A record needs its measurement, that its checkpoint, and that what it was trained from.
-    Checkpoints that differ in epochs alone are trained in one step. A merge is no step: its weights
-    are a sum that is made when they are read.
+    Checkpoints that differ in epochs alone are trained in one step. What costs nothing, as a sum of
+    weights does not, is no step: it is computed when it is read.
     """
     asked: dict[str, list[tuple[Question, Cell]]] = {}  # by checkpoint
     families: dict[Checkpoint, dict[str, Checkpoint]] = {}
@@ -227,7 +227,7 @@ def plan(*questions: Question) -> dict[str, Step]:
         places = asked.get(checkpoint.key, [])
         name = _name(places[0][1] if places else None, checkpoint)
         needs[checkpoint.key] = below
-        if isinstance(checkpoint.step, Train):
+        if checkpoint.step.costs:
             drawn: tuple[str, ...] = ()
             for samples in checkpoint.step.samples:
                 step = f"sample-{samples.key}"
@@ -236,17 +236,17 @@ def plan(*questions: Question) -> dict[str, Step]:
                 graph.setdefault(step, Step(step, "sample", label, _draw, (samples,), before))
                 drawn = (*drawn, step)
             below = tuple(dict.fromkeys((*below, *drawn)))
-            train = f"train-{checkpoint.key}"
+            made = f"{checkpoint.step.kind}-{checkpoint.key}"
             longer = passing.get(checkpoint.key)
-            graph[train] = Step(
-                train,
-                "passed" if longer else "train",
-                "" if longer else f"training {name}",
-                _train,
+            graph[made] = Step(
+                made,
+                "passed" if longer else checkpoint.step.kind,
+                "" if longer else f"{checkpoint.step.doing} {name}",
+                _make,
                 (checkpoint, passed.get(checkpoint.key, ())),
                 (f"train-{longer}",) if longer else below,
             )
-            needs[checkpoint.key] = (train,)
+            needs[checkpoint.key] = (made,)
         for tier in dict.fromkeys(question.tier for question, _ in places):
             of_tier = [(q, cell) for q, cell in places if q.tier == tier]
             probes = {
@@ -263,11 +263,11 @@ def plan(*questions: Question) -> dict[str, Step]:
                 (checkpoint, tuple(probes.values())),
                 needs[checkpoint.key],
             )
-            trained = needs[checkpoint.key] if isinstance(checkpoint.step, Train) else ()
+            made_by = needs[checkpoint.key] if checkpoint.step.costs else ()
             written = f"record-{tier}-{checkpoint.key}"
             alone = tuple(question._replace(cells=(cell,)) for question, cell in of_tier)
             work = (checkpoint, tuple(probes.values()), alone)
-            graph[written] = Step(written, "record", "", _write, work, (measured, *trained))
+            graph[written] = Step(written, "record", "", _write, work, (measured, *made_by))
     return graph
 
 
@@ -307,8 +307,8 @@ def settings() -> dict[str, str]:
 # -- the steps ---------------------------------------------------------------------------------
 
 
-class Trained(NamedTuple):
-    """What a training says of itself: its losses, and what it took."""
+class Made(NamedTuple):
+    """What computing a checkpoint's last step says of itself: a training's losses; what it took."""
 
     losses: list[float]
     seconds: float
@@ -324,20 +324,20 @@ class Measured(NamedTuple):
     peak_memory_mib: int
 
 
-def _train(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Trained | None) -> Trained:
+def _make(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Made | None) -> Made:
     started = time.perf_counter()
     if passed:
         compute.train_through([*passed, checkpoint])
-    compute.train(checkpoint)
+    compute.make(checkpoint)
     seconds = time.perf_counter() - started
-    return Trained(compute.losses(checkpoint), seconds, peak_memory())
+    return Made(compute.losses(checkpoint), seconds, peak_memory())
 
 
-def _draw(samples: Samples, *_: Trained | None) -> None:
+def _draw(samples: Samples, *_: Made | None) -> None:
     compute.samples(samples)
 
 
-def _measure(checkpoint: Checkpoint, probes: Sequence[Asked], *_: Trained) -> Measured:
+def _measure(checkpoint: Checkpoint, probes: Sequence[Asked], *_: Made) -> Measured:
     began, started = datetime.now(UTC), time.perf_counter()
     evaluation.evaluate(checkpoint, probes)
     seconds = time.perf_counter() - started
@@ -349,7 +349,7 @@ def _write(
     probes: Sequence[Asked],
     questions: Sequence[Question],
     measured: Measured,
-    trained: Trained | None = None,
+    made: Made | None = None,
 ) -> None:
     """Add what was measured to the System's record, and enter it in each experiment's index."""
     kept = {question.asks[role].name for question in questions for role in question.keep}
@@ -373,13 +373,13 @@ def _write(
         model=checkpoint.foundation.facts,
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
-        losses=trained.losses if trained else [],
+        losses=made.losses if made else [],
         shown=compute.shown(checkpoint),
         computing={
-            "seconds": round(trained.seconds, 1),
-            "peak_memory_mib": trained.peak_memory_mib,
+            "seconds": round(made.seconds, 1),
+            "peak_memory_mib": made.peak_memory_mib,
         }
-        if trained
+        if made
         else {},
         sessions=[session],
     )
