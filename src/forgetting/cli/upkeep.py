@@ -142,6 +142,7 @@ def measure_tasks(
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar a task would drown the line a family
     from forgetting import cards, foundation, tasks
     from forgetting.experiments import study
+    from forgetting.experiments.experiment import START
 
     chosen = tasks.named(names or sorted({tasks.Task(name).family for name in tasks.names()}))
     missing = {d for name in chosen for d in tasks.Task(name).missing()}
@@ -154,7 +155,8 @@ def measure_tasks(
         wanted = answers if tasks.Task(name).config["output_type"] == "generate_until" else items
         task = tasks.Task(name, wanted)
         families.setdefault(task.family, []).append(task)
-    base = study.Run(foundation(model), {"method": "untouched", "learning_rate": 0.0, "seed": 0})
+    labels = {"method": START, "learning_rate": 0.0, "seed": 0}
+    base = study.Cell(foundation(model), labels, start=True)
     tier: records.Tier = "smoke" if model == "tiny" else "laptop"
     table = new_table("task", "items", "score")
     for family, panel in families.items():

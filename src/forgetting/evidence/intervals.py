@@ -46,7 +46,7 @@ def paired_effect(
     *,
     same: bool = False,
 ) -> Effect:
-    """left - right over the runs that both have; the model that arms start from pairs with every run.
+    """left - right over the runs that both have; the start pairs with every run.
 
     A run is a seed or, where tasks are learned in several orders, an order and a seed; what has no
     order (multitask) pairs with every order of its seed. Over several orders the effect is a mean

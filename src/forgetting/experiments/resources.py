@@ -138,7 +138,8 @@ def check_resources(
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set "
+            "FORGETTING_HOME elsewhere"
         )
 
 

@@ -64,6 +64,7 @@ class Foundation:
     """
 
     kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    doing: ClassVar[str] = ""
     costs: ClassVar[bool] = False
     parents: ClassVar[tuple[()]] = ()
     samples: ClassVar[tuple[()]] = ()

@@ -86,7 +86,8 @@ def method_of(arm: Arm) -> str:
 def tint(colour: str, share: float) -> str:
     """A colour moved towards white by a share of the way; below 0, towards black."""
     target = 1.0 if share > 0 else 0.0
-    return to_hex([c + abs(share) * (target - c) for c in to_rgb(colour)]).upper()
+    red, green, blue = (c + abs(share) * (target - c) for c in to_rgb(colour))
+    return to_hex((red, green, blue)).upper()
 
 
 def style() -> None:

@@ -15,7 +15,7 @@ from forgetting.views import figures, theme
 from forgetting.views.theme import OF_RECORDS, PAGE_WIDTH, PALETTE, style
 
 LOOKS = theme.looks(experiment)
-DRIFTS = {
+DRIFTS: dict[tuple[str, ...] | str, str] = {
     "old text.forward_kl": "drift on old text, nats",
     "old answers.forward_kl": "drift on old answers, nats",
 }
