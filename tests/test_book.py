@@ -10,8 +10,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from forgetting import book, claims
-from forgetting._sphinx import results
 from forgetting.book import BookError
+from forgetting.site.sphinx import results
 
 REPOSITORY = Path(__file__).parents[1]
 

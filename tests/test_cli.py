@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 import forgetting
 from forgetting import book, cli, parameters, records, registry, scheduler, store, tasks
-from forgetting.pages import markup
 from forgetting.records import Record, Sample, Scores
+from forgetting.site import markup
 
 BASE, TUNED = "b" * 20, "c" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}

@@ -12,7 +12,6 @@ from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
 from forgetting import (
-    cards,
     claims,
     cli,
     engine,
@@ -23,6 +22,7 @@ from forgetting import (
     tasks,
     tuning,
 )
+from forgetting.site.pages import cards
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from forgetting import claims, explorer, figures, records
+from forgetting import claims, figures, records
 from forgetting.records import Record, Scores
+from forgetting.site.pages import explorer
 
 REPOSITORY = Path(__file__).parents[1]
 

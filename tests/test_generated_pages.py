@@ -12,10 +12,6 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-
-from forgetting import book, claims, descriptions, methods, papers, records, sequences, wording
-from forgetting.claims import Effect, Verdict
 from forgetting.pages import (
     PageError,
     choosing,
@@ -34,6 +30,10 @@ from forgetting.pages import (
 )
 from forgetting.pages.markup import Contents
 from forgetting.pages.plane import Loss, Place
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from forgetting import book, claims, descriptions, methods, papers, records, sequences, wording
+from forgetting.claims import Effect, Verdict
 from forgetting.records import Record, Scores
 
 REPOSITORY = Path(__file__).parents[1]

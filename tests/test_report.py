@@ -8,8 +8,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from forgetting import book, claims, cli, report
+from forgetting import book, claims, cli
 from forgetting.claims import Verdict
+from forgetting.site import report
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
 

@@ -11,7 +11,6 @@ from forgetting import (
     Task,
     budgets,
     definitions,
-    descriptions,
     engine,
     figures,
     panels,
@@ -24,12 +23,13 @@ from forgetting.courses import Course, comparable, in_one_order, single_scores
 from forgetting.generation import Completion
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
-from forgetting.pages import method_cards
-from forgetting.pages.markup import Contents
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
 from forgetting.regularisers import EWC, GEM
 from forgetting.sequences import METHODS, chain, orders
+from forgetting.site import descriptions
+from forgetting.site.markup import Contents
+from forgetting.site.pages import method_cards
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
 TASKS = list(NAMED.values())

@@ -16,8 +16,9 @@ import test_claims
 import test_exercises
 from typer.testing import CliRunner
 
-from forgetting import book, budgets, cli, panels, papers, parameters, run_card
+from forgetting import book, budgets, cli, panels, papers, parameters
 from forgetting.budgets import BadChapter
+from forgetting.site import run_card
 
 REPOSITORY = Path(__file__).parents[1]
 LONGEST = 60  # lines of code in a chapter

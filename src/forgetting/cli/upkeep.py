@@ -139,7 +139,8 @@ def measure_tasks(
     Takes about half an hour for all tasks on 2 cores, a minute for one.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar a task would drown the line a family
-    from forgetting import cards, foundation, study, tasks
+    from forgetting import foundation, study, tasks
+    from forgetting.site.pages import cards
 
     chosen = tasks.named(names or sorted({tasks.Task(name).family for name in tasks.names()}))
     missing = {d for name in chosen for d in tasks.Task(name).missing()}

@@ -14,8 +14,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting import claims, worked_examples
-from forgetting.pages import PageError, conversation, times
+from forgetting import claims
+from forgetting.site import conversation, times, worked_examples
+from forgetting.site.markup import PageError
 
 
 def values(root: Path) -> dict[str, Any]:
