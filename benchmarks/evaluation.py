@@ -84,11 +84,13 @@ def measure(name: str, model: str, source: str, items: int | None, batch: int | 
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager, get_task_dict
 
-    from forgetting import engine, foundation, panels, tasks
-    from forgetting.evaluation import SharedPrefixLM
+    from forgetting import foundation, tasks
+    from forgetting.engine import compute
+    from forgetting.experiments import panels
+    from forgetting.probes.evaluation import SharedPrefixLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    network, tokenizer = engine.model(foundation(model))
+    network, tokenizer = compute.model(foundation(model))
     if name == "ours":
         lm = SharedPrefixLM(network, tokenizer)
     else:

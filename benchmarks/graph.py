@@ -19,7 +19,9 @@ from dataclasses import replace
 
 import report
 
-from forgetting import Checkpoint, FreezeFirst, Run, Task, foundation, panels, scheduler, study
+from forgetting import Checkpoint, FreezeFirst, Run, Task, foundation
+from forgetting.engine import scheduler
+from forgetting.experiments import panels, study
 
 
 def wide(base: Checkpoint, task: Task, runs: int) -> list[Checkpoint]:

@@ -63,7 +63,9 @@ def main() -> None:
 
 def measure(model: str, name: str) -> dict:
     """Estimated and measured bytes."""
-    from forgetting import FreezeFirst, Full, LoRA, Task, engine, foundation, resources, study
+    from forgetting import FreezeFirst, Full, LoRA, Task, foundation
+    from forgetting.engine import compute
+    from forgetting.experiments import resources, study
 
     kind, batch, length = name.split(":")
     base = foundation(model)
@@ -75,7 +77,7 @@ def measure(model: str, name: str) -> dict:
     memory = resources.training_memory(base.foundation.folder, tune, checkpoint.step.settings)
     assert study
     progress = []
-    engine.compute(checkpoint, lambda share: progress.append(peak()))
+    compute.train(checkpoint, lambda share: progress.append(peak()))
     stages |= {"first step": progress[0], "last step": progress[-1], "stored": peak()}
     return {
         "estimated": memory.peak,

@@ -102,10 +102,11 @@ def measure(given: argparse.Namespace) -> dict:
     """Seconds to answer all prompts once the model is loaded, and the answers' tokens."""
     import resource
 
-    from forgetting import engine, foundation
-    from forgetting.generation import generate
+    from forgetting import foundation
+    from forgetting.engine import compute
+    from forgetting.engine.generation import generate
 
-    model, tokenizer = engine.model(foundation(given.model))
+    model, tokenizer = compute.model(foundation(given.model))
     turns = [[{"role": "user", "content": text}] for text in questions(given.prompts)]
     texts = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]

@@ -122,7 +122,7 @@ def started_apart(count: int, arguments: list[str]) -> dict:
 
 def measure(given: argparse.Namespace) -> dict:
     """Seconds of the study once every process has begun, and a hash of the records."""
-    from forgetting import study
+    from forgetting.experiments import study
 
     part, parts = map(int, given.part.split("/"))
     base = foundation(given.model)

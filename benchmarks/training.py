@@ -156,12 +156,14 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
     """
     import torch
 
-    from forgetting import engine, foundation, training
+    from forgetting import foundation
+    from forgetting.engine import compute, training
     from forgetting.lineage import Settings
+    from forgetting.models import causal
     from forgetting.tuning import Full
 
     torch.set_num_threads(given.threads)
-    network, tokenizer = engine.model(foundation(given.model))
+    network, tokenizer = compute.model(foundation(given.model))
     network = Full().apply(network)
     mix = mixture(given.examples, tokenizer)
     settings = Settings(
@@ -187,7 +189,7 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
             profiled_seconds = seconds_of_training("with the profiler")
     kinds = shares_of_kinds(profiled)
-    rows = training.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
+    rows = causal.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
     useful = useful_operations(network, rows)
     with_attention = useful + attention_operations(network, rows)
     products = kinds[PRODUCTS] + kinds[ATTENTION]
@@ -264,13 +266,15 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Seconds that the steps take once model and rows are loaded, and the losses."""
     import torch
 
-    from forgetting import engine, foundation, training
+    from forgetting import foundation
+    from forgetting.engine import compute, training
     from forgetting.lineage import Settings
+    from forgetting.models import causal
     from forgetting.tuning import Full, OnlyLast
 
     torch.set_num_threads(given.threads)
     epochs, moving, _ = CASES[given.case]
-    network, tokenizer = engine.model(foundation(given.model))
+    network, tokenizer = compute.model(foundation(given.model))
     layers = network.config.num_hidden_layers
     tune = Full() if moving == 1 else OnlyLast(round(layers * moving))
     settings = Settings(
@@ -284,7 +288,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     )
     mix = mixture(given.examples + HELD_OUT, tokenizer)
     everything = settings.model_copy(update={"examples": len(mix), "epochs": 1})
-    as_rows = training.sft_rows(dialogue(mix), tokenizer, everything, seed=0)
+    as_rows = causal.sft_rows(dialogue(mix), tokenizer, everything, seed=0)
     rows, unseen = as_rows[: given.examples], as_rows[given.examples :]
     product = rate_of_products(network, given.precision) if moving == 1 else None
     tuned = tune.apply(network)
@@ -344,7 +348,7 @@ def train_with_trl(
     import datasets
     from trl import SFTConfig, SFTTrainer
 
-    from forgetting import training
+    from forgetting.engine import training
 
     own = given.case == "own"
     if not own:

@@ -98,15 +98,15 @@ def tiny(session_home):
 @pytest.fixture
 def tiny_model(tiny):
     """Its model, fresh for each test, and its tokenizer."""
-    from forgetting import engine
+    from forgetting.engine import compute
 
-    return engine.model(tiny)
+    return compute.model(tiny)
 
 
 @pytest.fixture
 def trainings(monkeypatch):
     """The seeds of the trainings that really ran, in order."""
-    from forgetting import training
+    from forgetting.engine import training
 
     seeds, train = [], training.train
 

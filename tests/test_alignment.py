@@ -20,8 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 
-from forgetting import Task, evaluate, evaluation, metrics, registry, store, tasks
-from forgetting.grading import toxicity
+from forgetting import Task, evaluate, registry, store, tasks
+from forgetting.probes import evaluation
+from forgetting.tasks import metrics
+from forgetting.tasks.grading import toxicity
 
 pytestmark = pytest.mark.public
 
@@ -607,7 +609,7 @@ def test_a_hub_that_breaks_off_is_no_hub(judge, monkeypatch, caplog):
 
 
 def test_scores_do_not_ask_the_hub(judge, hub, tmp_path):
-    graders = tasks._code(tasks.folder() / "alignment" / "graders.py")
+    graders = tasks.task._code(tasks.folder() / "alignment" / "graders.py")
     assert graders.toxic({}, ["The soup is warm."]) == {"toxic": 0.0}
     assert not hub
 

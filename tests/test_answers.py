@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from forgetting import answers, cli, parameters
-from forgetting.answers import BadExercise
+from forgetting import cli
+from forgetting.chapters import answers
+from forgetting.chapters.answers import BadExercise
+from forgetting.experiments import parameters
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)

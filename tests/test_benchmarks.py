@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from forgetting.records import project_root
+from forgetting.evidence.records import project_root
 
 FOLDER = project_root() / "benchmarks"
 

@@ -4,8 +4,9 @@ import pytest
 from test_records import record
 from typer.testing import CliRunner
 
-from forgetting import records, tasks
+from forgetting import tasks
 from forgetting.cli import app
+from forgetting.evidence import records
 from forgetting.site.pages import cards
 from forgetting.tasks import Task
 

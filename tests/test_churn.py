@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multinomial
 
-from forgetting.churn import (
+from forgetting.evidence.churn import (
     NotPaired,
     agreement,
     between,
@@ -16,7 +16,7 @@ from forgetting.churn import (
     mcnemar,
     paired_interval,
 )
-from forgetting.records import Record, Sample, Scores
+from forgetting.evidence.records import Record, Sample, Scores
 
 about = {"task": "quiz", "version": 1.0, "templates": "abcd", "batch": 8}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from forgetting import budgets, claims, panels, papers, records
-from forgetting.claims import (
+from forgetting.evidence import claims, papers, records
+from forgetting.evidence.claims import (
     Effect,
     OutOfRange,
     Verdict,
@@ -16,8 +16,9 @@ from forgetting.claims import (
     matched_effect,
     paired_effect,
 )
-from forgetting.papers import Claim, Paper, Table
-from forgetting.records import Record, Scores
+from forgetting.evidence.papers import Claim, Paper, Table
+from forgetting.evidence.records import Record, Scores
+from forgetting.experiments import budgets, panels
 
 
 def record(method, rate, seed, followed, nats=(2.0, 4.0), tokens=(10, 30)):

@@ -19,9 +19,12 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import forgetting
-from forgetting import book, cli, parameters, records, registry, scheduler, store, tasks
-from forgetting.records import Record, Sample, Scores
-from forgetting.site import markup
+from forgetting import cli, registry, store, tasks
+from forgetting.engine import scheduler
+from forgetting.evidence import records
+from forgetting.evidence.records import Record, Sample, Scores
+from forgetting.experiments import parameters
+from forgetting.site import book, markup
 
 BASE, TUNED = "b" * 20, "c" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
@@ -123,9 +126,9 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(registry, "HOST", "http://127.0.0.1:9")  # nothing listens on `discard`
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
     yield root
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
 
 
 def store_file(kind: str, key: str, content: bytes) -> None:
@@ -201,19 +204,21 @@ def test_without_arguments_there_is_help(arguments):
 
 
 def test_every_expected_error_is_one_line(root, monkeypatch):
-    from forgetting import engine, models, resources
+    from forgetting.engine import compute
+    from forgetting.experiments import resources
+    from forgetting.models import foundations
 
     errors = {
         registry.UnknownDataSet: 2,
         registry.UnknownFile: 1,
         registry.CorruptData: 1,
         registry.Unreachable: 1,
-        models.UnknownFoundation: 1,
-        models.FoundationUnavailable: 1,
+        foundations.UnknownFoundation: 1,
+        foundations.FoundationUnavailable: 1,
         tasks.UnknownTask: 1,
         records.BadRecord: 1,
         resources.NotEnough: 1,
-        engine.NotComputed: 1,
+        compute.NotComputed: 1,
         book.BookError: 1,
         parameters.BadParameter: 2,
         parameters.BadCell: 1,
@@ -425,7 +430,7 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
 
 
 class Verdict(BaseModel):
-    """As in forgetting.claims, which the command imports."""
+    """As in forgetting.evidence.claims, which the command imports."""
 
     id: str = "c1"
     statement: str = "Freezing [attention] forgets less."
@@ -445,11 +450,11 @@ class Verdict(BaseModel):
 
 @pytest.fixture
 def judged(monkeypatch):
-    """The verdicts that `forgetting.claims` gives, and the chapters it was asked for."""
-    module: Any = ModuleType("forgetting.claims")
+    """The verdicts that `forgetting.evidence.claims` gives, and the chapters it was asked for."""
+    module: Any = ModuleType("forgetting.evidence.claims")
     module.found, module.asked = [], []
     module.verdicts = lambda chapter: module.asked.append(chapter) or module.found
-    monkeypatch.setitem(sys.modules, "forgetting.claims", module)
+    monkeypatch.setitem(sys.modules, "forgetting.evidence.claims", module)
     monkeypatch.setattr(forgetting, "claims", module, raising=False)
     return module
 
@@ -485,7 +490,7 @@ def test_check_of_one_chapter(root, judged):
 
 
 def test_check_uses_the_real_claims(root):
-    from forgetting import claims
+    from forgetting.evidence import claims
 
     assert all(
         name in claims.Verdict.model_fields or hasattr(claims.Verdict, name)

@@ -11,17 +11,10 @@ from lm_eval.tasks import TaskManager
 from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
-from forgetting import (
-    claims,
-    cli,
-    engine,
-    evaluate,
-    methods,
-    papers,
-    parameters,
-    tasks,
-    tuning,
-)
+from forgetting import cli, evaluate, tasks, tuning
+from forgetting.engine import compute
+from forgetting.evidence import claims, papers
+from forgetting.experiments import methods, parameters
 from forgetting.site.pages import cards
 
 REPOSITORY = Path(__file__).parents[1]
@@ -92,9 +85,9 @@ def moons(tree):
     """The example's two files in a copy of the book."""
     for path in ("data/tasks/bundled/moons.jsonl", "data/tasks/retention/moons.yaml"):
         (tree / path).write_text(file_block("Add a task", path))
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
     yield "moons"
-    tasks._config.cache_clear()
+    tasks.task._config.cache_clear()
 
 
 def test_the_task(moons, tiny, own_home):
@@ -107,7 +100,7 @@ def test_the_task(moons, tiny, own_home):
     card = {path.name: page for path, page in cards.pages().items()}["moons.md"]
     assert "Moons and their planets" in card
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
-    assert_item_for_item(engine.model(tiny), manager, moons, chat=False)
+    assert_item_for_item(compute.model(tiny), manager, moons, chat=False)
 
 
 def test_the_claim(tree, monkeypatch):

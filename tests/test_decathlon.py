@@ -220,7 +220,7 @@ def test_answers_to_other_questions_do_not(name, graders):
 
 
 def test_the_evaluation_runs_them(tiny, own_home):
-    from forgetting.evaluation import answers, evaluate
+    from forgetting.probes.evaluation import answers, evaluate
 
     panel = [Task(name, 2) for name in ("mini_sentiment", "mini_qa")]
     scores = evaluate(tiny, panel)
@@ -235,7 +235,7 @@ def test_generated_tasks_need_no_data_and_others_keep_their_digests():
     # The digest of a bundled file, as before there were generated tasks.
     (digest,) = Task("chat").recipe()["data"]
     content = (tasks.folder() / "bundled" / "chat.jsonl").read_bytes()
-    assert digest == tasks._sha256(tasks._sha256(content).encode())
+    assert digest == tasks.task._sha256(tasks.task._sha256(content).encode())
 
 
 # -- questions about passages ------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from forgetting.definitions import (
+from forgetting.evidence.definitions import (
     NotMeasured,
     average_accuracy,
     average_incremental_accuracy,

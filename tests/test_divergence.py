@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from forgetting import Task, engine
-from forgetting.divergence import Divergence, divergence, read, token_divergence
+from forgetting import Task
+from forgetting.engine import compute
 from forgetting.lineage import Settings
+from forgetting.models.causal import pretrain_rows, sft_rows
 from forgetting.objectives import IGNORED
-from forgetting.training import pretrain_rows, sft_rows
+from forgetting.probes.divergence import Divergence, divergence, read, token_divergence
 
 SETTINGS = Settings(tokens=96, length=24, batch=2)  # 4 rows
 
@@ -26,7 +27,7 @@ def log(*probabilities):
 @pytest.fixture(scope="module")
 def models(tiny):
     """`tiny`, and `tiny` with its weights stirred."""
-    original, _ = engine.model(tiny)
+    original, _ = compute.model(tiny)
     tuned = copy.deepcopy(original)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -38,7 +39,7 @@ def models(tiny):
 @pytest.fixture(scope="module")
 def rows(tiny):
     """Four rows of text, and a dialogue of which the answer alone is supervised."""
-    _, tokenizer = engine.model(tiny)
+    _, tokenizer = compute.model(tiny)
     text = pretrain_rows(Task("zh_everyday"), tokenizer, SETTINGS, seed=0)
     pairs = [("What is in the sea?", "Salt, fish and ships.")]
     dialogue = SimpleNamespace(name="dialogue", chat=True, training_pairs=lambda seed: iter(pairs))
@@ -212,7 +213,7 @@ def test_a_reading_of_the_original_serves_many(models, rows):
 
 def test_training_moves_the_model_away_from_itself(tiny, rows):
     trained = tiny.train(Task("zh_everyday"), tokens=128, length=32, batch=2, learning_rate=1e-2)
-    moved = divergence(engine.model(tiny)[0], engine.model(trained)[0], rows)
+    moved = divergence(compute.model(tiny)[0], compute.model(trained)[0], rows)
     assert moved.mean() > 0.01
 
 

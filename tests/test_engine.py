@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, engine, merging, store
+from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, merging, store
+from forgetting.engine import compute
 
 CHINESE = Task("zh_everyday")
 QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def stored_tensors(checkpoint):
-    engine.state(checkpoint)
+    compute.state(checkpoint)
     return load_file(store.get("weights", checkpoint.key) / "changed.safetensors")
 
 
@@ -32,8 +33,8 @@ def test_lora_is_w_plus_alpha_over_r_times_b_a(tiny):
     checkpoint = tiny.train(CHINESE, tune=LoRA(rank=4, alpha=12, dropout=0.0), **QUICK)
     adapter, before, after = (
         stored_tensors(checkpoint),
-        engine.state(tiny),
-        engine.state(checkpoint),
+        compute.state(tiny),
+        compute.state(checkpoint),
     )
     for layer in (0, 1):
         for module in ("q_proj", "v_proj"):
@@ -49,8 +50,8 @@ def test_ia3_scales_outputs_of_k_and_v_and_inputs_of_down(tiny):
     checkpoint = tiny.train(CHINESE, tune=IA3(), **QUICK)
     adapter, before, after = (
         stored_tensors(checkpoint),
-        engine.state(tiny),
-        engine.state(checkpoint),
+        compute.state(tiny),
+        compute.state(checkpoint),
     )
 
     def scale(name):
@@ -87,9 +88,9 @@ def test_a_model_answers_as_the_adapter_did(tiny):
     from peft import set_peft_model_state_dict
 
     checkpoint = tiny.train(CHINESE, tune=LoRA(), **QUICK)
-    wrapped = LoRA().apply(engine.model(tiny)[0])
+    wrapped = LoRA().apply(compute.model(tiny)[0])
     set_peft_model_state_dict(wrapped, stored_tensors(checkpoint))
-    merged, tokenizer = engine.model(checkpoint)
+    merged, tokenizer = compute.model(checkpoint)
     ids = tokenizer("早安，你好嗎？", return_tensors="pt").input_ids
     with torch.no_grad():
         theirs, ours = wrapped.eval()(ids).logits, merged(ids).logits
@@ -117,19 +118,19 @@ def test_models_of_different_shape_cannot_be_merged():
 def test_a_merge_is_the_weighted_sum_of_its_parents(tiny):
     chat = tiny.train(CHINESE, seed=1, **QUICK)
     taught = tiny.train(CHINESE, tune=FreezeFirst(1), seed=2, **QUICK)
-    new = engine.state(taught + 0.75 * (chat - tiny))
-    w, c, t = engine.state(tiny), engine.state(chat), engine.state(taught)
+    new = compute.state(taught + 0.75 * (chat - tiny))
+    w, c, t = compute.state(tiny), compute.state(chat), compute.state(taught)
     assert_same(new, {name: t[name] + 0.75 * (c[name] - w[name]) for name in w}, 1e-6)
 
 
 def test_task_vectors_on_real_weights(tiny):
     tuned = tiny.train(CHINESE, **QUICK)
-    assert_same(engine.state(tiny + (tuned - tiny)), engine.state(tuned))
-    assert_same(engine.state(tiny + 0 * (tuned - tiny)), engine.state(tiny))
-    before, after = engine.state(tiny), engine.state(tuned)
+    assert_same(compute.state(tiny + (tuned - tiny)), compute.state(tuned))
+    assert_same(compute.state(tiny + 0 * (tuned - tiny)), compute.state(tiny))
+    before, after = compute.state(tiny), compute.state(tuned)
     there = merging.weighted_sum([(1.0, before), (1.0, after), (-1.0, before)])
     assert_same(there, after, 1e-6)
-    forgot = engine.state(tiny - (tuned - tiny))
+    forgot = compute.state(tiny - (tuned - tiny))
     assert_same(forgot, {name: 2 * before[name] - after[name] for name in before}, 1e-6)
 
 
@@ -139,13 +140,13 @@ def test_task_vectors_on_real_weights(tiny):
 def test_each_step_is_computed_once(tiny, trainings):
     first = tiny.train(CHINESE, seed=1, **QUICK)
     second = first.train(CHINESE, tune=LoRA(), seed=2, **QUICK)
-    engine.state(second)
+    compute.state(second)
     assert trainings == [1, 2]
-    once = engine.state(second)
-    engine.state(first)
-    engine.state(second + 0.5 * (first - tiny))
+    once = compute.state(second)
+    compute.state(first)
+    compute.state(second + 0.5 * (first - tiny))
     assert trainings == [1, 2]
-    assert_same(engine.state(second), once)
+    assert_same(compute.state(second), once)
 
 
 @pytest.mark.parametrize("tune", [FreezeFirst(1), OnlyLast(1), LoRA()], ids=repr)
@@ -154,45 +155,45 @@ def test_two_epochs_are_the_beginning_of_four(tiny, trainings, tune):
     few = {"examples": 5, "length": 32, "batch": 2, "learning_rate": 1e-2, "tune": tune}
     long = tiny.train(CHINESE, epochs=4, seed=1, **few)
     passed = [long.after(epochs) for epochs in (1, 2)]
-    engine.train_through([*passed, long])
+    compute.train_through([*passed, long])
     assert trainings == [1]
-    on_the_way = [(stored_tensors(one), engine.losses(one)) for one in (*passed, long)]
+    on_the_way = [(stored_tensors(one), compute.losses(one)) for one in (*passed, long)]
     assert trainings == [1]
     assert [len(losses) for _, losses in on_the_way] == [3, 6, 12]  # 5 examples: 3 steps
     store.clean({"weights"})
     for checkpoint, (tensors, losses) in zip(passed, on_the_way, strict=False):
         assert_same(stored_tensors(checkpoint), tensors)
-        assert engine.losses(checkpoint) == losses == on_the_way[-1][1][: len(losses)]
-    engine.train_through(passed)  # nothing is missing
+        assert compute.losses(checkpoint) == losses == on_the_way[-1][1][: len(losses)]
+    compute.train_through(passed)  # nothing is missing
     assert trainings == [1, 1, 1]
 
 
 def test_one_training_passes_one_recipe_alone(tiny):
     one, other = (tiny.train(CHINESE, examples=4, epochs=2, seed=seed) for seed in (1, 2))
     with pytest.raises(ValueError, match="2 recipes that differ in more than their epochs"):
-        engine.train_through([one, other])
+        compute.train_through([one, other])
 
 
 def test_a_damaged_checkpoint_is_trained_again_to_the_same_weights(tiny, trainings):
     checkpoint = tiny.train(CHINESE, seed=1, **QUICK)
-    before = {name: t.clone() for name, t in engine.state(checkpoint).items()}  # no memory map
+    before = {name: t.clone() for name, t in compute.state(checkpoint).items()}  # no memory map
     path = store.get("weights", checkpoint.key) / "changed.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert_same(engine.state(checkpoint), before)
+    assert_same(compute.state(checkpoint), before)
     assert trainings == [1, 1]
 
 
 def test_losses_and_recipe_lie_beside_the_weights(tiny):
     checkpoint = tiny.train(CHINESE, **QUICK)
-    assert engine.losses(checkpoint) == []
-    engine.state(checkpoint)
-    losses = engine.losses(checkpoint)
+    assert compute.losses(checkpoint) == []
+    compute.state(checkpoint)
+    losses = compute.losses(checkpoint)
     assert len(losses) == 2 and all(4 < loss < 7 for loss in losses)  # log 259 is 5.6
     recipe = json.loads((store.get("weights", checkpoint.key) / "recipe.json").read_text())
     assert recipe == checkpoint.lineage()
-    assert engine.losses(tiny) == []
+    assert compute.losses(tiny) == []
 
 
 def test_nothing_is_computed_while_a_book_is_rendered(tiny, trainings, monkeypatch):
@@ -200,11 +201,11 @@ def test_nothing_is_computed_while_a_book_is_rendered(tiny, trainings, monkeypat
     merged = tiny + 0.5 * (checkpoint - tiny)
     monkeypatch.setenv("FORGETTING_RENDER", "1")
     for asked in (checkpoint, merged):
-        with pytest.raises(engine.NotComputed, match=f"{checkpoint.key} is not in the results"):
-            engine.state(asked)
+        with pytest.raises(compute.NotComputed, match=f"{checkpoint.key} is not in the results"):
+            compute.state(asked)
     assert trainings == []
     monkeypatch.delenv("FORGETTING_RENDER")
-    engine.state(checkpoint)
+    compute.state(checkpoint)
     monkeypatch.setenv("FORGETTING_RENDER", "1")
-    assert engine.state(merged).keys() == engine.state(tiny).keys()
+    assert compute.state(merged).keys() == compute.state(tiny).keys()
     assert trainings == [1]

@@ -9,8 +9,10 @@ from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager, get_task_dict
 
-from forgetting import Task, engine, evaluation, tasks
-from forgetting.evaluation import SharedPrefixLM, evaluate
+from forgetting import Task, tasks
+from forgetting.engine import compute
+from forgetting.probes import evaluation
+from forgetting.probes.evaluation import SharedPrefixLM, evaluate
 
 QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
 ITEMS = 5
@@ -39,7 +41,7 @@ def taught(tiny):
 
 @pytest.fixture(scope="module")
 def model(taught):
-    return engine.model(taught)
+    return compute.model(taught)
 
 
 def plain(model, tokenizer, **settings):
@@ -85,7 +87,7 @@ def assert_item_for_item(model, manager, name, chat, rel=1e-6):
 
 
 def test_a_text_longer_than_the_model_is_read_in_the_same_windows(tiny, manager):
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     model.config.max_position_embeddings = 100  # the paragraphs have about 480 bytes
     ours, _ = run(SharedPrefixLM(model, tokenizer), manager, "english", chat=False)
     theirs, _ = run(plain(model, tokenizer, max_length=100), manager, "english", chat=False)
@@ -305,13 +307,13 @@ def test_nothing_is_measured_while_a_book_is_rendered(own_home, tiny, measured, 
     stored = evaluate(tiny, [Task("english", 2)])
     monkeypatch.setenv("FORGETTING_RENDER", "1")
     assert evaluate(tiny, [Task("english", 2)]) == stored
-    with pytest.raises(engine.NotComputed, match="scores of"):
+    with pytest.raises(compute.NotComputed, match="scores of"):
         evaluate(tiny, [Task("english", 3)])
     assert measured == ["english"]
 
 
 def test_answers_that_were_not_asked_for_are_not_computed(own_home, tiny, measured):
-    with pytest.raises(engine.NotComputed, match="formats of"):
+    with pytest.raises(compute.NotComputed, match="formats of"):
         evaluation.answers(tiny, Task("formats", 2))
     assert measured == []
 

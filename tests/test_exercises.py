@@ -6,8 +6,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from forgetting import exercises
-from forgetting.records import project_root
+from forgetting.chapters import exercises
+from forgetting.evidence.records import project_root
 
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from test_records import record, scores
 
-from forgetting import claims, figures, records
+from forgetting.evidence import claims, records
 from forgetting.site.pages import explorer
+from forgetting.views import figures
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -8,8 +8,10 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from forgetting import claims, figures, freezing_rows, records
-from forgetting.records import Record
+from forgetting import freezing_rows
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
+from forgetting.views import figures
 
 STORED = records.stored("freezing", "laptop")
 UNTOUCHED = records.select(STORED, method="untouched")[0]

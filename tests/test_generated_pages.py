@@ -15,10 +15,12 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from test_records import record, scores
 
-from forgetting import book, claims, methods, papers, records, sequences, wording
-from forgetting.claims import Effect, Verdict
-from forgetting.records import Record
-from forgetting.site import conversation, descriptions, markup, plane, times
+from forgetting import wording
+from forgetting.evidence import claims, papers, records
+from forgetting.evidence.claims import Effect, Verdict
+from forgetting.evidence.records import Record
+from forgetting.experiments import methods, sequences
+from forgetting.site import book, conversation, descriptions, markup, plane, times
 from forgetting.site.markup import Contents, PageError
 from forgetting.site.pages import (
     cards,

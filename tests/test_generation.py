@@ -15,8 +15,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from forgetting import engine, generation
-from forgetting.generation import draw, generate
+from forgetting.engine import compute, generation
+from forgetting.engine.generation import draw, generate
 
 NEW = 20
 ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths
@@ -33,7 +33,7 @@ def lively(model, factor):
 
 @pytest.fixture(scope="module")
 def tiny_pair(tiny):
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     return lively(model, 10), tokenizer
 
 

@@ -7,11 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from forgetting import Settings, Task, engine, lamol_form, training
-from forgetting.dreams import gallery, similarity
-from forgetting.generation import Completion
-from forgetting.lamol_form import Example
-from forgetting.measures import Answered, ToldApart
+from forgetting import Settings, Task
+from forgetting.engine import compute, training
+from forgetting.engine.generation import Completion
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -20,8 +18,11 @@ from forgetting.objectives import (
     QuestionTextAndKept,
     Step,
 )
-from forgetting.recipes import InForm, Lamol, Together
+from forgetting.probes.measures import Answered, ToldApart
+from forgetting.recipes import InForm, Lamol, Together, lamol_form
+from forgetting.recipes.dreams import gallery, similarity
 from forgetting.recipes.lamol import Begun, share
+from forgetting.recipes.lamol_form import Example
 
 MOOD, ROLES, STATE = Task("mini_sentiment"), Task("mini_roles"), Task("mini_state")
 TEN = Settings(style="sft", examples=10, length=384, batch=4)
@@ -29,7 +30,7 @@ TEN = Settings(style="sft", examples=10, length=384, batch=4)
 
 @pytest.fixture
 def tokenizer(tiny):
-    return engine.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 def ids(tokenizer, text):
@@ -137,7 +138,7 @@ def dreamt(monkeypatch, texts):
         asked.append(wanted)
         return [[Completion(list(text), "", True)] for text in texts]
 
-    monkeypatch.setattr(engine, "samples", samples)
+    monkeypatch.setattr(compute, "samples", samples)
     return asked
 
 
@@ -250,7 +251,7 @@ def test_the_loss_is_the_authors(tiny, tiny_model, own_home):
     model, tokenizer = tiny_model
     settings = {"style": "sft", "examples": 4, "length": 384, "batch": 4, "learning_rate": 1e-4}
     taught = tiny.train(Lamol(MOOD), objective=QuestionAndText(0.25), **settings)
-    engine.compute(taught)
+    compute.train(taught)
     rows = Lamol(MOOD).rows(tokenizer, Settings(**settings), 0)
     weight = torch.ones(model.config.vocab_size)
     weight[lamol_form.answer_token(tokenizer)] = 5
@@ -261,7 +262,7 @@ def test_the_loss_is_the_authors(tiny, tiny_model, own_home):
         total += share_ * functional.cross_entropy(
             logits.flatten(0, 1), batch["wanted"].flatten(), weight=weight, ignore_index=-100
         )
-    assert engine.losses(taught) == [pytest.approx(total.item(), rel=1e-4)]
+    assert compute.losses(taught) == [pytest.approx(total.item(), rel=1e-4)]
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +273,7 @@ def learned(tiny):
 
 
 def test_answers_are_asked_and_graded_one_by_one(learned):
-    model, tokenizer = engine.model(learned)
+    model, tokenizer = compute.model(learned)
     measure = Answered(Task("mini_sentiment", 6))
     scores, _ = measure.scores(learned, model, tokenizer)
     expected = []
@@ -289,7 +290,7 @@ def test_answers_are_asked_and_graded_one_by_one(learned):
 
 
 def test_drawn_answers_are_a_measure_of_their_own(learned):
-    model, tokenizer = engine.model(learned)
+    model, tokenizer = compute.model(learned)
     documents = ROLES.documents("test")[:8]
     greedy, drawn = Answered(Task("mini_roles", 8)), Answered(Task("mini_roles", 8), top_k=20)
     assert greedy.name == "mini_roles:answered" and drawn.name == "mini_roles:top 20"
@@ -304,7 +305,7 @@ def test_drawn_answers_are_a_measure_of_their_own(learned):
 
 def test_answers_are_told_apart_one_by_one(learned):
     """Of each item the mean over an answer's tokens, its end among them, in rows read alone."""
-    model, tokenizer = engine.model(learned)
+    model, tokenizer = compute.model(learned)
     measure = ToldApart(Task("mini_roles", 5))
     documents = ROLES.documents("test")
     answers = [ROLES.pair(document)[1] for document in documents]
@@ -327,15 +328,15 @@ def test_a_task_with_one_answer_has_nothing_to_tell_apart(learned, monkeypatch):
     documents = [d for d in MOOD.documents("test") if MOOD.pair(d)[1] == "positive"]
     monkeypatch.setattr(Task, "documents", lambda self, split: documents)
     with pytest.raises(ValueError, match="mini_sentiment': all its answers are the same"):
-        ToldApart(Task("mini_sentiment", 3)).scores(learned, *engine.model(learned))
+        ToldApart(Task("mini_sentiment", 3)).scores(learned, *compute.model(learned))
 
 
 def test_a_sequence_dreams_before_it_trains(tiny, own_home):
     settings = {"style": "sft", "examples": 4, "length": 256, "batch": 4, "learning_rate": 1e-3}
     first = tiny.train(Lamol(MOOD), objective=QuestionAndText(), **settings)
     second = first.train(Lamol(ROLES, (MOOD,), first, 0.5), objective=QuestionAndText(), **settings)
-    engine.compute(second)
-    assert engine.shown(second)["dreams"] == 2
+    compute.train(second)
+    assert compute.shown(second)["dreams"] == 2
     assert first in second.parents
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from forgetting import laws
+from forgetting.evidence import laws
 
 FINITE = st.floats(-100, 100).map(lambda x: round(x, 3))
 

@@ -20,9 +20,9 @@ from forgetting import (
     OnlyMLP,
     Task,
     foundation,
-    models,
 )
 from forgetting.lineage import Merge, Settings, TaskVector
+from forgetting.models import foundations
 
 CHINESE = Task("zh_everyday")
 # Halves, quarters, …: their sums are exact, so the order of adding cannot matter.
@@ -79,7 +79,7 @@ def test_another_process_and_another_home_give_the_same_keys(base, tmp_path):
 
 def test_what_is_pinned_of_tiny_is_so(base):
     facts, folder = base.foundation.facts, base.foundation.folder
-    assert facts["parameters"] == models.parameter_count(folder) == 26880
+    assert facts["parameters"] == foundations.parameter_count(folder) == 26880
     assert facts["layers"] == base.layers == 2
 
 

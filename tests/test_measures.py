@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from forgetting import LoRA, Task, divergence, engine, evaluate, measures, store
-from forgetting.measures import Drift, Spectrum
+from forgetting import LoRA, Task, evaluate, store
+from forgetting.engine import compute
+from forgetting.probes import divergence, measures
+from forgetting.probes.measures import Drift, Spectrum
 from forgetting.tuning import DoRA
 
 TEXT = Drift(Task("zh_everyday", 3), length=48)
@@ -62,7 +64,7 @@ def test_low_rank_updates_have_that_rank_in_every_module(tiny, rank):
 def test_rank_by_an_independent_count(tiny, trained):
     found = evaluate(trained, [Spectrum()])["spectrum"]
     name = "model.layers.1.mlp.up_proj.weight"
-    before, after = engine.state(tiny)[name], engine.state(trained)[name]
+    before, after = compute.state(tiny)[name], compute.state(trained)[name]
     values = torch.linalg.svdvals((after - before).double())
     shares = values.square().cumsum(0) / values.square().sum()
     count = next(k + 1 for k, share in enumerate(shares) if share >= 0.9)
@@ -70,7 +72,7 @@ def test_rank_by_an_independent_count(tiny, trained):
 
 
 def test_a_row_is_cut_and_an_answer_without_room_is_left_out(tiny):
-    _, tokenizer = engine.model(tiny)
+    _, tokenizer = compute.model(tiny)
     assert {len(row["input_ids"]) for row in TEXT.rows(tokenizer)} == {48}
     with pytest.raises(ValueError, match="length=8: no document of chat leaves room"):
         Drift(Task("chat", 3), length=8).rows(tokenizer)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting.metrics import CHECKS, follows, language, mean_repetition, refuses, repetition
+from forgetting.tasks.metrics import CHECKS, follows, language, mean_repetition, refuses, repetition
 
 # -- repetition --------------------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from forgetting import Settings, Task, engine, training
+from forgetting import Settings, Task
+from forgetting.engine import compute, training
+from forgetting.models import causal
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -75,7 +77,7 @@ def test_masking_nothing_is_cross_entropy_bit_for_bit(tiny):
     """With the threshold at infinity, weights are those of the plain objective."""
     settings = {"style": "sft", "examples": 6, "epochs": 2, "length": 1024, "batch": 2}
     plain, masked = (
-        engine.state(tiny.train(Task("mini_calls"), objective=objective, **settings))
+        compute.state(tiny.train(Task("mini_calls"), objective=objective, **settings))
         for objective in (None, SelectiveMasking(math.inf))
     )
     assert all(torch.equal(plain[name], masked[name]) for name in plain)
@@ -83,18 +85,18 @@ def test_masking_nothing_is_cross_entropy_bit_for_bit(tiny):
 
 def test_masked_tokens_are_those_that_surprise_the_untrained_model(tiny):
     """By hand: the perplexity of each token of each row, read alone, without any packing."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=5, length=1024, batch=1)
-    rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     objective = ShareMasking("high", 0.5)
     found, head = training.look_before(model, rows, objective, 0)
     for row, kept in zip(rows, found, strict=True):
         scores = model(row["input_ids"][None]).logits[0, :-1]
         surprise = functional.cross_entropy(scores, row["input_ids"][1:], reduction="none")
-        supervised = (row["labels"][1:] != training.IGNORED).nonzero()[:, 0]
+        supervised = (row["labels"][1:] != causal.IGNORED).nonzero()[:, 0]
         order = surprise[supervised].argsort(descending=True)
         gone = set(supervised[order[: round(len(order) / 2)]].tolist())
-        still = (kept["labels"][1:] != training.IGNORED).nonzero()[:, 0].tolist()
+        still = (kept["labels"][1:] != causal.IGNORED).nonzero()[:, 0].tolist()
         assert still == [place for place in supervised.tolist() if place not in gone]
         torch.testing.assert_close(kept["before"] @ head.T, scores[still], atol=1e-5, rtol=1e-5)
 
@@ -175,9 +177,9 @@ def test_reinforce_is_the_gradient_of_the_expected_reward():
 
 def test_reinforce_on_a_model_moves_as_finite_differences_say(tiny):
     """Advantage-weighted log-likelihood of two answers of `tiny`, along a drawn direction."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=2, length=1024, batch=2)
-    rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     for row, advantage in zip(rows, (0.7, -0.3), strict=True):
         row["weights"] = torch.full((int((row["labels"][1:] != -100).sum()),), advantage)
     model = Full().apply(model).double()
@@ -241,10 +243,10 @@ def test_training_gives_an_objective_the_same_step_packed_or_padded(tiny, packed
 
     if not packed:
         monkeypatch.setattr(training.packing, "readable", lambda model: False)
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=4, length=1024, batch=2)
     training.train(Full().apply(model), tokenizer, Task("mini_calls"), settings, 0, Watching())
-    rows = training.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     wanted = [row["labels"][1:][row["labels"][1:] != -100] for row in rows]
     assert [step.wanted.tolist() for step in seen] == [
         torch.cat(wanted[:2]).tolist(),

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from forgetting import tasks
-from forgetting.documents import jsonl, public, without_overlap
 from forgetting.tasks import Task
+from forgetting.tasks.documents import jsonl, public, without_overlap
 
 pytestmark = pytest.mark.public
 FAMILIES = sorted({Task(name).family for name in tasks.names()})

@@ -12,8 +12,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from forgetting import FreezeFirst, Full, LoRA, OnlyLast, packing
-from forgetting.packing import Reader, attention_by_row, readable
+from forgetting import FreezeFirst, Full, LoRA, OnlyLast
+from forgetting.models import packing
+from forgetting.models.packing import Reader, attention_by_row, readable
 
 SHAPE = {
     "vocab_size": 61,

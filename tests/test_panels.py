@@ -2,8 +2,11 @@
 
 import pytest
 
-from forgetting import budgets, engine, measures, panels, training
+from forgetting.engine import compute
+from forgetting.experiments import budgets, panels
 from forgetting.lineage import Settings
+from forgetting.models import causal
+from forgetting.probes import measures
 
 pytestmark = pytest.mark.public
 TAUGHT_PAIRS = ("operation", "lora", "own_words", "own_answers")
@@ -17,9 +20,9 @@ def test_the_smoke_tier_has_room_for_its_documents(chapter, source, tiny):
     taught = panels.PANELS[chapter].taught.asked(source, 2)
     if any(one.missing() for one in (*asked, taught)):
         pytest.skip("needs the public data")
-    tokenizer = engine.model(tiny)[1]
+    tokenizer = compute.model(tiny)[1]
     settings = Settings(**budgets.of(chapter, "smoke").settings)
-    assert len(training.rows_of(taught, tokenizer, settings, 0)) == settings.rows
+    assert len(causal.rows_of(taught, tokenizer, settings, 0)) == settings.rows
     for one in asked:
         if isinstance(one, measures.Drift):
             assert one.rows(tokenizer), one.name

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forgetting.parameters import (
+from forgetting.experiments.parameters import (
     BadCell,
     BadParameter,
     Parameter,

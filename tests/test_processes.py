@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from forgetting import Full, LoRA, Task, engine, processes, training
+from forgetting import Full, LoRA, Task
+from forgetting.engine import compute, processes, training
+from forgetting.engine.processes import BadProcesses
+from forgetting.experiments.resources import check_resources
 from forgetting.objectives import IGNORED, KeepClose
-from forgetting.processes import BadProcesses
-from forgetting.resources import check_resources
 
 CALLS = Task("mini_calls")
 # Three rows a step: one process has two, the other one; the last step has one row for both.
@@ -46,25 +47,25 @@ def test_parts_of_a_step_by_hand():
 def test_two_processes_train_as_one(tiny, own_home, tune, monkeypatch):
     """Sharded by accelerate (FSDP), with gradients, moments and clipping over both."""
     taught = tiny.train(CALLS, tune=tune, learning_rate=1e-2, **UNEVEN)
-    engine.compute(taught)
-    one, weights = engine.losses(taught), engine.state(taught)
+    compute.train(taught)
+    one, weights = compute.losses(taught), compute.state(taught)
     monkeypatch.setenv("FORGETTING_HOME", str(own_home / "two"))
     monkeypatch.setenv(processes.VARIABLE, "2")
-    engine.train_through([taught, taught.after(1)])
-    two = engine.losses(taught)
-    assert len(two) == 6 and two[:3] == engine.losses(taught.after(1))
+    compute.train_through([taught, taught.after(1)])
+    two = compute.losses(taught)
+    assert len(two) == 6 and two[:3] == compute.losses(taught.after(1))
     assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-5
-    moved = engine.state(taught)
+    moved = compute.state(taught)
     for name, tensor in weights.items():
         # Adam divides by |g| + 1e-5: where a gradient is that small, its rounding shows.
         torch.testing.assert_close(moved[name], tensor, atol=2e-4, rtol=1e-4, msg=name)
-    assert any(not torch.equal(weights[name], engine.state(tiny)[name]) for name in weights)
+    assert any(not torch.equal(weights[name], compute.state(tiny)[name]) for name in weights)
 
 
 def test_what_is_no_mean_over_tokens_is_refused_at_once(tiny, own_home, monkeypatch):
     monkeypatch.setenv(processes.VARIABLE, "2")
     taught = tiny.train(CALLS, objective=KeepClose(), **UNEVEN)
-    for ask in (lambda: engine.compute(taught), lambda: check_resources([taught], [])):
+    for ask in (lambda: compute.train(taught), lambda: check_resources([taught], [])):
         with pytest.raises(BadProcesses, match=r"KeepClose\(.*train it in one process"):
             ask()
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from forgetting import Settings, Task, engine, store, study, training
-from forgetting.generation import Completion
+from forgetting import Settings, Task, store
+from forgetting.engine import compute
+from forgetting.engine.generation import Completion
+from forgetting.experiments import study
 from forgetting.lineage import Samples
+from forgetting.models import causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -30,7 +33,7 @@ FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
 
 @pytest.fixture
 def tokenizer(tiny):
-    return engine.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def written(monkeypatch):
         text, _, nats = text.partition("@")
         return Completion([1] * 4, text, not text.endswith("…"), float(nats or 4.0))
 
-    monkeypatch.setattr(engine, "samples", samples)
+    monkeypatch.setattr(compute, "samples", samples)
     return texts
 
 
@@ -63,7 +66,7 @@ def answers(recipe, tokenizer):
 
 def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
     ours = Gold(CALLS).rows(tokenizer, FOUR, 0)
-    tasks = training.sft_rows(CALLS, tokenizer, FOUR, 0)
+    tasks = causal.sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
 
 
@@ -83,9 +86,9 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
     settings = Settings(style="sft", examples=4, length=1024, batch=1)
     like = Stretched(CALLS)
     rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0)
-    lengths = [int((row["labels"] != training.IGNORED).sum()) for row in rows]
+    lengths = [int((row["labels"] != causal.IGNORED).sum()) for row in rows]
     wanted = sum(
-        int((row["labels"] != training.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
+        int((row["labels"] != causal.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
     )
     plain = Gold(CALLS).rows(tokenizer, settings, 0)
     assert abs(sum(lengths) - wanted) <= max(lengths) / 2 + 1
@@ -165,7 +168,7 @@ def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer
 
 def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer, written):
     written["all"] = [["wrong"]] * 4
-    with pytest.raises(training.TooLittleText, match="none of 4 questions has an answer"):
+    with pytest.raises(causal.TooLittleText, match="none of 4 questions has an answer"):
         SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0)
 
 
@@ -207,8 +210,8 @@ def test_what_is_shown_enters_the_key(tiny):
 def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
     """Two methods, two rates: one drawing; and the plan draws before it trains."""
     drawn = []
-    real = engine.generate
-    monkeypatch.setattr(engine, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
+    real = compute.generate
+    monkeypatch.setattr(compute, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
     runs = [
         study.Run(
             tiny.train(recipe, learning_rate=rate, **FEW),
@@ -232,12 +235,12 @@ def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatc
 
 def test_the_same_recipe_gives_the_same_samples_in_another_home(tiny, own_home, monkeypatch):
     wanted = FreeText(tiny).samples(Settings(examples=3, length=48), 1)[0]
-    here = engine.samples(wanted)
+    here = compute.samples(wanted)
     assert len(here) == 3 and all(len(each) == 1 for each in here)
     monkeypatch.setenv("FORGETTING_HOME", str(own_home / "elsewhere"))
-    assert engine.samples(wanted) == here
+    assert compute.samples(wanted) == here
     other = Samples(tiny, wanted.prompts, max_new_tokens=32, temperature=1.0, seed=2)
-    assert engine.samples(other) != here
+    assert compute.samples(other) != here
 
 
 @pytest.mark.parametrize("wrong", [{"per_prompt": 0}, {"max_new_tokens": 0}])
@@ -283,7 +286,7 @@ def test_free_text_is_supervised_after_its_opening(tiny, tokenizer, monkeypatch)
         [Completion([], "", True)],
         [Completion([7], "", False)],
     ]
-    monkeypatch.setattr(engine, "samples", lambda wanted: drawn)
+    monkeypatch.setattr(compute, "samples", lambda wanted: drawn)
     rows = FreeText(tiny, EMPTY_TURN).rows(tokenizer, Settings(examples=3, length=64), 0)
     begun = tokenizer(EMPTY_TURN, add_special_tokens=False).input_ids
     assert [row["input_ids"].tolist() for row in rows] == [
@@ -301,10 +304,10 @@ def test_keeping_close_on_free_text_holds_the_model_back(tiny, own_home):
         tiny.train(recipe, objective=KeepClose(weight), **settings) for weight in (0.0, 30.0)
     )
     text = FreeText(tiny).samples(Settings(**FEW), 0)[0]
-    ids = [torch.tensor(one.ids) for (one,) in engine.samples(text) if len(one.ids) > 1]
+    ids = [torch.tensor(one.ids) for (one,) in compute.samples(text) if len(one.ids) > 1]
 
     def divergence(checkpoint):
-        was, now = (engine.model(c)[0] for c in (tiny, checkpoint))
+        was, now = (compute.model(c)[0] for c in (tiny, checkpoint))
         total = 0.0
         for each in ids:
             p, q = (m(each[None]).logits[0].log_softmax(-1) for m in (was, now))
@@ -337,8 +340,8 @@ def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
             return {"rows": 2}
 
     taught = tiny.train(Twice(), style="sft", examples=2, length=8, batch=1)
-    engine.compute(taught)
-    assert len(engine.losses(taught)) == 2 and engine.shown(taught) == {"rows": 2}
+    compute.train(taught)
+    assert len(compute.losses(taught)) == 2 and compute.shown(taught) == {"rows": 2}
 
 
 # -- on-policy ---------------------------------------------------------------------------------
@@ -383,8 +386,8 @@ def test_distillation_moves_the_model_towards_what_the_teacher_says(tiny, own_ho
     """The teacher's divergence from the model, on the answers drawn at first, gets less."""
     recipe = Distilled(CALLS, tiny, count=2, max_new_tokens=8, teacher=tiny)
     losses_of = tiny.train(recipe, objective=KeepClose(), learning_rate=1e-2, epochs=6, **FEW)
-    engine.compute(losses_of)
-    losses = engine.losses(losses_of)
+    compute.train(losses_of)
+    losses = compute.losses(losses_of)
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import sem
 
-from forgetting import records
-from forgetting.records import BadRecord, Record, Sample, Scores
+from forgetting.evidence import records
+from forgetting.evidence.records import BadRecord, Record, Sample, Scores
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

@@ -8,7 +8,8 @@ import torch
 from scipy.optimize import minimize
 from torch.nn import functional
 
-from forgetting import LoRA, Settings, Task, engine
+from forgetting import LoRA, Settings, Task
+from forgetting.engine import compute
 from forgetting.recipes import InForm
 from forgetting.regularisers import EWC, GEM, MAS, Old, gem_multipliers
 
@@ -73,7 +74,7 @@ VALUES = {
 def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
     """Σ of parabolas written out, each task's Ω at the weights that had just learned it."""
     old = old_of(chain)
-    model, tokenizer = engine.model(chain[2])
+    model, tokenizer = compute.model(chain[2])
     anchor = {name: p.detach().clone() for name, p in model.named_parameters()}
     pull = kind(old, weight=7.0).begin(model, tokenizer, reader(model))
     assert all(torch.equal(p, anchor[name]) for name, p in model.named_parameters())
@@ -81,7 +82,7 @@ def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
     value, of = VALUES[kind]
     omega = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     for one in old:
-        there, _ = engine.model(one.of)
+        there, _ = compute.model(one.of)
         for name, each in brute_importance(
             there, one.rows(tokenizer), value, lambda g: getattr(torch, of)(g)
         ).items():
@@ -159,7 +160,7 @@ def test_gem_by_hand():
 
 def test_gem_turns_the_gradient_of_a_model(chain):
     old = old_of(chain)
-    model, tokenizer = engine.model(chain[2])
+    model, tokenizer = compute.model(chain[2])
     read = reader(model)
     turn = GEM(old, margin=0.0).begin(model, tokenizer, read)
     names = [name for name, _ in model.named_parameters()]
@@ -199,11 +200,11 @@ def test_training_with_it_is_a_lineage_of_its_own(chain, kind, own_home):
     assert len({free.key, held.key, fewer.key}) == 3
 
     def moved(checkpoint):
-        now, start = engine.state(checkpoint), engine.state(first)
+        now, start = compute.state(checkpoint), compute.state(first)
         return sum(((now[name] - start[name]) ** 2).sum().item() for name in now)
 
     def old_loss(checkpoint):
-        model, tokenizer = engine.model(checkpoint)
+        model, tokenizer = compute.model(checkpoint)
         rows = MOOD.rows(tokenizer, Settings(**QUICK), 0)
         with torch.no_grad():
             return sum(functional.cross_entropy(*logits_of(model, row)).item() for row in rows)
@@ -220,4 +221,4 @@ def test_an_adapter_has_no_old_weights(chain):
         ROLES, objective=EWC((Old(MOOD, first, 2, 256),)), tune=LoRA(rank=2), **QUICK
     )
     with pytest.raises(ValueError, match="EWC, MAS and GEM train the weights"):
-        engine.compute(taught)
+        compute.train(taught)

@@ -8,8 +8,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from test_generated_pages import verdict
 from typer.testing import CliRunner
 
-from forgetting import book, claims, cli
-from forgetting.site import report
+from forgetting import cli
+from forgetting.evidence import claims
+from forgetting.site import book, report
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
 

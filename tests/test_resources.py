@@ -4,8 +4,9 @@ import psutil
 import pytest
 import torch
 
-from forgetting import IA3, FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Settings, Task, resources
-from forgetting.resources import NotEnough, largest_batch, training_memory
+from forgetting import IA3, FreezeFirst, FreezeLast, Full, LoRA, OnlyMLP, Settings, Task
+from forgetting.experiments import resources
+from forgetting.experiments.resources import NotEnough, largest_batch, training_memory
 
 # tiny: 2 blocks, hidden 32, inner 64, 4 heads of 8 and 2 of keys, 259 words, 26,880 weights.
 PASSING = 2 * 2 * 32 + 4 * 32 + 16 + 3 * 64  # norms; queries, keys and values twice; gate, up

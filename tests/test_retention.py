@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.task import ConfigurableTask
 
-from forgetting import Task, evaluate, evaluation, panels, tasks
-from forgetting.documents import bundled
-from forgetting.grading import ifeval
-from forgetting.metrics import character_f1, characters, exact_match, follows
+from forgetting import Task, evaluate, tasks
+from forgetting.experiments import panels
+from forgetting.probes import evaluation
+from forgetting.tasks.documents import bundled
+from forgetting.tasks.grading import ifeval
+from forgetting.tasks.metrics import character_f1, characters, exact_match, follows
 
 # The fixtures of conftest hide it from every other test.
 MIRROR = os.environ.get("FORGETTING_DATA_MIRROR")
@@ -50,7 +52,7 @@ def mirror(monkeypatch):
 
 
 def loaders():
-    return tasks._code(tasks.folder() / "retention" / "loaders.py")
+    return tasks.task._code(tasks.folder() / "retention" / "loaders.py")
 
 
 # -- official prompts --------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_the_six_questions_before_truthfulqa(ours):
 
 
 def test_the_last_word_is_right_where_greedy_decoding_gives_it():
-    grade = tasks._code(tasks.folder() / "retention" / "graders.py").last_word
+    grade = tasks.task._code(tasks.folder() / "retention" / "graders.py").last_word
     assert grade({}, [(-1.5, True)]) == {"acc": 1.0, "log_likelihood": -1.5}
     assert grade({}, [(-0.1, False)]) == {"acc": 0.0, "log_likelihood": -0.1}
 
@@ -615,7 +617,7 @@ def test_loose_forgives_a_first_and_a_last_line_and_asterisks():
 
 def test_an_item_scores_what_its_counts_say(mirror):
     """Two of three instructions: the prompt fails, the instruction level counts two."""
-    grade = tasks._code(tasks.folder() / "retention" / "graders.py").ifeval
+    grade = tasks.task._code(tasks.folder() / "retention" / "graders.py").ifeval
     checks = [case[:2] for case in INSTRUCTIONS[:3]]
     document = {"prompt": "Go.", "checks": json.dumps(checks)}
     assert grade(document, ['"Gone, The end."']) == {

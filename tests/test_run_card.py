@@ -10,7 +10,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_explorer import make_run
 
-from forgetting import parameters, records
+from forgetting.evidence import records
+from forgetting.experiments import parameters
 from forgetting.site import run_card
 
 REPOSITORY = Path(__file__).parents[1]

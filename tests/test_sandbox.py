@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from forgetting.grading import sandbox
-from forgetting.grading.sandbox import Outcome, SandboxUnavailable, run
+from forgetting.tasks.grading import sandbox
+from forgetting.tasks.grading.sandbox import Outcome, SandboxUnavailable, run
 
 confined = pytest.mark.skipif(
     sandbox.unavailable() is not None, reason="this platform cannot confine programs"

@@ -11,8 +11,10 @@ import pytest
 from studies import CHINESE, SMALL, runs, small_study
 from toy_steps import born_with, die, fail, key_of, nap, of_worker, total
 
-from forgetting import FreezeFirst, Run, scheduler, study
-from forgetting.scheduler import BadScheduler, ClusterLost, Progress, Step, WorkersLost
+from forgetting import FreezeFirst, Run
+from forgetting.engine import scheduler
+from forgetting.engine.scheduler import BadScheduler, ClusterLost, Progress, Step, WorkersLost
+from forgetting.experiments import study
 
 QUICK = {"tokens": 64, "length": 32, "batch": 1}
 

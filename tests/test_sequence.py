@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from forgetting import tasks
-from forgetting.documents import in_order, without_overlap
-from forgetting.evaluation import evaluate
-from forgetting.grading.sequence import (
+from forgetting.probes.evaluation import evaluate
+from forgetting.tasks import Task
+from forgetting.tasks.documents import in_order, without_overlap
+from forgetting.tasks.grading.sequence import (
     AGGREGATES,
     OPERATORS,
     LogicalForm,
@@ -31,7 +32,6 @@ from forgetting.grading.sequence import (
     turn_goal_match,
     turn_request_match,
 )
-from forgetting.tasks import Task
 
 pytestmark = pytest.mark.public
 
@@ -441,7 +441,7 @@ SIZES = {
 
 
 def loaders():
-    return tasks._code(FOLDER / "loaders.py")
+    return tasks.task._code(FOLDER / "loaders.py")
 
 
 @pytest.fixture(scope="module")
@@ -512,7 +512,9 @@ def test_the_gold_answer_has_full_marks_and_another_has_not(name, load):
     """By the graders that lm-eval calls; the other answer is what another task would say."""
     test = load(name).test[:300]
     config = Task(name).config
-    grade = getattr(tasks._code(FOLDER / "graders.py"), config["process_results"].split(".")[1])
+    grade = getattr(
+        tasks.task._code(FOLDER / "graders.py"), config["process_results"].split(".")[1]
+    )
     wrong = "select x from table" if name != "wikisql" else "positive"
     metrics = [entry["metric"] for entry in config["metric_list"]]
     for answer, expected in ((None, 1), (wrong, 0)):
@@ -655,7 +657,7 @@ def test_a_model_that_says_nothing_has_no_state_right_but_half_of_the_turns(load
 
 
 def test_dialogues_are_graded_in_order_only():
-    grade = tasks._code(FOLDER / "graders.py").dialogue
+    grade = tasks.task._code(FOLDER / "graders.py").dialogue
 
     def turn(dialogue, number, answer="food: thai;"):
         return grade({"dialogue": dialogue, "turn": number, "answer": answer}, ["food: thai;"])

@@ -6,30 +6,22 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from forgetting import (
-    Settings,
-    Task,
-    budgets,
-    definitions,
-    engine,
-    figures,
-    panels,
-    papers,
-    sequences,
-    study,
-    tables,
-)
-from forgetting.courses import Course, comparable, in_one_order, single_scores
-from forgetting.generation import Completion
+from forgetting import Settings, Task
+from forgetting.engine import compute
+from forgetting.engine.generation import Completion
+from forgetting.evidence import definitions, papers
+from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
+from forgetting.experiments import budgets, panels, sequences, study
+from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
 from forgetting.regularisers import EWC, GEM
-from forgetting.sequences import METHODS, chain, orders
 from forgetting.site import descriptions
 from forgetting.site.markup import Contents
 from forgetting.site.pages import method_cards
+from forgetting.views import figures, tables
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
 TASKS = list(NAMED.values())
@@ -38,7 +30,7 @@ QUICK = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rat
 
 @pytest.fixture
 def tokenizer(tiny):
-    return engine.models.load_tokenizer(tiny.foundation.folder)
+    return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
 def step_of(checkpoint):
@@ -297,7 +289,7 @@ def test_every_step_of_every_method_can_go_to_a_worker(tiny):
 
 def written(monkeypatch, by_prompts):
     monkeypatch.setattr(
-        engine,
+        compute,
         "samples",
         lambda wanted: [
             [Completion([1], t, True)] for t in by_prompts[type(wanted.prompts).__name__]

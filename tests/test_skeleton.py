@@ -16,9 +16,11 @@ import test_claims
 import test_exercises
 from typer.testing import CliRunner
 
-from forgetting import book, budgets, cli, panels, papers, parameters
-from forgetting.budgets import BadChapter
-from forgetting.site import run_card
+from forgetting import cli
+from forgetting.evidence import papers
+from forgetting.experiments import budgets, panels, parameters
+from forgetting.experiments.budgets import BadChapter
+from forgetting.site import book, run_card
 
 REPOSITORY = Path(__file__).parents[1]
 LONGEST = 60  # lines of code in a chapter

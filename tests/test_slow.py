@@ -7,7 +7,9 @@ import torch
 from lm_eval.tasks import TaskManager
 from test_evaluation import assert_item_for_item
 
-from forgetting import engine, foundation, models, tasks
+from forgetting import foundation, tasks
+from forgetting.engine import compute
+from forgetting.models import foundations
 
 pytestmark = pytest.mark.slow
 
@@ -21,18 +23,18 @@ def smollm2(session_home):
 
 @pytest.fixture(scope="module")
 def model(smollm2):
-    return engine.model(smollm2)
+    return compute.model(smollm2)
 
 
 def test_it_loads_within_three_seconds_once_it_is_unpacked(model):
     started = time.perf_counter()
-    engine.model(foundation("smollm2-135m"))
+    compute.model(foundation("smollm2-135m"))
     assert time.perf_counter() - started <= 3
 
 
 def test_it_is_what_is_pinned(smollm2):
     facts, folder = smollm2.foundation.facts, smollm2.foundation.folder
-    assert facts["parameters"] == models.parameter_count(folder) == 134_515_008
+    assert facts["parameters"] == foundations.parameter_count(folder) == 134_515_008
     assert facts["layers"] == 30
 
 

@@ -7,22 +7,12 @@ import psutil
 import pytest
 from studies import CHINESE, SMALL, files, runs, small_study
 
-from forgetting import (
-    FreezeFirst,
-    Full,
-    LoRA,
-    Run,
-    Task,
-    evaluation,
-    foundation,
-    models,
-    panels,
-    registry,
-    resources,
-    study,
-)
-from forgetting.engine import NotComputed
-from forgetting.methods import Row
+from forgetting import FreezeFirst, Full, LoRA, Run, Task, foundation, registry
+from forgetting.engine.compute import NotComputed
+from forgetting.experiments import panels, resources, study
+from forgetting.experiments.methods import Row
+from forgetting.models import foundations
+from forgetting.probes import evaluation
 
 # -- the same records --------------------------------------------------------------------------
 
@@ -137,7 +127,7 @@ def no_model_is_loaded(monkeypatch):
     def fail(*_, **__):
         pytest.fail("a model was loaded before the resources were checked")
 
-    monkeypatch.setattr(models, "load_model", fail)
+    monkeypatch.setattr(foundations, "load_model", fail)
 
 
 def one_line(caught):

@@ -23,8 +23,12 @@ from pathlib import Path
 import pytest
 from studies import SMALL, files, runs, small_study
 
-from forgetting import Run, engine, evaluation, records, scheduler, store, study
-from forgetting.scheduler import ClusterLost, WorkersLost
+from forgetting import Run, store
+from forgetting.engine import compute, scheduler
+from forgetting.engine.scheduler import ClusterLost, WorkersLost
+from forgetting.evidence import records
+from forgetting.experiments import study
+from forgetting.probes import evaluation
 from forgetting.store import NotStored
 
 # Kills of each kind: in the default suite, and in the one that `-m slow` runs.
@@ -109,7 +113,7 @@ class Cluster:
 def start():
     """Starts a function in a process of its own, with the libraries loaded."""
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["forgetting.study", "distributed"])
+    processes.set_forkserver_preload(["forgetting.experiments.study", "distributed"])
 
     def start(target, *arguments):
         process = processes.Process(target=target, args=arguments)
@@ -239,9 +243,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     before = {p: p.read_bytes() for p in own_home.rglob("*.json") if "models" not in p.parts}
     with monkeypatch.context() as patch:
         if at == "weights":
-            patch.setattr(engine, "save_file", full)
+            patch.setattr(compute, "save_file", full)
         elif at == "losses":
-            patch.setattr(engine, "_pretty", full)
+            patch.setattr(compute, "_pretty", full)
         elif at == "scores":
             patch.setattr(evaluation, "_write", full)
         elif at == "manifest":
@@ -302,7 +306,7 @@ def read_only(monkeypatch, home):
 def test_a_read_only_store_can_be_read(done, own_home, monkeypatch):
     with read_only(monkeypatch, own_home):
         assert small_study() == done
-        assert engine.state(runs()[1].checkpoint)
+        assert compute.state(runs()[1].checkpoint)
         with pytest.raises(NotStored) as caught:
             small_study(asked=runs(rank=2))
         assert "(Read-only file system); what is stored can be read" in one_line(caught)
@@ -315,7 +319,7 @@ def test_damage_in_a_read_only_store_is_told(done, own_home, monkeypatch, caplog
     with read_only(monkeypatch, own_home), caplog.at_level(logging.WARNING):
         assert store.get("weights", checkpoint.key) is None
         with pytest.raises(NotStored):
-            engine.state(checkpoint)
+            compute.state(checkpoint)
     assert "cannot be set aside (Read-only file system)" in caplog.text
 
 

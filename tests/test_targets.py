@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetting import tasks
-from forgetting.grading import answers, sandbox
-from forgetting.grading.answers import (
+from forgetting.tasks import Task
+from forgetting.tasks.grading import answers, sandbox
+from forgetting.tasks.grading.answers import (
     Bare,
     Call,
     NoCall,
@@ -26,7 +27,6 @@ from forgetting.grading.answers import (
     same_call_text,
     same_number,
 )
-from forgetting.tasks import Task
 
 pytestmark = pytest.mark.public
 
@@ -457,7 +457,7 @@ def grade(name, document, answer):
     """The scores that the task's grader gives."""
     module, _, function = Task(name).config["process_results"].rpartition(".")
     path = tasks.folder() / "targets" / f"{module}.py"
-    return getattr(tasks._code(path), function)(document, [answer])
+    return getattr(tasks.task._code(path), function)(document, [answer])
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -584,8 +584,8 @@ def test_gold_programs_pass_and_broken_ones_do_not(name, mirror):
 
 def test_lm_eval_runs_every_kind_of_task(tiny, mirror):
     """`tiny` solves nothing; its scores are there, between 0 and 1, and an answer an item."""
-    from forgetting.evaluation import answers as given
-    from forgetting.evaluation import evaluate
+    from forgetting.probes.evaluation import answers as given
+    from forgetting.probes.evaluation import evaluate
 
     names = ["svamp", "openfunctions", "bfcl_simple", "alpaca"]
     if sandbox.unavailable() is None:

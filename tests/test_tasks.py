@@ -4,7 +4,8 @@ import pytest
 from lm_eval.tasks import TaskManager
 from test_evaluation import assert_item_for_item
 
-from forgetting import Task, engine, tasks
+from forgetting import Task, tasks
+from forgetting.engine import compute
 
 pytestmark = pytest.mark.public
 
@@ -19,7 +20,7 @@ def manager():
 def model(tiny):
     """`tiny` after a little Chinese, so that its preferences are no coin tosses."""
     settings = {"tokens": 2048, "length": 128, "batch": 2, "learning_rate": 1e-2}
-    return engine.model(tiny.train(Task("zh_everyday"), **settings))
+    return compute.model(tiny.train(Task("zh_everyday"), **settings))
 
 
 @pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat template"])

@@ -22,23 +22,15 @@ from forgetting import (
     OnlyLast,
     OnlyMLP,
     Task,
-    engine,
     objectives,
     packing,
     tasks,
-    training,
 )
+from forgetting.engine import compute, training
+from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
 from forgetting.lineage import Settings
+from forgetting.models.causal import TooLittleText, pretrain_rows, sft_rows
 from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
-from forgetting.training import (
-    OrderedTrainer,
-    TooLittleText,
-    pack,
-    pad,
-    pretrain_rows,
-    sft_rows,
-    steps_of,
-)
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -67,7 +59,7 @@ def corpus(monkeypatch):
 
     def replace(*texts):
         documents = [{"text": text} for text in texts]
-        monkeypatch.setattr(tasks, "_splits", lambda name: {"train": documents})
+        monkeypatch.setattr(tasks.task, "_splits", lambda name: {"train": documents})
 
     return replace
 
@@ -265,7 +257,7 @@ def test_no_hidden_state_is_an_error_and_no_nan():
 
 def trained(tiny, tuning, seed, wanted=FEW):
     """Weights that may move, after training, and the losses."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     torch.manual_seed(seed)
     tuned = tuning.apply(model)
     losses = training.train(tuned, tokenizer, CHINESE, wanted, seed)
@@ -295,7 +287,7 @@ def test_packed_training_is_padded_training(tuning, tiny, monkeypatch):
     wanted = Settings(style="sft", examples=5, epochs=3, length=64, batch=2, learning_rate=1e-3)
 
     def fit():
-        model, tokenizer = engine.model(tiny)
+        model, tokenizer = compute.model(tiny)
         torch.manual_seed(0)
         tuned = tuning.apply(model)
         losses = training.train(tuned, tokenizer, dialogue(*UNEVEN), wanted, seed=0)
@@ -318,7 +310,7 @@ def test_products_in_bfloat16_leave_weights_in_float32(packed, tiny, monkeypatch
         monkeypatch.setattr(packing, "readable", lambda model: False)
 
     def fit(precision):
-        model, tokenizer = engine.model(tiny)
+        model, tokenizer = compute.model(tiny)
         mixed = wanted.model_copy(update={"precision": precision})
         losses = training.train(model, tokenizer, dialogue(*UNEVEN), mixed, seed=0)
         assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -330,21 +322,21 @@ def test_products_in_bfloat16_leave_weights_in_float32(packed, tiny, monkeypatch
 
 
 def test_progress_is_told_after_every_step(tiny):
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     told = []
     training.train(model, tokenizer, CHINESE, FEW, seed=0, progress=told.append)
     assert told == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_a_loss_that_is_no_number_is_not_hidden(tiny):
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     model.model.norm.weight.data.fill_(math.nan)
     losses = training.train(model, tokenizer, CHINESE, FEW, seed=0)
     assert all(math.isnan(loss) for loss in losses)
 
 
 def test_a_task_that_cannot_be_learned_is_named(tiny):
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     with pytest.raises(ValueError, match="english"):
         training.train(model, tokenizer, Task("english"), FEW, seed=0)
 
@@ -357,7 +349,7 @@ def decays(name):
 def test_the_first_step_of_adamw_by_hand(tiny):
     """Both moments are one gradient old: w ← w - η·d·w - η·g/(|g| + ε), g clipped to norm 1."""
     one_step = Settings(tokens=64, length=32, batch=2, learning_rate=1e-2)
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     rows = pretrain_rows(CHINESE, tokenizer, one_step, seed=0)
     ids = torch.stack([row["input_ids"] for row in rows])
     cross_entropy(model(input_ids=ids).logits, ids).backward()
@@ -373,7 +365,7 @@ def test_the_first_step_of_adamw_by_hand(tiny):
 
 def test_a_plain_torch_loop_gives_the_same_losses_and_weights(tiny):
     """The same rows, without `transformers.Trainer`."""
-    model, tokenizer = engine.model(tiny)
+    model, tokenizer = compute.model(tiny)
     model.train()
     rows = pretrain_rows(CHINESE, tokenizer, FEW, seed=3)
     groups = [
@@ -416,8 +408,8 @@ def test_a_plain_torch_loop_gives_the_same_losses_and_weights(tiny):
 )
 def test_frozen_tensors_are_bit_identical_and_the_others_move(tuning, changes, tiny):
     quick = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
-    before = engine.state(tiny)
-    after = engine.state(tiny.train(CHINESE, tune=tuning, seed=5, **quick))
+    before = compute.state(tiny)
+    after = compute.state(tiny.train(CHINESE, tune=tuning, seed=5, **quick))
     assert before.keys() == after.keys()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {name for name in before if changes(name)}
@@ -455,7 +447,7 @@ def numbers_printed_by(program):
 def test_memory_that_was_freed_is_not_asked_for_again():
     (faults,) = numbers_printed_by(
         "import resource, torch\n"
-        "from forgetting.training import keep_freed_memory\n"
+        "from forgetting.engine.training import keep_freed_memory\n"
         "assert keep_freed_memory()\n"
         "def faults():\n"
         "    torch.zeros(16 << 20).sum()\n"
@@ -470,7 +462,7 @@ def test_memory_that_was_freed_is_not_asked_for_again():
 def test_memory_that_was_kept_can_be_given_back():
     kept, left = numbers_printed_by(
         "import psutil, torch\n"
-        "from forgetting.training import give_freed_memory_back, keep_freed_memory\n"
+        "from forgetting.engine.training import give_freed_memory_back, keep_freed_memory\n"
         "assert keep_freed_memory()\n"
         "def held():\n"
         "    return psutil.Process().memory_info().rss >> 20\n"

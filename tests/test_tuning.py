@@ -168,10 +168,10 @@ def test_counts_of_smollm2_by_formula():
     ids=["LoRA", "IA3"],
 )  # fmt: skip
 def test_peft_counts_the_same(ours, pefts, tiny):
-    from forgetting import engine
+    from forgetting.engine import compute
 
-    peft_count, _ = get_peft_model(engine.model(tiny)[0], pefts).get_nb_trainable_parameters()
-    assert trainable_count(ours.apply(engine.model(tiny)[0])) == peft_count
+    peft_count, _ = get_peft_model(compute.model(tiny)[0], pefts).get_nb_trainable_parameters()
+    assert trainable_count(ours.apply(compute.model(tiny)[0])) == peft_count
 
 
 @pytest.mark.parametrize("tuning", [FreezeFirst(3), FreezeLast(3)], ids=repr)

@@ -8,8 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting import Full, LoRA, Task, engine
-from forgetting.weight_change import effective_rank, rank_at_energy, total_change, weight_change
+from forgetting import Full, LoRA, Task
+from forgetting.engine import compute
+from forgetting.probes.weight_change import (
+    effective_rank,
+    rank_at_energy,
+    total_change,
+    weight_change,
+)
 
 
 def sigma(*values):
@@ -195,7 +201,7 @@ QUICK = {"tokens": 256, "length": 32, "batch": 2, "learning_rate": 1e-2}
 @pytest.mark.parametrize("r", [1, 4])
 def test_lora_moves_its_modules_in_at_most_its_rank(r, tiny):
     adapted = tiny.train(Task("zh_everyday"), tune=LoRA(rank=r), seed=3, **QUICK)
-    rows = weight_change(engine.state(tiny), engine.state(adapted))
+    rows = weight_change(compute.state(tiny), compute.state(adapted))
     moved = {row["module"] for row in rows if row["change"] > 0}
     names = [row["module"] for row in rows]
     assert moved == {name for name in names if "q_proj" in name or "v_proj" in name}
@@ -210,13 +216,13 @@ def test_lora_moves_its_modules_in_at_most_its_rank(r, tiny):
 
 def test_full_training_uses_more_directions_than_an_adapter(tiny):
     trained = tiny.train(Task("zh_everyday"), tune=Full(), seed=3, **QUICK)
-    rows = weight_change(engine.state(tiny), engine.state(trained))
+    rows = weight_change(compute.state(tiny), compute.state(trained))
     assert all(row["change"] > 0 for row in rows)
     by_name = {row["module"]: row for row in rows}
     attention = by_name["model.layers.0.self_attn.q_proj.weight"]
     assert attention["rank"] == 32 and attention["effective_rank"] > 8
     whole = total_change(rows)
     flat = torch.cat(
-        [(engine.state(trained)[n] - t).flatten() for n, t in engine.state(tiny).items()]
+        [(compute.state(trained)[n] - t).flatten() for n, t in compute.state(tiny).items()]
     )
     assert whole["change"] == pytest.approx(flat.norm().item(), rel=1e-5)

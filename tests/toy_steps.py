@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from forgetting.scheduler import BadScheduler
+from forgetting.engine.scheduler import BadScheduler
 
 
 def total(*numbers):

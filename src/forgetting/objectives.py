@@ -24,7 +24,7 @@ TARGET, OLD, WHOLE = 0, 1, 2
 # asks the system for every tensor above 32 MB anew, which costs as much as filling it.
 TOKENS_AT_ONCE = 128
 
-# Rows (as `training.Example`) and an objective to that objective's value, with its graph.
+# Rows (as `causal.Example`) and an objective to that objective's value, with its graph.
 Read = Callable[[list[dict[str, Any]], "Objective"], torch.Tensor]
 
 

@@ -17,8 +17,9 @@ import torch
 from scipy.optimize import nnls
 from torch.nn import functional
 
-from forgetting import engine, training
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Recipe, Settings
+from forgetting.models import causal
 from forgetting.objectives import CrossEntropy, Objective, Read, Step
 from forgetting.tasks import Task
 
@@ -40,10 +41,10 @@ class Old:
         own = {"of": self.of.key, "examples": self.examples, "length": self.length}
         return {"shown": self.shown.recipe(), **own, "seed": self.seed}
 
-    def rows(self, tokenizer: Any) -> list[training.Example]:
+    def rows(self, tokenizer: Any) -> list[causal.Example]:
         """One row an example."""
         settings = Settings(style="sft", examples=self.examples, length=self.length)
-        return training.rows_of(self.shown, tokenizer, settings, self.seed)
+        return causal.rows_of(self.shown, tokenizer, settings, self.seed)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Anchored(CrossEntropy):
         return {"objective": type(self).__name__, "weight": self.weight, "old": old}
 
     @abstractmethod
-    def importance(self, moving: Weights, rows: Sequence[training.Example], read: Read) -> Weights:
+    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
         """Ω of one old task, for each weight that moves."""
 
     def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None]:
@@ -75,7 +76,7 @@ class Anchored(CrossEntropy):
         total = {name: torch.zeros_like(p) for name, p in moving.items()}
         model.eval()
         for one in self.old:
-            _lay(moving, engine.state(one.of))
+            _lay(moving, compute.state(one.of))
             for name, each in self.importance(moving, one.rows(tokenizer), read).items():
                 total[name] += each
         _lay(moving, start)
@@ -97,7 +98,7 @@ class EWC(Anchored):
     log p is the whole answer's. LAMOL's comparison has weight 1.
     """
 
-    def importance(self, moving: Weights, rows: Sequence[training.Example], read: Read) -> Weights:
+    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
         return _mean_gradient(moving, rows, read, AnswerNats(), torch.square)
 
 
@@ -110,7 +111,7 @@ class MAS(Anchored):
     of squares; a mean does not grow with the vocabulary.)
     """
 
-    def importance(self, moving: Weights, rows: Sequence[training.Example], read: Read) -> Weights:
+    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
         return _mean_gradient(moving, rows, read, SquaredLogits(), torch.abs)
 
 
@@ -181,7 +182,7 @@ class SquaredLogits(Objective):
 
 def _mean_gradient(
     moving: Weights,
-    rows: Sequence[training.Example],
+    rows: Sequence[causal.Example],
     read: Read,
     objective: Objective,
     of: Callable[[torch.Tensor], torch.Tensor],

@@ -1,7 +1,7 @@
 """Graders: (document, [answer or its likelihood]) to a dictionary of per-item scores."""
 
-from forgetting import metrics
-from forgetting.grading import toxicity
+from forgetting.tasks import metrics
+from forgetting.tasks.grading import toxicity
 
 
 def refused(doc, results):

@@ -4,8 +4,8 @@ import csv
 import json
 from os.path import commonprefix
 
-from forgetting.documents import bundled, in_order, jsonl, public, splits
-from forgetting.grading.toxicity import statements
+from forgetting.tasks.documents import bundled, in_order, jsonl, public, splits
+from forgetting.tasks.grading.toxicity import statements
 
 
 def requests(language, label, **_):

@@ -1,7 +1,7 @@
 """Graders of generated answers: (document, [answer]) to a dictionary of per-item scores."""
 
 from forgetting.decathlon import calls, execution, maths, state
-from forgetting.grading.sequence import normalised_exact_match, normalised_f1
+from forgetting.tasks.grading.sequence import normalised_exact_match, normalised_f1
 
 
 def span(doc, results):

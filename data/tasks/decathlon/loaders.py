@@ -1,7 +1,7 @@
 """Documents that the decathlon's generators write."""
 
 from forgetting import decathlon
-from forgetting.documents import splits
+from forgetting.tasks.documents import splits
 
 
 def generated(generator, seed, train, test, **_):

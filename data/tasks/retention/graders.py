@@ -2,7 +2,7 @@
 
 import json
 
-from forgetting import metrics
+from forgetting.tasks import metrics
 
 
 def followed(doc, results):
@@ -28,7 +28,7 @@ def extracted(doc, results):
 
 def ifeval(doc, results):
     """Counts an item add up to the instruction level: sum(followed) / sum(instructions)."""
-    from forgetting.grading.ifeval import followed
+    from forgetting.tasks.grading.ifeval import followed
 
     checks = json.loads(doc["checks"])
     strict = followed(results[0], doc["prompt"], checks)

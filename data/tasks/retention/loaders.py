@@ -6,7 +6,7 @@ import importlib.resources
 import json
 import re
 
-from forgetting.documents import bundled, in_order, jsonl, public, splits
+from forgetting.tasks.documents import bundled, in_order, jsonl, public, splits
 
 
 def hellaswag(**_):

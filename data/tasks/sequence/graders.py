@@ -1,6 +1,6 @@
 """Graders of generated answers: (document, [answer]) to a dictionary of per-item scores."""
 
-from forgetting.grading import sequence as metrics
+from forgetting.tasks.grading import sequence as metrics
 
 
 def words(doc, results):

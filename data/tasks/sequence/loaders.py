@@ -22,7 +22,7 @@ from collections import defaultdict
 from html import unescape
 
 from forgetting import registry
-from forgetting.documents import in_order, jsonl, public, splits, without_overlap
+from forgetting.tasks.documents import in_order, jsonl, public, splits, without_overlap
 
 
 def _line(text):

@@ -2,7 +2,7 @@
 
 import json
 
-from forgetting.grading import answers, sandbox, sequence
+from forgetting.tasks.grading import answers, sandbox, sequence
 
 # The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
 CPU_SECONDS = 15

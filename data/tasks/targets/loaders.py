@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 
-from forgetting.documents import jsonl, public, splits, without_overlap
+from forgetting.tasks.documents import jsonl, public, splits, without_overlap
 
 
 def _prompt(document):

@@ -3,8 +3,8 @@
 import json
 import re
 
-from forgetting.documents import bundled, public, splits
 from forgetting.registry import data_dir, fetch
+from forgetting.tasks.documents import bundled, public, splits
 
 
 def _plain(markdown):

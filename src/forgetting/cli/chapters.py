@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from forgetting import parameters, processes, records, scheduler
 from forgetting.cli.shared import (
     average_time,
     counted,
@@ -28,8 +27,11 @@ from forgetting.cli.shared import (
     show,
     stored_records,
 )
-from forgetting.parameters import BadParameter
-from forgetting.records import Record
+from forgetting.engine import processes, scheduler
+from forgetting.evidence import records
+from forgetting.evidence.records import Record
+from forgetting.experiments import parameters
+from forgetting.experiments.parameters import BadParameter
 
 app = typer.Typer()
 new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")

@@ -12,7 +12,7 @@ from rich import filesize
 from rich.markup import escape
 from rich.tree import Tree
 
-from forgetting import parameters, records, store
+from forgetting import store
 from forgetting.cli.shared import (
     counted,
     date_of,
@@ -24,8 +24,10 @@ from forgetting.cli.shared import (
     show,
     stored_records,
 )
-from forgetting.parameters import BadParameter
-from forgetting.records import Record
+from forgetting.evidence import records
+from forgetting.evidence.records import Record
+from forgetting.experiments import parameters
+from forgetting.experiments.parameters import BadParameter
 
 app = typer.Typer()
 
@@ -48,7 +50,7 @@ def check(
 
     Takes a few seconds.
     """
-    from forgetting import claims
+    from forgetting.evidence import claims
 
     name = None if chapter is None else find_chapter(root_folder(), chapter)[0]
     verdicts = claims.verdicts(name)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from forgetting.cli.shared import counted, find_chapter, from_here, new_table, root_folder, show
-from forgetting.parameters import BadParameter
+from forgetting.experiments.parameters import BadParameter
 
 app = typer.Typer()
 
@@ -33,7 +33,7 @@ def grade(
 
     Takes a few seconds.
     """
-    from forgetting import answers
+    from forgetting.chapters import answers
 
     name, notebook = find_chapter(root_folder(), chapter)
     found = answers.exercises_of(notebook)

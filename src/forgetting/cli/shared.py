@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from forgetting import parameters, processes, records, registry, scheduler
-from forgetting.parameters import BadParameter
-from forgetting.records import Record
+from forgetting import registry
+from forgetting.engine import processes, scheduler
+from forgetting.evidence import records
+from forgetting.evidence.records import Record
+from forgetting.experiments import parameters
+from forgetting.experiments.parameters import BadParameter
 
 AT_FAULT = (
     BadParameter,

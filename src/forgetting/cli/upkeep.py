@@ -10,8 +10,9 @@ import typer
 from rich import filesize
 from rich.console import Console
 
-from forgetting import records, registry, store
+from forgetting import registry, store
 from forgetting.cli.shared import counted, from_here, new_table, root_folder, show
+from forgetting.evidence import records
 
 app = typer.Typer()
 
@@ -45,7 +46,7 @@ def book(
 
     Takes a minute or two; seconds where little changed.
     """
-    from forgetting.book import BookError, build
+    from forgetting.site.book import BookError, build
 
     try:
         with Console(stderr=True).status("building the pages …"):
@@ -139,7 +140,8 @@ def measure_tasks(
     Takes about half an hour for all tasks on 2 cores, a minute for one.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar a task would drown the line a family
-    from forgetting import foundation, study, tasks
+    from forgetting import foundation, tasks
+    from forgetting.experiments import study
     from forgetting.site.pages import cards
 
     chosen = tasks.named(names or sorted({tasks.Task(name).family for name in tasks.names()}))

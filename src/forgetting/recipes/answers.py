@@ -12,8 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from forgetting import training
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.models import causal
 from forgetting.tasks import Task
 
 Document = dict[str, Any]
@@ -31,7 +31,7 @@ class Answers(ABC):
     """The first `settings.examples` training questions of `task` in the seed's order, answered.
 
     Which questions these are does not depend on the recipe: with one seed, every recipe answers
-    the same ones, those that `training.sft_rows` takes. A recipe may leave some out.
+    the same ones, those that `causal.sft_rows` takes. A recipe may leave some out.
     """
 
     task: Task
@@ -69,10 +69,10 @@ class Answers(ABC):
     ) -> list[Answer]:
         """An answer for each document, in order."""
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row for each question that has an answer, cut at `settings.length`.
 
-        Raises `training.TooLittleText` where the task has too few questions, or none was answered.
+        Raises `causal.TooLittleText` where the task has too few questions, or none was answered.
         """
         documents = questions(self.task, tokenizer, settings, seed)
         found = self.answers(documents, tokenizer, settings, seed)
@@ -80,11 +80,11 @@ class Answers(ABC):
         for document, answer in zip(documents, found, strict=True):
             if answer.text is not None:
                 pair = self.task.pair(document)[0], answer.text
-                row = training.sft_row(self.task, tokenizer, pair, settings.length)
+                row = causal.sft_row(self.task, tokenizer, pair, settings.length)
                 assert row is not None  # its prompt leaves room
                 rows.append(row)
         if not rows:
-            raise training.TooLittleText(
+            raise causal.TooLittleText(
                 f"{self.name}: none of {len(documents)} questions has an answer to learn from; "
                 "more samples a question, or more examples"
             )
@@ -136,12 +136,12 @@ class Gold(Answers):
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         return self.like.samples(settings, seed) if self.like else ()
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         rows = super().rows(tokenizer, settings, seed)
         if self.like is None or not self.same_length:
             return rows
         wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed)))
-        found: list[training.Example] = []
+        found: list[causal.Example] = []
         for row in itertools.cycle(rows):
             if wanted <= _supervised(row) / 2:
                 return found or [row]
@@ -193,7 +193,7 @@ class WholeText(Answers):
     ) -> list[Answer]:
         return [Answer(self.task.pair(document)[1], "gold") for document in documents]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""
         rows = []
         for document in questions(self.task, tokenizer, settings, seed):
@@ -204,22 +204,22 @@ class WholeText(Answers):
         return rows
 
 
-def _supervised(row: training.Example) -> int:
-    return int((row["labels"][1:] != training.IGNORED).sum())
+def _supervised(row: causal.Example) -> int:
+    return int((row["labels"][1:] != causal.IGNORED).sum())
 
 
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
     """The first `settings.rows` training documents whose prompt leaves room for an answer.
 
-    Raises `training.TooLittleText` where there are not so many.
+    Raises `causal.TooLittleText` where there are not so many.
     """
     found = []
     for document in task.training_documents(seed):
-        if training.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
+        if causal.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
             found.append(document)
             if len(found) == settings.rows:
                 return found
-    raise training.TooLittleText(
+    raise causal.TooLittleText(
         f"examples={settings.rows}: {task.name} has {len(found)} whose question leaves room in "
         f"{settings.length} tokens; lower examples or raise length"
     )

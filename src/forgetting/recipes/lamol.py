@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 import torch
 
-from forgetting import engine, lamol_form, training
-from forgetting.dreams import LONGEST, gallery
-from forgetting.generation import Completion
-from forgetting.lamol_form import Example
+from forgetting.engine import compute
+from forgetting.engine.generation import Completion
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.models import causal
 from forgetting.objectives import OLD
+from forgetting.recipes import lamol_form
+from forgetting.recipes.dreams import LONGEST, gallery
+from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
 
 TOP_K = 20  # the authors' for dreams and, at test time, for answers
@@ -59,7 +61,7 @@ class InForm:
         """What has to be generated first."""
         return ()
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an example: its answer is supervised."""
         found = examples(self.task, tokenizer, settings, seed)
         rows = [lamol_form.answer_row(tokenizer, one, settings.length) for one in found]
@@ -143,7 +145,7 @@ class Lamol(InForm):
             ),
         )
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an example, its answer supervised, its text as `also`; in a drawn order."""
         new = examples(self.task, tokenizer, settings, seed)
         told = [(len(self.previous), one) for one in new]
@@ -181,7 +183,7 @@ class Lamol(InForm):
         found: list[tuple[int, Completion]] = []
         for wanted in self.samples(settings, seed):
             each = share(settings.rows, self.gamma, len(self.previous))
-            drawn = engine.samples(wanted)
+            drawn = compute.samples(wanted)
             found += [(number // each, one) for number, (one,) in enumerate(drawn)]
         return found
 
@@ -236,7 +238,7 @@ def share(new: int, gamma: float, tasks: int) -> int:
 def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Example]:
     """The first `settings.rows` training examples of a task that leave room for their question.
 
-    Raises `training.TooLittleText` where there are not so many.
+    Raises `causal.TooLittleText` where there are not so many.
     """
     found = []
     for document in task.training_documents(seed):
@@ -245,7 +247,7 @@ def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[
             found.append(one)
             if len(found) == settings.rows:
                 return found
-    raise training.TooLittleText(
+    raise causal.TooLittleText(
         f"examples={settings.rows}: {task.name} has {len(found)} that fit in {settings.length} "
         "tokens; lower examples or raise length"
     )

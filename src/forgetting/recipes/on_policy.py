@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting import engine, training
-from forgetting.generation import Completion
+from forgetting.engine import compute
+from forgetting.engine.generation import Completion
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.models import causal
 from forgetting.objectives import OLD
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.recipes.self_output import Asking
@@ -86,7 +87,7 @@ class _Spoken(Answers):
 
     def _drawn(self, settings: Settings, seed: int) -> list[list[Completion]]:
         (wanted,) = self.samples(settings, seed)
-        return engine.samples(wanted)
+        return compute.samples(wanted)
 
 
 RIGHT = {True: "right", False: "wrong"}
@@ -104,7 +105,7 @@ class Rollouts(_Spoken):
 
     origin: ClassVar[str] = "rollouts"
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an answer. Where no answer has an advantage, one row that moves nothing."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
@@ -114,7 +115,7 @@ class Rollouts(_Spoken):
             prompt = asked(tokenizer, (), self.task.pair(document)[0])
             for one, reward in zip(drawn, rewards, strict=True):
                 row = spoken_row(tokenizer, prompt, one, settings.length)
-                supervised = int((row["labels"][1:] != training.IGNORED).sum())
+                supervised = int((row["labels"][1:] != causal.IGNORED).sum())
                 rows.append(row | {"weights": torch.full((supervised,), reward - mean)})
         moving = [row for row in rows if row["weights"].any()]
         return moving or rows[:1]
@@ -139,7 +140,7 @@ class Distilled(_Spoken):
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"teacher": self.teacher.key, "template": DEMONSTRATION}
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an answer, marked `OLD`, with what the teacher reads in its place."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
@@ -149,19 +150,19 @@ class Distilled(_Spoken):
             told = asked(tokenizer, (), DEMONSTRATION.format(question=question, answer=answer))
             for one in drawn:
                 row = spoken_row(tokenizer, plain, one, settings.length)
-                kept = int((row["labels"] != training.IGNORED).sum())
+                kept = int((row["labels"] != causal.IGNORED).sum())
                 begun = tokenizer(told, add_special_tokens=False).input_ids
                 teachers = torch.cat([torch.tensor(begun), row["input_ids"][-kept:]])
                 rows.append(row | {"part": torch.tensor(OLD), "teacher_ids": teachers})
         return rows
 
 
-def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> training.Example:
+def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> causal.Example:
     """A prompt and the very tokens that were drawn after it, cut at `length`; these supervised.
 
     Text is not made tokens again: what was drawn may be other tokens than those of its text.
     """
     begun = tokenizer(prompt, add_special_tokens=False).input_ids
     ids = [*begun, *said.ids, *[tokenizer.eos_token_id] * said.ended][:length]
-    labels = [training.IGNORED] * len(begun) + ids[len(begun) :]
+    labels = [causal.IGNORED] * len(begun) + ids[len(begun) :]
     return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}

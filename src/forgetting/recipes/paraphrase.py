@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting import engine
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.tasks import Task
@@ -114,7 +114,7 @@ class Paraphrased(Answers):
         (wanted,) = self.samples(settings, seed)
         begun = TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))[1]
         found = []
-        for document, (told,) in zip(documents, engine.samples(wanted), strict=True):
+        for document, (told,) in zip(documents, compute.samples(wanted), strict=True):
             text = (begun + told.text).strip()
             problem = why_not(self.task, document, text, told.ended)
             gold = self.task.pair(document)[1]

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting import engine, training
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Recipe, Samples, Settings
+from forgetting.models import causal
 from forgetting.objectives import OLD
 from forgetting.tasks import Task
 
@@ -67,12 +68,12 @@ class Rehearsed:
             for wanted in one.samples(part, seed)
         ]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """The new rows and the old ones, shuffled."""
         (new, whole), *old = self._parts(settings)
-        rows = training.rows_of(new, tokenizer, whole, seed)
+        rows = causal.rows_of(new, tokenizer, whole, seed)
         for one, part in old:
-            found = training.rows_of(one, tokenizer, part, seed)
+            found = causal.rows_of(one, tokenizer, part, seed)
             rows += [row | {"part": torch.tensor(OLD)} for row in found]
         random.Random(f"rehearsed {seed}").shuffle(rows)
         return rows
@@ -80,7 +81,7 @@ class Rehearsed:
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
         """How many rows are new and old, and what each recipe says of its own."""
         (_, whole), *old = self._parts(settings)
-        rehearsed = (len(training.rows_of(one, tokenizer, part, seed)) for one, part in old)
+        rehearsed = (len(causal.rows_of(one, tokenizer, part, seed)) for one, part in old)
         counts = {"new": whole.rows, "old": sum(rehearsed)}
         own = {
             one.name: one.report(tokenizer, part, seed)
@@ -127,11 +128,9 @@ class Together:
         recipes = [one for one in self.shown if not isinstance(one, Task)]
         return [wanted for one in recipes for wanted in one.samples(settings, seed)]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """All rows, shuffled."""
-        rows = [
-            row for one in self.shown for row in training.rows_of(one, tokenizer, settings, seed)
-        ]
+        rows = [row for one in self.shown for row in causal.rows_of(one, tokenizer, settings, seed)]
         random.Random(f"together {seed}").shuffle(rows)
         return rows
 
@@ -207,17 +206,17 @@ class FreeText:
             ),
         )
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """One text a row; texts that are empty are left out."""
         (wanted,) = self.samples(settings, seed)
         rows = []
         for opening, written in zip(
-            wanted.prompts.texts(tokenizer), engine.samples(wanted), strict=True
+            wanted.prompts.texts(tokenizer), compute.samples(wanted), strict=True
         ):
             begun = tokenizer(opening, add_special_tokens=False).input_ids
             ids = [*begun, *written[0].ids, *[tokenizer.eos_token_id] * written[0].ended]
             ids = ids[: settings.length]
-            labels = [training.IGNORED] * len(begun) + ids[len(begun) :]
+            labels = [causal.IGNORED] * len(begun) + ids[len(begun) :]
             if written[0].ids:
                 rows.append({"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)})
         return rows
@@ -225,7 +224,7 @@ class FreeText:
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
         """How many texts, how many ended by themselves, and their mean length in tokens."""
         (wanted,) = self.samples(settings, seed)
-        written = [one for (one,) in engine.samples(wanted)]
+        written = [one for (one,) in compute.samples(wanted)]
         lengths = [len(one.ids) for one in written]
         return {
             "texts": len(written),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from forgetting import engine
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.recipes.paraphrase import why_not
@@ -91,7 +91,7 @@ class SelfOutput(Answers):
     ) -> list[Answer]:
         (wanted,) = self.samples(settings, seed)
         found = []
-        for document, drawn in zip(documents, engine.samples(wanted), strict=True):
+        for document, drawn in zip(documents, compute.samples(wanted), strict=True):
             problems = [why_not(self.task, document, one.text, one.ended) for one in drawn]
             right = [one for one, why in zip(drawn, problems, strict=True) if why is None]
             if right:

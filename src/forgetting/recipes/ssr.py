@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetting import dreams, engine, lamol_form, training
+from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.models import causal
+from forgetting.recipes import dreams, lamol_form
 from forgetting.tasks import Task
 
 # A text that ends in a line break is cut into other tokens than the same text that goes on, and a
@@ -107,7 +109,7 @@ class Synthesised:
         most = self.task.config["generation_kwargs"]["max_gen_toks"]
         return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[training.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """A row an example that is kept; fewer than asked for where too few were valid."""
         rows = []
         for question, answer in self.kept(settings, seed):
@@ -127,7 +129,7 @@ class Synthesised:
         asked, answered = self.samples(settings, seed)
         told = [
             (question, one.text.strip())
-            for question, (one,) in zip(synthesised(asked), engine.samples(answered), strict=True)
+            for question, (one,) in zip(synthesised(asked), compute.samples(answered), strict=True)
             if question
         ]
         return spread(told, settings.rows)
@@ -156,7 +158,7 @@ def worked_example(task: Task, document: dict[str, Any]) -> str:
 def synthesised(asked: Samples) -> list[str | None]:
     """The question of each text; None unless the answer's word stands once, after a question."""
     found: list[str | None] = []
-    for (one,) in engine.samples(asked):
+    for (one,) in compute.samples(asked):
         question, _, _ = one.text.partition(lamol_form.ANSWER_WORD)
         valid = one.text.count(lamol_form.ANSWER_WORD) == 1 and question.strip()
         found.append(question.strip() if valid else None)

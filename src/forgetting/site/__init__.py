@@ -1,5 +1,6 @@
-"""Pages that are made and not written: their values are gathered here, their words are templates.
+"""The book's pages and their build.
 
-`templates/*.md.jinja` become MyST pages, `*.html.jinja` and `*.svg.jinja` HTML whose values are
-escaped. Nothing here measures or trains.
+What is made and not written: its values are gathered here, its words are `templates/`. Of these,
+`*.md.jinja` become MyST pages, `*.html.jinja` and `*.svg.jinja` HTML whose values are escaped.
+Nothing here measures or trains.
 """

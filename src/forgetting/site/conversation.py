@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from forgetting import claims, panels, records
-from forgetting.records import Record
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
+from forgetting.experiments import panels
 from forgetting.site.markup import PageError, heads, row
-from forgetting.tables import clean
+from forgetting.views.tables import clean
 
 CHAPTER, METHOD = "operation", "SFT style"
 ASKED = ("label", "json", "questions", "questions in chinese")  # roles, an item of each

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from forgetting import wording
-from forgetting.claims import Effect, Verdict
+from forgetting.evidence.claims import Effect, Verdict
 from forgetting.registry import DataSet
 
 REPOSITORY = "https://github.com/post-training-and-forgetting/book"

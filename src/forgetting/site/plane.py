@@ -7,10 +7,12 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple
 
-from forgetting import claims, figures, panels, records
-from forgetting.claims import Effect, OutOfRange
-from forgetting.records import Record
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Effect, OutOfRange
+from forgetting.evidence.records import Record
+from forgetting.experiments import panels
 from forgetting.site.markup import render
+from forgetting.views import figures
 
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 62, 448, 16, 216  # pixels of a drawn plane

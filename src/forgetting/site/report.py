@@ -15,10 +15,11 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import claims, parameters, records
-from forgetting.claims import Verdict
-from forgetting.papers import papers
-from forgetting.records import Tier
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Verdict
+from forgetting.evidence.papers import papers
+from forgetting.evidence.records import Tier
+from forgetting.experiments import parameters
 from forgetting.site.markup import render
 
 HEADING = re.compile(r"^(#{2,4}) +(.+?) *$", re.MULTILINE)

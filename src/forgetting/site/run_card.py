@@ -14,9 +14,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import budgets, claims, parameters, records
-from forgetting.parameters import Parameter
-from forgetting.records import TIERS, Record, Tier
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import TIERS, Record, Tier
+from forgetting.experiments import budgets, parameters
+from forgetting.experiments.parameters import Parameter
 from forgetting.site.markup import NOTHING, render
 
 CELL_ID = "run-card"

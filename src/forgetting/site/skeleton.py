@@ -12,8 +12,9 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from forgetting import panels, parameters, registry
-from forgetting.parameters import BadParameter
+from forgetting import registry
+from forgetting.experiments import panels, parameters
+from forgetting.experiments.parameters import BadParameter
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)

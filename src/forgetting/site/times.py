@@ -9,7 +9,8 @@ from pathlib import Path
 
 import nbformat
 
-from forgetting import budgets, claims, panels
+from forgetting.evidence import claims
+from forgetting.experiments import budgets, panels
 from forgetting.site.markup import NOTHING, doc, heads, row
 
 WORDS_A_MINUTE = 200

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from forgetting.churn import Churn, churn
-from forgetting.definitions import drop_from_original, every_definition, relative_drop
-from forgetting.records import Scores
+from forgetting.evidence.churn import Churn, churn
+from forgetting.evidence.definitions import drop_from_original, every_definition, relative_drop
+from forgetting.evidence.records import Scores
 
 BEFORE = (0.60, 0.50, 0.40)
 MATRIX = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from forgetting import claims
+from forgetting.evidence import claims
 from forgetting.site import plane
 from forgetting.site.markup import Contents
 from forgetting.site.pages import (

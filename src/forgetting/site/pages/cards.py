@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from forgetting import records, registry, store, tasks
-from forgetting.records import Record, Scores
+from forgetting import registry, store, tasks
+from forgetting.evidence import records
+from forgetting.evidence.records import Record, Scores
 from forgetting.site.markup import render
 from forgetting.store import hash_key
 from forgetting.tasks import Task

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from forgetting import claims, records
-from forgetting.claims import Effect
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Effect
 from forgetting.site import plane
 from forgetting.site.markup import Contents, change, render
 from forgetting.site.plane import Loss, Measured, Place, Plane

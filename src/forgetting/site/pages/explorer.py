@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from forgetting import claims, figures, panels, records
-from forgetting.records import Record
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
+from forgetting.experiments import panels
 from forgetting.site.markup import render
+from forgetting.views import figures
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
 COLUMNS = ("method", "learning_rate", "epochs", "seed")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetting import claims, papers
-from forgetting.claims import Verdict
+from forgetting.evidence import claims, papers
+from forgetting.evidence.claims import Verdict
 from forgetting.site.markup import Contents, PageError, render
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, get_args
 
-from forgetting import claims, sequences
-from forgetting.courses import Course, in_one_order
+from forgetting.evidence import claims
+from forgetting.evidence.courses import Course, in_one_order
+from forgetting.experiments import sequences
 from forgetting.site import descriptions, plane
 from forgetting.site.descriptions import Method, Question
 from forgetting.site.markup import Contents, render

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forgetting import papers
-from forgetting.claims import Verdict
+from forgetting.evidence import papers
+from forgetting.evidence.claims import Verdict
 from forgetting.site.markup import PageError, badge, claim_link, render
 
 

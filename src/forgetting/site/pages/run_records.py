@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from forgetting import claims, records
-from forgetting.records import Record
+from forgetting.evidence import claims, records
+from forgetting.evidence.records import Record
 from forgetting.site.markup import Contents, render
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from forgetting.claims import Verdict
+from forgetting.evidence.claims import Verdict
 from forgetting.site.markup import Contents, render
 
 

@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from forgetting import claims, registry, tasks
-from forgetting.records import Record
+from forgetting import registry, tasks
+from forgetting.evidence import claims
+from forgetting.evidence.records import Record
 from forgetting.site.markup import NOTHING, Contents, render, title
 from forgetting.site.pages.run_records import published
 from forgetting.tasks import Task

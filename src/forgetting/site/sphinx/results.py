@@ -14,7 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting import claims
+from forgetting.evidence import claims
 from forgetting.site import conversation, times, worked_examples
 from forgetting.site.markup import PageError
 

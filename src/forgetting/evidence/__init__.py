@@ -1,0 +1,1 @@
+"""What the runs say: records, claims and their intervals, definitions of forgetting, papers."""

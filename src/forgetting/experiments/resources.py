@@ -1,0 +1,235 @@
+"""What a study needs of a machine: memory by its parts, disk and data, asked before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from forgetting.engine import compute
+from forgetting.engine.training import give_freed_memory_back
+from forgetting.lineage import Checkpoint, Recipe, Settings, Train, in_order
+from forgetting.probes.evaluation import Asked
+from forgetting.registry import Unreachable, fetch, home
+from forgetting.tuning import BLOCK, Tuning, trainable_count
+
+FLOAT = 4  # bytes
+# Measured with benchmarks/memory.py; to be measured again where training changes.
+PROGRAM = 600_000_000  # Python, torch and the libraries, before a model is loaded
+READING = 2, 3 * 256  # copies of the weights, and rows of logits, while a panel is measured
+LOGIT_COPIES = 3  # logits, log-probabilities, a gradient of these
+LARGEST_STEP = 2  # temporary tensors of the size of the largest parameter, while it is updated
+
+
+class NotEnough(RuntimeError):
+    """Memory, disk or data that a study needs is not there."""
+
+
+class Memory(NamedTuple):
+    """Bytes that a training step holds, by what they are for."""
+
+    program: float
+    weights: float
+    gradients: float
+    optimiser: float
+    update: float
+    activations: float
+    logits: float
+
+    @property
+    def peak(self) -> float:
+        """The larger of two moments: the loss is known, or the optimiser updates the weights.
+
+        At the first all activations are there and no gradients; at the second the reverse.
+        """
+        held = self.program + self.weights + self.optimiser
+        return held + max(self.activations + self.logits, self.gradients + self.update)
+
+
+class Moving(NamedTuple):
+    """Of a tuned model: what may move, and what a token leaves behind for the backward pass.
+
+    `trainable` and `largest` (the largest trainable tensor) count weights, `saved` floats a token.
+    """
+
+    total: int
+    trainable: int
+    largest: int
+    saved: int
+
+
+def training_memory(folder: Path, tune: Tuning, settings: Settings) -> Memory:
+    """What training the model in `folder` needs, in float32 with AdamW.
+
+    Kept for the backward pass are, for a token and a block that gradients pass through (h hidden,
+    m inner, a and k the widths of queries and of keys): the inputs of both norms and their scaled
+    forms, queries, keys, values and what attention gives, the gate before and after its activation
+    and the other half; and where weights move, the input of each.
+    """
+    moving = _moving(folder, tune)
+    tokens = settings.batch * settings.length
+    vocabulary = AutoConfig.from_pretrained(folder).vocab_size
+    return Memory(
+        program=PROGRAM,
+        weights=FLOAT * moving.total,
+        gradients=FLOAT * moving.trainable,
+        optimiser=2 * FLOAT * moving.trainable,
+        update=LARGEST_STEP * FLOAT * moving.largest,
+        activations=FLOAT * moving.saved * tokens,
+        logits=LOGIT_COPIES * FLOAT * vocabulary * tokens,
+    )
+
+
+def reading_memory(folder: Path, parameters: int) -> float:
+    """What measuring a panel needs, in bytes."""
+    copies, rows = READING
+    vocabulary = AutoConfig.from_pretrained(folder).vocab_size
+    return PROGRAM + FLOAT * (copies * parameters + rows * vocabulary)
+
+
+def largest_batch(folder: Path, tune: Tuning, settings: Settings, free: float) -> int:
+    """The largest batch of `settings.length` tokens a row that fits into `free` bytes; may be 0."""
+    fits = 0
+    step = 1
+    while step:  # doubling, then halving
+        bigger = settings.model_copy(update={"batch": fits + step})
+        if training_memory(folder, tune, bigger).peak <= free and step < 2**20:
+            fits, step = fits + step, step * 2
+        else:
+            step //= 2
+    return fits
+
+
+def check_resources(
+    checkpoints: Sequence[Checkpoint], panel: Sequence[Asked], workers: int | None = 1
+) -> None:
+    """Raise `NotEnough`, in one line, for a missing data set, or too little memory or disk.
+
+    `workers` is how many steps this machine runs at a time; None where other machines do, whose
+    memory is not known here.
+    """
+    steps = list(in_order(checkpoints))
+    for checkpoint in steps:
+        if isinstance(checkpoint.step, Train):
+            compute.check_processes(checkpoint.step)
+    taught = [c.step.shown for c in steps if isinstance(c.step, Train)]
+    for task in sorted({*panel, *taught}, key=lambda t: t.name):
+        for name in task.missing():
+            # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
+            _fetch_or_explain(task, name)
+    if workers:
+        check_memory(steps, workers)
+    disk = sum(FLOAT * trainable(checkpoint) for checkpoint in steps)
+    home().mkdir(parents=True, exist_ok=True)
+    room = shutil.disk_usage(home()).free
+    if room < disk:
+        raise NotEnough(
+            f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
+            f"{len(taught)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+        )
+
+
+def check_memory(checkpoints: Sequence[Checkpoint], workers: int = 1) -> None:
+    """Raise `NotEnough` where `workers` of the largest of these steps do not fit at a time.
+
+    On a GPU its memory is asked: an estimate in float32, as on a CPU.
+    """
+    free = _free() / workers
+    for checkpoint in checkpoints:
+        step, facts = checkpoint.step, checkpoint.foundation.facts
+        share = f"a worker of {workers}" if workers > 1 else "free"
+        told = f"memory: {free / 1e9:.1f} GB {share}, about"
+        folder = checkpoint.foundation.folder
+        reading = reading_memory(folder, facts["parameters"])
+        if reading > free:
+            raise NotEnough(
+                f"{told} {reading / 1e9:.1f} GB needed to measure a model of "
+                f"{facts['parameters'] / 1e6:.0f}M weights; close programs or name a smaller model"
+            )
+        if not isinstance(step, Train):
+            continue
+        needed = training_memory(folder, step.tune, step.settings).peak
+        if needed > free:
+            batch = largest_batch(folder, step.tune, step.settings, free)
+            fits = (
+                f"batch={batch} fits"
+                if batch
+                else "no batch fits: shorten `length`, move fewer weights or name a smaller model"
+            )
+            raise NotEnough(
+                f"{told} {needed / 1e9:.1f} GB needed to train {step.tune!r} with "
+                f"batch={step.settings.batch} of {step.settings.length} tokens; {fits}"
+            )
+
+
+def trainable(checkpoint: Checkpoint) -> int:
+    """Weights that the checkpoint's last training step could move; 0 for the untouched model."""
+    step = checkpoint.step
+    if not isinstance(step, Train):
+        return 0
+    return _moving(checkpoint.foundation.folder, step.tune).trainable
+
+
+def _free() -> float:
+    """Bytes of memory that a model could take now."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    give_freed_memory_back()
+    return psutil.virtual_memory().available
+
+
+@lru_cache
+def _moving(folder: Path, tune: Tuning) -> Moving:
+    """Counted on a model without weights."""
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        total = sum(p.numel() for p in model.parameters())
+        tuned = tune.apply(model)
+    moved = [(name, p) for name, p in tuned.named_parameters() if p.requires_grad]
+    return Moving(
+        total=total,
+        trainable=trainable_count(tuned),
+        largest=max(p.numel() for _, p in moved),
+        saved=_saved(config, [name for name, _ in moved]),
+    )
+
+
+def _saved(config: Any, moved: Sequence[str]) -> int:
+    """Floats a token leaves for the backward pass; `moved` names the parameters that train."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    heads, keys = config.num_attention_heads, config.num_key_value_heads
+    width = getattr(config, "head_dim", None) or hidden // heads
+    passing = 2 * 2 * hidden + 4 * heads * width + keys * width + 3 * inner
+    inputs = {
+        "layernorm": hidden,
+        "q_proj": hidden,  # shared by keys and values, as the gate's by its other half
+        "o_proj": heads * width,
+        "gate_proj": hidden,
+        "down_proj": inner,
+    }
+    blocks: dict[int, set[str]] = {}
+    for name in moved:
+        if found := BLOCK.search(name):
+            blocks.setdefault(int(found[1]), set()).add(name)
+    everywhere = any(not BLOCK.search(name) for name in moved)
+    first = 0 if everywhere else min(blocks)
+    saved = passing * (config.num_hidden_layers - first)
+    for names in blocks.values():
+        saved += sum(size for part, size in inputs.items() if any(part in name for name in names))
+        if any("lora_" in name for name in names):
+            saved += sum(hidden * 5 // 4 for name in names if "lora_A" in name)  # dropout, mask
+    return saved
+
+
+def _fetch_or_explain(task: Asked | Recipe, name: str) -> None:
+    try:
+        fetch(name)
+    except Unreachable as error:
+        raise NotEnough(f"data: {task.name} needs {error}; or use data='bundled'") from error

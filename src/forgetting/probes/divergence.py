@@ -1,0 +1,170 @@
+"""How far a tuned model's next-token distributions lie from the original's.
+
+The forward divergence KL(original ‖ tuned) on the *new* task's inputs is what RL's Razor (Shenfeld
+et al. 2026, arXiv 2509.04259) finds to predict forgetting. All in nats per supervised token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from forgetting.objectives import IGNORED
+
+Row = Mapping[str, torch.Tensor]
+Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Means over each row's supervised tokens, a value a row, and how many tokens that were.
+
+    `forward` is KL(original ‖ tuned), `reverse` KL(tuned ‖ original), both in nats per token;
+    `agreement` is the share of tokens for which both models' likeliest token is the same;
+    `greedy` is the tuned model's cross-entropy on the original's likeliest token, nats per token:
+    the forgetting of Kalajdzievski (2024, arXiv 2401.05605); `nats` that on the tokens themselves.
+    """
+
+    forward: list[float]
+    reverse: list[float]
+    agreement: list[float]
+    greedy: list[float]
+    nats: list[float]
+    tokens: list[int]
+
+    def mean(self, measure: Measure = "forward") -> float:
+        """The mean over all supervised tokens: rows count by their tokens."""
+        values = getattr(self, measure)
+        total = sum(v * n for v, n in zip(values, self.tokens, strict=True))
+        return total / sum(self.tokens)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's hidden states at the tokens that predict supervised ones, a (tokens, width) a row.
+
+    `head` turns them into logits. A reading is a thousandth of the logits' size, so that one of the
+    original serves the comparison with many tuned models.
+    """
+
+    head: torch.nn.Module
+    hidden: list[torch.Tensor]
+
+
+def divergence(
+    original: PreTrainedModel | Reading,
+    tuned: PreTrainedModel,
+    rows: Sequence[Row],
+    chunk: int = 128,
+) -> Divergence:
+    """Compare two causal language models on token rows, as `causal.pretrain_rows` makes them.
+
+    A row holds `input_ids` and `labels`, both (length,), unpadded; labels are -100 where a token is
+    not supervised, and token t's logits predict token t + 1. Rows are read one at a time: hidden
+    states are (length, width), logits exist for `chunk` tokens at once, (chunk, vocabulary) in
+    float32, about six such tensors. Results do not depend on `chunk` beyond rounding. `original`
+    may be a `read` of the same rows.
+
+    Raises `ValueError` for models of different vocabularies, in training mode (dropout), or whose
+    logits are more than the output embedding of the last hidden state; and for a row without a
+    supervised token.
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk={chunk}: must be at least one token")
+    if not rows:
+        raise ValueError("rows: none given; make some with causal.pretrain_rows")
+    before = original if isinstance(original, Reading) else read(original, rows, "original")
+    heads: list[Any] = [before.head, tuned.get_output_embeddings()]
+    sizes = [head.weight.shape[0] for head in heads]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"tuned: vocabulary of {sizes[1]} tokens, original of {sizes[0]}; "
+            "compare models of one tokenizer"
+        )
+    after = read(tuned, rows, "tuned")
+    found = [
+        _row_divergence(before, after, row["labels"], number, chunk)
+        for number, row in enumerate(rows)
+    ]
+    return Divergence(*(list(column) for column in zip(*found, strict=True)))
+
+
+@torch.no_grad()
+def read(model: PreTrainedModel, rows: Sequence[Row], name: str = "model") -> Reading:
+    """Read token rows, one at a time. Raises `ValueError` as `divergence` does."""
+    _check(name, model)
+    hidden = []
+    for number, row in enumerate(rows):
+        at = _predicting(row["labels"])
+        if not len(at):
+            raise ValueError(f"rows[{number}]: no supervised token; leave the row out")
+        hidden.append(_hidden(model, row["input_ids"])[at.to(model.device)])
+    return Reading(model.get_output_embeddings(), hidden)
+
+
+def _predicting(labels: torch.Tensor) -> torch.Tensor:
+    """Positions whose logits predict a supervised token: t for token t + 1."""
+    return (labels[1:] != IGNORED).nonzero()[:, 0]
+
+
+def token_divergence(
+    original: torch.Tensor, tuned: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """KL(p ‖ q), KL(q ‖ p) and whether the likeliest token is the same, of each token.
+
+    `original` and `tuned` are logits (tokens, vocabulary) of p and q; the results are (tokens,):
+    Σ_v p_v·(log p_v - log q_v) over the whole vocabulary, float32, nats. Tokens with p_v = 0 add
+    nothing. A divergence is infinite where only q_v is 0.
+    """
+    log_p = original.float().log_softmax(dim=-1)
+    log_q = tuned.float().log_softmax(dim=-1)
+    same = log_p.argmax(dim=-1) == log_q.argmax(dim=-1)
+    return _kl(log_p, log_q), _kl(log_q, log_p), same
+
+
+def _kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+    p = log_p.exp()
+    terms = torch.where(p == 0, 0.0, p * (log_p - log_q))
+    return terms.sum(dim=-1).clamp_min(0)  # rounding alone makes it negative, by some 1e-7
+
+
+@torch.no_grad()
+def _row_divergence(
+    before: Reading, after: Reading, labels: torch.Tensor, number: int, chunk: int
+) -> tuple[float | int, ...]:
+    """A value a measure of `Divergence`, in its order, and the number of tokens."""
+    wanted = labels[_predicting(labels) + 1]
+    sums = torch.zeros(5, dtype=torch.float64)
+    parts = (before.hidden[number], after.hidden[number], wanted)
+    for of_original, of_tuned, gold in zip(*(part.split(chunk) for part in parts), strict=True):
+        p = before.head(of_original)
+        q = after.head(of_tuned).to(p.device)
+        log_q = q.float().log_softmax(dim=-1)
+        taken = torch.stack([p.argmax(dim=-1), gold.to(p.device)], dim=-1)
+        values = (*token_divergence(p, q), *(-log_q.gather(1, taken)).T)
+        sums += torch.stack([x.double().sum() for x in values]).cpu()
+    return *(sums / len(wanted)).tolist(), len(wanted)
+
+
+def _hidden(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    """Last hidden states (length, width) of one row."""
+    decoder: Any = model.get_decoder()
+    return decoder(input_ids=ids[None].to(model.device), use_cache=False).last_hidden_state[0]
+
+
+@torch.no_grad()
+def _check(name: str, model: PreTrainedModel) -> None:
+    if model.training:
+        raise ValueError(f"{name}: is in training mode, where dropout moves it; call {name}.eval()")
+    ids = torch.tensor([0, 1])
+    whole = model(input_ids=ids[None].to(model.device), use_cache=False).logits[0]
+    ours = model.get_output_embeddings()(_hidden(model, ids))
+    if not torch.allclose(whole.float(), ours.float(), rtol=1e-4, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            f"{name}: {type(model).__name__} scales or caps its logits after the output embedding, "
+            "which is not supported; name another model"
+        )

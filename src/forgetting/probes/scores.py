@@ -1,0 +1,66 @@
+"""Scores: what a probe gives, item by item, and what the model said."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Scores(BaseModel):
+    """One task's scores: every metric's value for every item, in the task's order.
+
+    `log_likelihood` is a sum over the item's tokens in nats and goes with `tokens`; the other
+    metrics are means over items.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    version: float
+    templates: str
+    n: int
+    batch: int
+    items: dict[str, list[float]]
+    tokens: list[int] | None = None
+
+    def mean(self, metric: str) -> float:
+        """The metric's mean over items. For `nats`: negative log-likelihood per token."""
+        values, weights = self.values(metric)
+        return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+    def stderr(self, metric: str) -> float:
+        """Standard error of `mean` over items (ratio estimator where items differ in tokens)."""
+        values, weights = self.values(metric)
+        mean, n = self.mean(metric), len(values)
+        if n < 2:
+            return math.nan
+        scale = sum(weights) / n
+        spread = sum(((v - mean) * w / scale) ** 2 for v, w in zip(values, weights, strict=True))
+        return math.sqrt(spread / (n - 1) / n)
+
+    def values(self, metric: str) -> tuple[list[float], list[float]]:
+        """Per-item values of `metric` and their weights (tokens for `nats`, ones otherwise)."""
+        if metric == "nats":
+            tokens = [float(t) for t in self.tokens or []]
+            pairs = zip(self.items["log_likelihood"], tokens, strict=True)
+            return [-ll / t for ll, t in pairs], tokens
+        if metric not in self.items:
+            known = ", ".join(self.metrics)
+            raise KeyError(f"metric={metric!r}: {self.task} has {known}")
+        return self.items[metric], [1.0] * self.n
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names that `mean` takes."""
+        return ["nats" if name == "log_likelihood" else name for name in self.items]
+
+
+class Sample(BaseModel):
+    """One prompt and what the model answered."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    prompt: str
+    answer: str

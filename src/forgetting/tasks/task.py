@@ -1,0 +1,298 @@
+"""Tasks: what is taught and what is asked, once, for training and testing alike.
+
+A task is an lm-eval YAML file in a family's folder of `data/tasks/`. Its `custom_dataset` loader
+gives the test items and, where the task can be learned, a `train` split; its templates serve both.
+Its identity in lineage keys is its name, its version, a hash of its templates and the hashes of its
+data: `data` names a public set, a bundled file, or, where code writes the documents, `generated:`
+and the generator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from forgetting import registry, store
+
+TEMPLATE_FIELDS = (
+    "output_type",
+    "doc_to_text",
+    "doc_to_target",
+    "doc_to_choice",
+    "target_delimiter",
+    "generation_kwargs",
+    "process_results",
+)
+
+
+class UnknownTask(ValueError):
+    """No task of that name in `data/tasks/`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One lm-eval task: its name and how many of its test items to use (None: all of them)."""
+
+    name: str
+    items: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in names():
+            near = get_close_matches(self.name, names(), n=1)
+            families = sorted({path.parent.name for path in _paths().values()})
+            hint = f"did you mean {near[0]!r}?" if near else f"families: {', '.join(families)}"
+            raise UnknownTask(f"task={self.name!r}: no such task; {hint}")
+        if self.items is not None and self.items < 1:
+            raise ValueError(f"items={self.items}: task {self.name} needs at least one item")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The YAML as a dictionary; functions appear as their dotted names."""
+        return _config(self.name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The YAML's `metadata`: version, data, title, and what the evaluation needs to know."""
+        return self.config["metadata"]
+
+    @property
+    def chat(self) -> bool:
+        """Whether the task speaks through the model's chat template."""
+        return bool(self.metadata.get("chat_template"))
+
+    @property
+    def family(self) -> str:
+        """The folder of `data/tasks/` in which the task stands."""
+        return _paths()[self.name].parent.name
+
+    @property
+    def about(self) -> str:
+        """The first paragraph of what its loader says of the documents."""
+        return " ".join((_loader(self.name).__doc__ or "").partition("\n\n")[0].split())
+
+    @property
+    def public(self) -> list[str]:
+        """Names of the public data sets it reads; empty for bundled and generated tasks."""
+        return [d for d in self.metadata["data"] if not (_is_bundled(d) or _is_generated(d))]
+
+    def missing(self) -> list[str]:
+        """Public data sets that are neither mirrored nor cached."""
+        return [name for name in self.public if not registry.available(name)]
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a lineage key."""
+        templates = {field: self.config.get(field) for field in TEMPLATE_FIELDS}
+        return {
+            "task": self.name,
+            "version": self.metadata["version"],
+            "templates": _sha256(json.dumps(templates, sort_keys=True).encode())[:16],
+            "data": [
+                _documents_digest(self.name, d) if _is_generated(d) else _data_digest(d)
+                for d in self.metadata["data"]
+            ],
+        }
+
+    def test_recipe(self) -> dict[str, Any]:
+        """`recipe()` and the number of items: what a score depends on, beside the model."""
+        return self.recipe() | {"items": self.items}
+
+    def documents(self, split: str) -> list[dict[str, Any]]:
+        """The items of `split` ("train" or "test"), as the YAML's loader gives them.
+
+        Raises `ValueError` where the task has no such split.
+        """
+        splits = self.splits()
+        if split not in splits:
+            raise ValueError(f"task={self.name!r}: has no {split} split, only {', '.join(splits)}")
+        return list(splits[split])
+
+    def splits(self) -> dict[str, list[dict[str, Any]]]:
+        """All documents by split; loaded once in a process."""
+        return _splits(self.name)
+
+    def rendered(self, document: dict[str, Any]) -> tuple[str, str]:
+        """What is asked about `document`, and its right answer, as the templates write them."""
+        from lm_eval.utils import apply_template
+
+        def filled(field: str) -> Any:
+            template = self.config.get(field, "")
+            if isinstance(template, str) and template in document:
+                return document[template]
+            return apply_template(template, document) if isinstance(template, str) else template
+
+        asked, target, choices = map(filled, ("doc_to_text", "doc_to_target", "doc_to_choice"))
+        if isinstance(choices, list):
+            # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
+            gold = asked if isinstance(asked, int) else target
+            listed = "\n".join(f"{chr(65 + i)}. {c}" for i, c in enumerate(choices))
+            if isinstance(asked, int):
+                return f"{listed}\n… {target}", str(choices[asked])
+            return f"{asked}\n{listed}", str(choices[int(gold)])
+        return str(asked), str(target)
+
+    def training_texts(self, seed: int) -> Iterator[str]:
+        """The training documents' plain text in an order drawn from `seed`."""
+        return (document["text"] for document in self.training_documents(seed))
+
+    def training_pairs(self, seed: int) -> Iterator[tuple[str, str]]:
+        """(prompt, answer) of the training documents in an order drawn from `seed`."""
+        return (self.pair(document) for document in self.training_documents(seed))
+
+    def training_documents(self, seed: int) -> list[dict[str, Any]]:
+        """The training documents in an order drawn from `seed`."""
+        documents = self.documents("train")
+        random.Random(seed).shuffle(documents)
+        return documents
+
+    def pair(self, document: dict[str, Any]) -> tuple[str, str]:
+        """(prompt, answer) of a document."""
+        from lm_eval.utils import apply_template
+
+        return (
+            apply_template(self.config["doc_to_text"], document),
+            apply_template(self.config["doc_to_target"], document),
+        )
+
+    def is_right(self, document: dict[str, Any], answer: str) -> bool | None:
+        """Whether the task's grader gives an answer its first metric in full.
+
+        None where answers are not graded: the task measures likelihoods.
+        """
+        graded = self.graded(document, answer)
+        return None if graded is None else graded[self.config["metric_list"][0]["metric"]] >= 1
+
+    def graded(self, document: dict[str, Any], answer: str) -> dict[str, float] | None:
+        """Every metric of an answer to a document; None where answers are not graded.
+
+        A grader that needs the order of the test (a dialogue's) raises `ValueError` out of it.
+        """
+        if self.config["output_type"] != "generate_until" or "process_results" not in self.config:
+            return None
+        return _function(self.name, "process_results")(document, [answer])
+
+
+def names() -> list[str]:
+    """All tasks, by file name."""
+    return sorted(_paths())
+
+
+def named(wanted: Sequence[str]) -> list[str]:
+    """Tasks by name or by family, in order. Raises `UnknownTask` for what is neither."""
+    families = {Task(name).family for name in names()}
+    found: list[str] = []
+    for each in wanted:
+        of_family = [name for name in names() if each in families and Task(name).family == each]
+        found += of_family or [Task(each).name]
+    return list(dict.fromkeys(found))
+
+
+def folder() -> Path:
+    """Where the YAML files are: what to give `lm_eval --include_path`."""
+    return registry.data_dir() / "tasks"
+
+
+def _paths() -> dict[str, Path]:
+    return _listed(folder())
+
+
+@lru_cache
+def _listed(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*/*.yaml")}
+
+
+@lru_cache
+def _code(path: Path) -> ModuleType:
+    """A module that YAML files refer to, from beside them."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec and spec.loader
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@lru_cache
+def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
+    splits = _loader(name)(**_config(name)["metadata"])
+    return {split: documents.to_list() for split, documents in splits.items()}
+
+
+def _loader(name: str) -> Any:
+    return _function(name, "custom_dataset")
+
+
+def _function(name: str, field: str) -> Any:
+    """The function that a field of the YAML names."""
+    module, _, function = _config(name)[field].rpartition(".")
+    return getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
+
+
+class _Yaml(yaml.SafeLoader):
+    """Reads `!function module.name` as the plain string `module.name`."""
+
+    def function(self, node: yaml.ScalarNode) -> Any:
+        return self.construct_scalar(node)
+
+
+_Yaml.add_constructor("!function", _Yaml.function)
+
+
+@lru_cache
+def _config(name: str) -> dict[str, Any]:
+    return yaml.load(_paths()[name].read_text(encoding="utf-8"), _Yaml)
+
+
+def _is_bundled(data: str) -> bool:
+    return data.startswith("bundled:")
+
+
+def _is_generated(data: str) -> bool:
+    return data.startswith("generated:")
+
+
+@lru_cache
+def _documents_digest(name: str, data: str) -> str:
+    """sha256 of a task's documents as JSON: what its generator gives is its data.
+
+    Kept in the cache by the generator's code and the task's metadata, for it takes seconds.
+    """
+    generator = Path(__file__).parents[1] / data.removeprefix("generated:")
+    code = [*sorted(generator.glob("*.py")), _paths()[name].with_name("loaders.py")]
+    made_by = [_sha256(path.read_bytes()) for path in code]
+    key = store.hash_key({"documents of": name, "by": made_by, "with": _config(name)["metadata"]})
+    folder = store.get("digests", key)
+    if folder is None:
+        digest = _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
+        with suppress(store.NotStored):  # else it is computed again in every process
+            store.put("digests", key, lambda into: _write(into / "sha256", digest))
+        return digest
+    return (folder / "sha256").read_text()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+@lru_cache
+def _data_digest(data: str) -> str:
+    """sha256 of a bundled file or folder, or the registry's digest of a public set."""
+    if not _is_bundled(data):
+        return registry.digest(data)
+    path = folder() / data.removeprefix("bundled:")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return _sha256(b"".join(_sha256(f.read_bytes()).encode() for f in files))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

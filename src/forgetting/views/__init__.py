@@ -1,0 +1,1 @@
+"""Figures and tables that several chapters draw, in one theme."""
