@@ -98,7 +98,6 @@ def answer(
     workers = scheduler.workers(where)
     missing: list[Question] = []
     for question in questions:
-        known = {(e.system, e.design): e for e in _index(question).runs if e.tier == question.tier}
         todo = [cell for cell in question.cells if _missing(question, cell)]
         if todo:
             what = f"{len(todo)} runs of chapter {question.experiment} ({question.tier} tier)"
@@ -106,27 +105,29 @@ def answer(
             probes = {p for cell in todo for p in _missing(question, cell).values()}
             check_resources([cell.checkpoint for cell in todo], list(probes), workers)
             missing.append(question._replace(cells=todo))
-        complete = [cell for cell in question.cells if cell not in todo]
         if not home.rendering():
-            _enter(question, [c for c in complete if not _entered(question, c, known)])
+            _enter(question, [cell for cell in question.cells if cell not in todo])
     if missing:
         graph = plan(*missing)
         started = time.monotonic()
         scheduler.run(graph, where=where, settings=settings(), say=say)
         count = sum(step.kind == "record" for step in graph.values())
         say(f"{count} runs in {(time.monotonic() - started) / 60:.1f} min")
-    return [[_run(question, cell) for cell in question.cells] for question in questions]
+    return [_runs(question) for question in questions]
 
 
-def _run(question: Question, cell: Cell) -> Run:
-    """The stored run of a cell, with the roles of this question."""
-    index = records.load_index(question.experiment, question.tier)
-    place = cell.checkpoint.key, question.tier, question.design
-    for entry in index.runs:
-        if (entry.system, entry.tier, entry.design) == place:
-            return records.run_of(question.experiment, question.tier, question.panel, entry)
-    compute.refuse_while_rendering(f"run {cell.checkpoint.key} of {question.experiment}")
-    raise LookupError(f"{question.experiment}: {cell.checkpoint.key} is not in the index")
+def _runs(question: Question) -> list[Run]:
+    """The stored runs of a question's cells, with its roles."""
+    index, runs = records.load_index(question.experiment, question.tier), []
+    for cell in question.cells:
+        entry = index.entry(cell.checkpoint.key, question.tier, question.design)
+        if entry is None:  # possible while a book is rendered: nothing is entered then
+            raise compute.NotComputed(
+                f"run {cell.checkpoint.key} is not in the index of {question.experiment}; "
+                "run the chapter again"
+            )
+        runs.append(records.run_of(question.experiment, question.panel, entry))
+    return runs
 
 
 def _index(question: Question) -> records.Index:
@@ -163,44 +164,35 @@ def _missing(question: Question, cell: Cell) -> dict[str, Asked]:
     record = _record(cell.checkpoint.key, question.tier)
     if record is None:
         return dict(question.asks)
-    places = record.places(question.panel.values())
     missing = {}
     for role, key in question.panel.items():
-        probe = question.asks[role]
-        session = record.sessions[places[key]] if key in places else None
-        answered = session is not None and any(s.task == probe.name for s in session.samples)
-        if session is None or (role in question.keep and not answered):
-            missing[role] = probe
+        if record.place(key, answers=role in question.keep) is None:
+            missing[role] = question.asks[role]
     return missing
 
 
-def _entered(question: Question, cell: Cell, known: Mapping[tuple[str, str], Entry]) -> bool:
-    """Whether the index has the cell with every role of the question."""
-    entry = known.get((cell.checkpoint.key, question.design))
-    if entry is None:
-        return False
-    roles = records.load_index(question.experiment, question.tier).panels[entry.panel]
-    return question.panel.items() <= roles.items()
-
-
 def _enter(question: Question, cells: Sequence[Cell]) -> None:
-    """Note cells, whose scores are all there, in the experiment's index."""
-    entries = []
+    """Note cells, whose scores are all there, in the experiment's index where it lacks them."""
+    index, panel, entries = _index(question), question.panel, []
     for cell in cells:
         record = records.load(records.path_of(cell.checkpoint.key, question.tier))
-        entries.append(
-            Entry(
-                system=record.key,
-                tier=question.tier,
-                design=question.design,
-                panel="",
-                sessions=sorted(set(record.places(question.panel.values()).values())),
-                start=cell.start,
-                labels=cell.labels,
-            )
+        before = index.entry(record.key, question.tier, question.design)
+        own = before.sessions if before else []
+        places = {record.place(probe, own) for probe in panel.values()}
+        places |= {record.place(panel[role], own, answers=True) for role in question.keep}
+        if before and places <= {*own} and panel.items() <= index.panels[before.panel].items():
+            continue
+        entry = Entry(
+            system=record.key,
+            tier=question.tier,
+            design=question.design,
+            sessions=sorted(place for place in places if place is not None),
+            start=cell.start,
+            labels=cell.labels,
         )
+        entries.append(entry)
     if entries:
-        records.enter(question.experiment, question.tier, question.panel, entries)
+        records.enter(question.experiment, question.tier, panel, entries)
 
 
 def plan(*questions: Question) -> dict[str, Step]:
