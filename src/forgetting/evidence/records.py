@@ -132,7 +132,7 @@ class Run:
     tier: Tier
     labels: dict[str, Any] = field(hash=False)
     record: Record = field(hash=False, repr=False)
-    sessions: Sequence[Session] = field(hash=False, repr=False)  # those that its scores are from
+    sessions: Mapping[str, Session] = field(hash=False, repr=False)  # where a role's scores are
     scores: Mapping[str, Scores] = field(hash=False, repr=False)  # by role
     samples: Sequence[Sample] = field(hash=False, repr=False)  # what was answered, by role too
     design: str = ""
@@ -174,12 +174,17 @@ class Run:
     @property
     def environment(self) -> dict[str, str]:
         """Of its first session."""
-        return self.sessions[0].environment
+        return self._sessions[0].environment
+
+    @property
+    def _sessions(self) -> list[Session]:
+        own = {id(session) for session in self.sessions.values()}
+        return [session for session in self.record.sessions if id(session) in own]
 
     @cached_property
     def timing(self) -> dict[str, Any]:
         """`date` of the last session; `seconds` in all, `training_seconds`, `peak_memory_mib`."""
-        computing, sessions = self.record.computing, self.sessions
+        computing, sessions = self.record.computing, self._sessions
         spent = [computing, *(session.timing for session in sessions)]
         return {
             "date": max(session.timing["date"] for session in sessions),
@@ -203,6 +208,11 @@ class Run:
         if role not in self.scores:
             raise KeyError(f"role={role!r}: {self.key} was asked {', '.join(self.scores)}")
         return self.scores[role]
+
+    def session(self, role: str) -> Session:
+        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
+        self.scores_of(role)
+        return self.sessions[role]
 
 
 def project_root() -> Path:
@@ -328,12 +338,11 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry) -> Run:
     if not path.exists():
         raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
     record = load(path)
-    scores, samples, numbers = {}, [], set()
+    sessions, samples = {}, []
     for role, probe in roles.items():
         if (number := record.place(probe, own)) is None:
             raise BadRecord(f"{path.name}: {role}: has no scores; run the chapter again")
-        numbers.add(number)
-        scores[role] = record.sessions[number].scores[probe]
+        sessions[role] = record.sessions[number]
         if (answered := record.place(probe, own, answers=True)) in own:
             answers = record.sessions[answered].answers(probe)
             samples += [answer.model_copy(update={"task": role}) for answer in answers]
@@ -342,8 +351,8 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry) -> Run:
         tier=entry.tier,
         labels=entry.labels,
         record=record,
-        sessions=[record.sessions[number] for number in sorted(numbers)],
-        scores=scores,
+        sessions=sessions,
+        scores={role: session.scores[roles[role]] for role, session in sessions.items()},
         samples=samples,
         design=entry.design,
         start=entry.start,

@@ -344,14 +344,13 @@ def _write(
     made: Made | None = None,
 ) -> None:
     """Add what was measured to the System's record, and enter it in each experiment's index."""
-    kept = {question.asks[role].name for question in questions for role in question.keep}
+    kept = {question.panel[role] for question in questions for role in question.keep}
     samples: list[Sample] = []
     for probe in probes:
-        if probe.name in kept:
+        if probe_key(probe) in kept:
             samples += evaluation.answers(checkpoint, probe)
-    scores = evaluation.evaluate(checkpoint, probes)
     session = Session(
-        scores={probe_key(probe): scores[probe.name] for probe in probes},
+        scores={probe_key(p): evaluation.evaluate(checkpoint, [p])[p.name] for p in probes},
         samples=samples,
         environment=measured.environment,
         timing={
