@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
-from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Step, Train
+from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
@@ -251,9 +251,10 @@ def _train(
 
 def check_processes(step: Train) -> None:
     """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
-    if (count := processes.asked()) > 1 and not objective(step).mean:
+    goal = objective(step)
+    if (count := processes.asked()) > 1 and not goal.mean:
         raise processes.BadProcesses(
-            f"processes={count}: {objective(step)!r} is no mean over tokens; train it in one process"
+            f"processes={count}: {goal!r} is no mean over tokens; train it in one process"
         )
 
 

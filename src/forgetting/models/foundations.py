@@ -63,7 +63,9 @@ class Foundation:
     name a checkpoint, or to show stored results, no weights are needed.
     """
 
-    kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    # The first step of every lineage: see `lineage.steps.Step`.
+    kind: ClassVar[str] = "foundation"
+    doing: ClassVar[str] = "fetching"
     costs: ClassVar[bool] = False
     parents: ClassVar[tuple[()]] = ()
     samples: ClassVar[tuple[()]] = ()
