@@ -29,7 +29,7 @@ from forgetting.cli.shared import (
 )
 from forgetting.engine import processes, scheduler
 from forgetting.evidence import records
-from forgetting.evidence.records import Record
+from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
@@ -78,7 +78,7 @@ def chapters(
     show("[dim]minutes: of all laptop runs, and of one on average[/dim]")
 
 
-def _minutes(stored: Sequence[Record]) -> str:
+def _minutes(stored: Sequence[Run]) -> str:
     if not stored:
         return "–"
     total = sum(record.timing["seconds"] for record in stored)

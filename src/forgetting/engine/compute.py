@@ -8,7 +8,6 @@ Nothing trains while a book is rendered (`FORGETTING_RENDER=1`): a missing step 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import singledispatch
@@ -23,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
+from forgetting.home import rendering
 from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
@@ -164,11 +164,6 @@ def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None =
         longest = missing.pop(max(missing))
         assert isinstance(longest.step, Train)
         _train(longest, longest.step, progress, passed=missing)
-
-
-def rendering() -> bool:
-    """Whether a book is being rendered: only stored results may be shown, and nothing written."""
-    return bool(os.environ.get("FORGETTING_RENDER"))
 
 
 def refuse_while_rendering(what: str) -> None:

@@ -14,9 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
+from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
 from forgetting.probes.evaluation import Asked
-from forgetting.registry import Unreachable, fetch, home
+from forgetting.registry import Unreachable, fetch
 from forgetting.tuning import BLOCK, Tuning, trainable_count
 
 FLOAT = 4  # bytes
