@@ -458,7 +458,7 @@ def test_memory_of_a_merge_is_that_of_its_operands(folder, monkeypatch):
     half, elect = base + 0.5 * (others[0] - base), merge(base, others, Elect())
     weights = 4 * 26_880
     assert resources.merging_memory(26_880, half.step) == resources.PROGRAM + 2 * weights
-    assert resources.merging_memory(26_880, elect.step) == resources.PROGRAM + 5 * weights
+    assert resources.merging_memory(26_880, elect.step) == resources.PROGRAM + 6 * weights
     reading = resources.reading_memory(base.foundation.folder, 26_880)
     needed = max(reading, resources.merging_memory(26_880, elect.step))
     machine = SimpleNamespace(available=reading + 1)
@@ -466,7 +466,7 @@ def test_memory_of_a_merge_is_that_of_its_operands(folder, monkeypatch):
     resources.check_memory([half])
     monkeypatch.setattr(resources, "PROGRAM", 0)
     monkeypatch.setattr(resources, "READING", (2, 0))
-    machine.available = 5 * weights - 1
+    machine.available = 6 * weights - 1
     with pytest.raises(
         resources.NotEnough,
         match=r"^memory: 0.0 GB free, about 0.0 GB needed to merge 4 models of 0M weights; merge",

@@ -95,8 +95,11 @@ def reading_memory(folder: Path, parameters: int) -> float:
 
 
 def merging_memory(parameters: int, merge: Merge) -> float:
-    """What a merge needs, in bytes: a sum its total and an operand, other methods all operands."""
-    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 1
+    """What a merge needs, in bytes: a sum its total and an operand at a time.
+
+    Other methods need all operands, the result, and as much again for what they compute with.
+    """
+    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 2
     return PROGRAM + FLOAT * copies * parameters
 
 
