@@ -26,8 +26,7 @@ from forgetting.evidence.records import Record, Sample, Scores
 from forgetting.experiments import parameters
 from forgetting.home import home
 from forgetting.home import home as cache_home
-from forgetting.pages import markup
-from forgetting.site import book
+from forgetting.site import book, markup
 
 BASE, TUNED = "b" * 20, "c" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}

@@ -191,7 +191,7 @@ def run(
         stored = counted(len(of_tier), f"{of_tier[0].tier} run")
         typer.echo(f"{stored} stored already; one took {average_time(of_tier)}")
     if report_to:
-        from forgetting import report
+        from forgetting.site import report
 
         before = report.published(name)
     typer.echo(f"running {from_here(notebook)} …")
@@ -293,7 +293,7 @@ def new_chapter(
 
     Takes seconds.
     """
-    from forgetting import skeleton
+    from forgetting.site import skeleton
 
     for path in skeleton.chapter(root_folder(), name, cite):
         typer.echo(from_here(path))

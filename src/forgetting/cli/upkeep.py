@@ -140,9 +140,10 @@ def measure_tasks(
     Takes about half an hour for all tasks on 2 cores, a minute for one.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # a bar a task would drown the line a family
-    from forgetting import cards, foundation, tasks
+    from forgetting import foundation, tasks
     from forgetting.experiments import study
     from forgetting.experiments.experiment import START
+    from forgetting.site.pages import cards
 
     chosen = tasks.named(names or sorted({tasks.Task(name).family for name in tasks.names()}))
     missing = {d for name in chosen for d in tasks.Task(name).missing()}

@@ -23,7 +23,7 @@ from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
 from forgetting.home import rendering
-from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
+from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
@@ -100,6 +100,11 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
     for model in models:
         merging.require_one_architecture(base, model)
     return step.how.merge(base, models)
+
+
+@weights.register
+def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
+    return state(step.parent)
 
 
 @weights.register

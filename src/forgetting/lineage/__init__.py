@@ -10,9 +10,10 @@ from forgetting.lineage.checkpoint import (
 )
 from forgetting.lineage.samples import Completion, Prompts, Recipe, Samples
 from forgetting.lineage.settings import Settings
-from forgetting.lineage.steps import Graft, Linear, Merge, MergeMethod, Step, Train, Value
+from forgetting.lineage.steps import Adapt, Graft, Linear, Merge, MergeMethod, Step, Train, Value
 
 __all__ = [
+    "Adapt",
     "Checkpoint",
     "Completion",
     "Foundation",

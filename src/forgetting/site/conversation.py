@@ -5,12 +5,11 @@ from __future__ import annotations
 from forgetting.evidence import claims, records
 from forgetting.evidence.records import Record
 from forgetting.experiments import panels
-from forgetting.pages.markup import PageError, table
+from forgetting.site.markup import PageError, heads, row
 from forgetting.views.tables import clean
 
 CHAPTER, METHOD = "operation", "SFT style"
 ASKED = ("label", "json", "questions", "questions in chinese")  # roles, an item of each
-LONGEST = 260
 
 
 def before_and_after() -> str:
@@ -27,17 +26,17 @@ def before_and_after() -> str:
         raise PageError(
             f"conversation: no records of {METHOD!r} with answers; forgetting run {CHAPTER}"
         ) from error
-    return table(("you ask", "before", "after"), rows)
+    return "\n".join([heads("you ask", "before", "after"), *rows])
 
 
-def _row(role: str, before: Record, after: Record) -> tuple[str, str, str]:
+def _row(role: str, before: Record, after: Record) -> str:
     task, _, _ = panels.measure_name(CHAPTER, f"{role}.", after.scores).rpartition(".")
     first = next(sample for sample in after.samples if sample.task == task)
     same = next(s for s in before.samples if (s.task, s.prompt) == (task, first.prompt))
-    return _quoted(first.prompt, 600), _quoted(same.answer), _quoted(first.answer)
+    return row(_verbatim(first.prompt, 600), _verbatim(same.answer), _verbatim(first.answer))
 
 
-def _quoted(text: str, longest: int = LONGEST) -> str:
+def _verbatim(text: str, longest: int = 260) -> str:
     """Words of a model as text of a cell: no mark of theirs is read as markup."""
     line = clean(text, longest)
     return "".join("\\" + c if c in "\\`*_{}[]()#+-.!<>$~" else c for c in line) or "(nothing)"

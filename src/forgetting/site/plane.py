@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -10,9 +11,11 @@ from forgetting.evidence import claims, records
 from forgetting.evidence.claims import Effect, OutOfRange
 from forgetting.evidence.records import Record
 from forgetting.experiments import panels
-from forgetting.wording import plus_minus
+from forgetting.site.markup import render
+from forgetting.views import figures
 
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 62, 448, 16, 216  # pixels of a drawn plane
 
 
 class Loss(NamedTuple):
@@ -23,9 +26,10 @@ class Loss(NamedTuple):
     unit: str
     worse: int
 
-    @property
-    def sign(self) -> str:
-        return "up is worse" if self.worse > 0 else "down is worse"
+    def head(self, against: str = "") -> str:
+        """The head of its column: "chat answers against *full*, nats a token (up is worse)"."""
+        other = f" against *{against}*" if against else ""
+        return f"{self.words}{other}, {self.unit} ({'up' if self.worse > 0 else 'down'} is worse)"
 
 
 class Plane(NamedTuple):
@@ -41,6 +45,10 @@ class Plane(NamedTuple):
     plain: str = "full"
     in_words: str = "training everything"
     choice: str = "what may move"
+
+    def heads(self, against: str = "") -> list[str]:
+        """The heads of a column for each loss."""
+        return [loss.head(against) for loss in self.losses]
 
 
 DRIFT = (
@@ -77,7 +85,7 @@ class Place(NamedTuple):
     """A method at its central rate. Effects are changes from the untouched model.
 
     `matched` compares with the plain method where both learned the same; None where that method
-    never learned so much or so little.
+    never learned so much or so little. It and `lost` have the chapter's losses in their order.
     """
 
     method: str
@@ -112,32 +120,28 @@ def measured() -> dict[str, Measured]:
 
     A method's central rate is the one with the most seeds; of several, the one that learned most.
     """
-    found = {chapter: _after_the_last_epoch(claims.best_stored(chapter)) for chapter in PLANES}
+    stored = {chapter: _after_the_last_epoch(claims.best_stored(chapter)) for chapter in PLANES}
     return {
-        chapter: Measured(stored, _places(chapter, stored))
-        for chapter, stored in found.items()
-        if records.select(stored, method="untouched")
+        chapter: Measured(of_chapter, _places(chapter, of_chapter))
+        for chapter, of_chapter in stored.items()
+        if records.select(of_chapter, method="untouched")
     }
 
 
-def _after_the_last_epoch(found: Sequence[Record]) -> list[Record]:
-    last = max((record.labels.get("epochs", 0) for record in found), default=0)
-    return [r for r in found if not r.training or r.labels.get("epochs", 0) == last]
+def _after_the_last_epoch(stored: Sequence[Record]) -> list[Record]:
+    last = max((record.labels.get("epochs", 0) for record in stored), default=0)
+    return [r for r in stored if not r.training or r.labels.get("epochs", 0) == last]
 
 
-def _places(chapter: str, found: Sequence[Record]) -> dict[str, Place]:
-    curve = [
-        *records.select(found, method="untouched"),
-        *records.select(found, method=PLANES[chapter].plain),
-    ]
-    names = dict.fromkeys(r.labels["method"] for r in found if r.training)
-    return {name: _place(chapter, records.select(found, method=name), curve) for name in names}
+def _places(chapter: str, stored: Sequence[Record]) -> dict[str, Place]:
+    untouched = records.select(stored, method="untouched")
+    curve = [*untouched, *records.select(stored, method=PLANES[chapter].plain)]
+    names = dict.fromkeys(r.labels["method"] for r in stored if r.training)
+    return {name: _place(chapter, records.select(stored, method=name), curve) for name in names}
 
 
 def _place(chapter: str, of_method: Sequence[Record], curve: Sequence[Record]) -> Place:
-    untouched = curve[0]
-    asked = set(untouched.scores)
-    learned = panels.measure_name(chapter, PLANES[chapter].learned, asked)
+    learned, losses = measures(chapter, curve[0])
     rates = {record.labels["learning_rate"] for record in of_method}
     groups = [records.select(of_method, learning_rate=rate) for rate in sorted(rates)]
     most = max(len(group) for group in groups)
@@ -145,10 +149,11 @@ def _place(chapter: str, of_method: Sequence[Record], curve: Sequence[Record]) -
         (group for group in groups if len(group) == most),
         key=lambda group: sum(record.mean(learned) for record in group),
     )
-    names = _names(chapter, asked)
-    gain, lost = effects(chapter, [untouched], central)
+    method = of_method[0].labels["method"]
+    beside = curve if method != PLANES[chapter].plain else ()
+    gain, lost = effects(chapter, curve[:1], central)
     return Place(
-        method=of_method[0].labels["method"],
+        method=method,
         rate=central[0].labels["learning_rate"],
         seeds=len(central),
         trainable=central[0].trainable,
@@ -156,39 +161,69 @@ def _place(chapter: str, of_method: Sequence[Record], curve: Sequence[Record]) -
         seconds=median(record.timing["training_seconds"] for record in central),
         learned=gain,
         lost=lost,
-        matched={w: _matched(chapter, central, curve, m, learned) for w, m in names.items()},
+        matched={words: _matched(central, beside, m, learned) for words, m in losses.items()},
     )
+
+
+def measures(chapter: str, untouched: Record) -> tuple[str, dict[str, str]]:
+    """The full name of the measure of what is learned, and those of the losses, by their words."""
+    name = partial(panels.measure_name, chapter, measured=untouched.scores)
+    axes = PLANES[chapter]
+    return name(axes.learned), {loss.words: name(loss.measure) for loss in axes.losses}
 
 
 def effects(
     chapter: str, untouched: Sequence[Record], group: Sequence[Record]
 ) -> tuple[Effect, dict[str, Effect]]:
     """What a group of runs learned (above zero) and how each loss changed, from `untouched`."""
-    asked = set(untouched[0].scores)
-    learned = panels.measure_name(chapter, PLANES[chapter].learned, asked)
-    lost = {
-        words: claims.paired_effect(group, untouched, [measure])
-        for words, measure in _names(chapter, asked).items()
-    }
+    learned, losses = measures(chapter, untouched[0])
+    lost = {words: claims.paired_effect(group, untouched, [m]) for words, m in losses.items()}
     return claims.paired_effect(untouched, group, [learned]), lost
 
 
-def _names(chapter: str, asked: set[str]) -> dict[str, str]:
-    losses = PLANES[chapter].losses
-    return {loss.words: panels.measure_name(chapter, loss.measure, asked) for loss in losses}
-
-
 def _matched(
-    chapter: str, central: Sequence[Record], curve: Sequence[Record], measure: str, learned: str
+    central: Sequence[Record], curve: Sequence[Record], measure: str, learned: str
 ) -> Effect | None:
-    if central[0].labels["method"] == PLANES[chapter].plain:
-        return None
     try:
-        return claims.matched_effect(central, curve, [measure], learned)
+        return claims.matched_effect(central, curve, [measure], learned) if curve else None
     except OutOfRange:
         return None
 
 
-def change(found: Effect) -> str:
-    """ "+0.034 ± 0.016" on one line: the mean and half the width of its 95 % interval."""
-    return plus_minus(found.mean, (found.high - found.low) / 2)
+class Scale:
+    """Values to pixels, with 5 % of room at either end; `marks` are its two ends and zero."""
+
+    def __init__(self, effects: Iterable[Effect], start: float, end: float) -> None:
+        values = [0.0, *(value for effect in effects for value in (effect.low, effect.high))]
+        low, high = min(values), max(values)
+        room = 0.05 * (high - low) or 1.0
+        self.base, self.start = low - room, start
+        self.step = (end - start) / (high - low + 2 * room)
+        self.marks = dict.fromkeys((low, 0.0, high))
+
+    def __call__(self, value: float) -> float:
+        return round(self.start + (value - self.base) * self.step, 1)
+
+
+def drawn(places: Sequence[Place], mine: Collection[str], axes: Plane) -> str:
+    """A plane as an SVG element: learned to the right, the first loss upwards, central rates.
+
+    Every method is a grey dot; those in `mine` get their colour, their name and their intervals.
+    """
+    loss = axes.losses[0]
+    return render(
+        "plane.svg.jinja",
+        named=[place for place in places if place.method in mine],
+        others=[place for place in places if place.method not in mine],
+        axes=axes,
+        loss=loss,
+        across=Scale((place.learned for place in places), LEFT, RIGHT),
+        up=Scale((place.lost[loss.words] for place in places), BOTTOM, TOP),
+        colours=figures.COLOURS,
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        right=RIGHT,
+        top=TOP,
+        bottom=BOTTOM,
+    )

@@ -52,7 +52,7 @@ def where(symbol: str) -> tuple[str, int]:
     Nothing is imported. Raises `LookupError` where the module defines no such name.
     """
     module, _, name = symbol.rpartition(".")
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     path = folder.joinpath(*module.split(".")[1:]).with_suffix(".py")
     if path.is_file():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -7,7 +7,6 @@ holds means and standard errors, and each point links to its record.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ import yaml
 from forgetting.evidence import claims, records
 from forgetting.evidence.records import Record
 from forgetting.experiments import panels
+from forgetting.site.markup import render
 from forgetting.views import figures
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
@@ -31,13 +31,12 @@ DIGITS = 4
 def page(root: Path) -> str:
     """The explorer as HTML: `book/explorer/`'s markup, script and the data, in one piece."""
     parts = root / "book" / "explorer"
-    told = json.dumps(data(_repository(root)), ensure_ascii=False, separators=(",", ":"))
-    told = told.replace("</", "<\\/")  # or it would end the script element that it stands in
-    markup = (parts / "markup.html").read_text(encoding="utf-8")
-    script = (parts / "explorer.js").read_text(encoding="utf-8")
-    return (
-        f'{markup}<script type="application/json" id="explorer-data">{told}</script>\n'
-        f"<script>\n{script}</script>\n"
+    host = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return render(
+        "explorer.html.jinja",
+        markup=(parts / "markup.html").read_text(encoding="utf-8"),
+        script=(parts / "explorer.js").read_text(encoding="utf-8"),
+        data=data(f"{host['url']}/blob/{host['branch']}"),
     )
 
 
@@ -46,8 +45,8 @@ def data(repository: str = "") -> dict[str, Any]:
 
     `repository` is the address under which the page links to records; without one it names them.
     """
-    found = list(studies())
-    names = {run["method"] for study in found for run in study["runs"]}
+    comparable = list(studies())
+    names = {run["method"] for study in comparable for run in study["runs"]}
     return {
         "repository": repository,
         "methods": {
@@ -55,7 +54,7 @@ def data(repository: str = "") -> dict[str, Any]:
             for name in [*figures.COLOURS, *sorted(names - figures.COLOURS.keys())]
             if name in names
         },
-        "studies": found,
+        "studies": comparable,
     }
 
 
@@ -158,9 +157,3 @@ def paired_change(record: Record, untouched: Record, measure: str) -> tuple[floa
 
 def _short(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-
-
-def _repository(root: Path) -> str:
-    """The address of the book's files, as `_config.yml` has it."""
-    told = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return f"{told['url']}/blob/{told['branch']}"

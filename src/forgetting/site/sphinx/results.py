@@ -14,9 +14,9 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting import worked_examples
 from forgetting.evidence import claims
-from forgetting.pages import PageError, conversation, times
+from forgetting.site import conversation, times, worked_examples
+from forgetting.site.markup import PageError
 
 
 def values(root: Path) -> dict[str, Any]:

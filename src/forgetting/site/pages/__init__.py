@@ -1,7 +1,4 @@
-"""Pages that are made and not written: from records, claims, papers and methods.
-
-Each module makes one kind of page as MyST text. Nothing here measures or trains.
-"""
+"""The book's pages about records, claims, papers, methods and tasks: one module a kind of page."""
 
 from __future__ import annotations
 
@@ -9,23 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forgetting.evidence import claims
-from forgetting.pages import (
+from forgetting.site import plane
+from forgetting.site.markup import Contents
+from forgetting.site.pages import (
     choosing,
     failures,
     method_cards,
     paper_list,
-    plane,
     run_records,
     scoreboard,
     status,
 )
-from forgetting.pages.markup import Contents, PageError
-
-__all__ = ["Contents", "PageError", "pages"]
 
 
 def pages(notebooks: Sequence[str]) -> dict[Path, str]:
-    """All of them, by path under the book's source. `notebooks` are the stems of the chapters.
+    """All but the task cards, by path under the book's source. `notebooks` are chapters' stems.
 
     Raises `PageError` where a page would have to leave out what it promises.
     """
