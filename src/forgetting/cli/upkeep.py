@@ -43,7 +43,7 @@ def book(
 
     Example: `forgetting book`, then open build/html/index.html
 
-    Takes a minute or two; seconds where little changed.
+    Takes a minute or two, some more where notebooks have to run again.
     """
     from forgetting.book import BookError, build
 
