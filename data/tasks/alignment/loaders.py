@@ -5,7 +5,7 @@ import json
 from os.path import commonprefix
 
 from forgetting.documents import bundled, in_order, jsonl, public, splits
-from forgetting.grading.toxicity import statements
+from forgetting.grading.toxigen import statements
 
 
 def requests(language, label, **_):
