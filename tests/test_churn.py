@@ -52,9 +52,6 @@ lists_of_scores = st.integers(1, 40).flatmap(
 )
 
 
-# -- counts and agreement ----------------------------------------------------------------------
-
-
 def test_counts_by_hand():
     found = churn(scores([1, 1, 1, 0, 0, 0, 0, 1]), scores([1, 0, 0, 1, 0, 0, 0, 1]))
     assert (found.both, found.lost, found.gained, found.neither) == (2, 2, 1, 3)
@@ -118,9 +115,6 @@ def test_a_model_agrees_with_itself(values):
     assert found.low < 0 < found.high
 
 
-# -- McNemar's test ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("gained", "lost", "p"),
     [
@@ -144,9 +138,6 @@ def test_p_is_the_share_of_coin_tosses_that_are_as_uneven(gained, lost):
         math.comb(changed, k) for k in range(changed + 1) if abs(2 * k - changed) >= uneven
     )
     assert mcnemar(gained, lost) == pytest.approx(as_uneven / 2**changed)
-
-
-# -- the interval ------------------------------------------------------------------------------
 
 
 def test_the_interval_by_hand():
@@ -177,9 +168,6 @@ def test_the_interval_covers_the_truth_about_95_times_in_100(n, lost, gained):
 def test_impossible_counts_are_refused():
     with pytest.raises(ValueError, match="gained=5, lost=6: must be counts among n=10 items"):
         paired_interval(5, 6, 10)
-
-
-# -- what cannot be paired ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -220,9 +208,6 @@ def test_a_metric_that_is_not_0_or_1_has_no_gained_and_lost(value):
 def test_an_unknown_metric_lists_the_known_ones():
     with pytest.raises(ValueError, match="metric='f1': quiz has acc, choice; name one of them"):
         churn(scores([1], choice=[0]), scores([1], choice=[0]), metric="f1")
-
-
-# -- records -----------------------------------------------------------------------------------
 
 
 def test_records_bring_their_answers():

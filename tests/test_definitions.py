@@ -42,9 +42,6 @@ accuracies = st.floats(0, 1, width=32)
 matrices = st.integers(2, 6).flatmap(lambda t: arrays(float, (t, t), elements=accuracies))
 
 
-# -- by hand -----------------------------------------------------------------------------------
-
-
 def test_average_accuracy_by_hand():
     assert average_accuracy(R) == (0.25 + 0.75 + 0.25 + 1.0) / 4 == 0.5625
     assert [average_accuracy(R, after=k) for k in range(3)] == [0.5, 0.625, 1.75 / 3]
@@ -90,9 +87,6 @@ def test_a_model_that_never_changes_forgets_nothing_and_learns_nothing():
     assert still["intransigence"] == 1 - sum(BEFORE) / 4
 
 
-# -- an independent implementation -------------------------------------------------------------
-
-
 def by_loops(matrix, before, reference):
     """The papers' sums with their indices, 1 to T, and plain Python."""
     T = len(matrix)
@@ -134,9 +128,6 @@ def test_every_definition_is_its_papers_sum(matrix, data):
     before, reference = data.draw(vector), data.draw(vector)
     expected = by_loops(matrix, before, reference)
     assert every_definition(matrix, before, reference) == pytest.approx(expected, abs=1e-12)
-
-
-# -- for any matrix ----------------------------------------------------------------------------
 
 
 @given(matrices)
@@ -200,9 +191,6 @@ def test_a_relative_drop_is_one_at_chance_and_ignores_how_accuracy_is_scaled(bef
     assert relative_drop(before, [0.25] * 3, chance=0.25) == pytest.approx([1.0] * 3)
     halved = relative_drop(before / 2, after / 2, chance=0.125)
     assert halved == pytest.approx(relative_drop(before, after, chance=0.25))
-
-
-# -- what was not measured ---------------------------------------------------------------------
 
 
 def without(*entries):
@@ -305,9 +293,6 @@ def test_what_cannot_be_meant_is_refused_in_one_line(message):
         WRONG[message]()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
-
-
-# -- the page's examples -----------------------------------------------------------------------
 
 
 def test_the_pages_matrix_is_forgetting_by_one_definition_and_progress_by_another():

@@ -47,9 +47,6 @@ def rows(tiny):
     return text + chat[:1]
 
 
-# -- distributions by hand ---------------------------------------------------------------------
-
-
 def test_two_coins_by_hand():
     """p = (1/2, 1/2), q = (1/4, 3/4)."""
     forward, reverse, same = token_divergence(log(0.5, 0.5), log(0.25, 0.75))
@@ -118,9 +115,6 @@ def test_a_constant_added_to_all_logits_changes_nothing(pair, shift):
 def test_logits_that_are_no_numbers_stay_visible():
     forward, reverse, _ = token_divergence(torch.zeros(1, 3), torch.full((1, 3), math.nan))
     assert math.isnan(forward.item()) and math.isnan(reverse.item())
-
-
-# -- models ------------------------------------------------------------------------------------
 
 
 def by_whole_logits(original, tuned, row):
@@ -214,9 +208,6 @@ def test_training_moves_the_model_away_from_itself(tiny, rows):
     trained = tiny.train(Task("zh_everyday"), tokens=128, length=32, batch=2, learning_rate=1e-2)
     moved = divergence(engine.model(tiny)[0], engine.model(trained)[0], rows)
     assert moved.mean() > 0.01
-
-
-# -- what is refused ---------------------------------------------------------------------------
 
 
 def test_a_model_in_training_mode_is_refused(models, rows):

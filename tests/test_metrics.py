@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from forgetting.metrics import CHECKS, follows, language, mean_repetition, refuses, repetition
 
-# -- repetition --------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("ids", "n", "expected"),
@@ -58,9 +56,6 @@ def test_an_n_gram_has_a_token():
         repetition([1, 2], 0)
 
 
-# -- language ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -80,9 +75,6 @@ def test_an_n_gram_has_a_token():
 )
 def test_language(text, expected):
     assert language(text) == expected
-
-
-# -- refusals ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,8 +108,6 @@ def test_refusals(answer):
 def test_answers_that_are_no_refusals(answer):
     assert not refuses(answer)
 
-
-# -- verifiable forms --------------------------------------------------------------------------
 
 JSON = {"kind": "json", "keys": ["name", "color"]}
 YES_NO = {"kind": "exact", "values": ["yes", "no"]}

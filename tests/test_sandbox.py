@@ -37,8 +37,6 @@ def nothing_is_left():
     assert set(Path(tempfile.gettempdir()).glob("forgetting-sandbox-*")) <= before
 
 
-# -- verdicts ----------------------------------------------------------------------------------
-
 TEST = "\nassert double(2) == 4\nassert double('a') == 'aa'\n"
 
 
@@ -102,9 +100,6 @@ def test_input_is_at_its_end_and_the_environment_is_empty(monkeypatch):
     assert run("import os\nassert not os.environ\nassert os.getenv('PATH') is None").passed
     assert run("input()").output.endswith("EOFError: EOF when reading a line\n")
     assert run("import sys; assert sys.stdin.read() == ''").passed
-
-
-# -- limits ------------------------------------------------------------------------------------
 
 
 @confined
@@ -225,9 +220,6 @@ def test_files_are_bounded():
 def test_limits_are_positive(limit, value):
     with pytest.raises(ValueError, match=f"{limit}={value}: a program needs a limit above zero"):
         run("", **{limit: value})
-
-
-# -- walls -------------------------------------------------------------------------------------
 
 
 @confined
@@ -378,9 +370,6 @@ def test_our_own_process_is_untouched():
 
     run("import math, builtins, sys\nmath.pi = 3\nbuiltins.len = None\nsys.modules.clear()")
     assert math.pi > 3.14 and len("ab") == 2
-
-
-# -- refusal -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -35,8 +35,6 @@ from forgetting.tasks import Task
 
 pytestmark = pytest.mark.public
 
-# -- answers in words --------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -133,9 +131,6 @@ def test_golds_are_a_list_of_at_least_one(metric):
             metric("cat", wrong)
 
 
-# -- overlap -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("answer", "gold", "expected"),
     [
@@ -173,8 +168,6 @@ def test_rouge_l_by_brute_force(answer, gold):
     found = rouge_l(" ".join(answer), ["zzz", " ".join(gold)])
     assert found == pytest.approx(brute_force_rouge_l(answer, gold))
 
-
-# -- SQL ---------------------------------------------------------------------------------------
 
 HEADER = ["Year", "Max speed (km/h)", "Speed", "Name and title", "No. in season", "From"]
 GOLD = "select max speed from table where year = 1964 and name and title = Rock and Roll"
@@ -312,9 +305,6 @@ def test_any_text_and_any_header_can_be_read(text, header):
         assert logical_form_match(answer, answer, header)
 
 
-# -- dialogue states ---------------------------------------------------------------------------
-
-
 def test_changes_of_state_by_hand():
     assert change_of_state("food: british, area: east; phone, address") == (
         {"food": "british", "area": "east"},
@@ -386,9 +376,6 @@ def test_states_by_brute_force(turns):
     assert dialogue_state_matches(answers, golds) == expected
 
 
-# -- documents ---------------------------------------------------------------------------------
-
-
 def rows(*texts):
     return [{"text": text, "n": n} for n, text in enumerate(texts)]
 
@@ -418,8 +405,6 @@ def test_order_is_kept_with_a_train_split_and_without():
     both = in_order(rows("b", "a"), rows("d", "c"))
     assert both["test"]["text"] == ["b", "a"] and both["train"]["text"] == ["d", "c"]
 
-
-# -- the tasks ---------------------------------------------------------------------------------
 
 FOLDER = tasks.folder() / "sequence"
 NAMES_OF_TASKS = sorted(path.stem for path in FOLDER.glob("*.yaml"))

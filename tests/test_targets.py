@@ -30,8 +30,6 @@ from forgetting.tasks import Task
 
 pytestmark = pytest.mark.public
 
-# -- numbers -----------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("text", "number"),
@@ -118,8 +116,6 @@ def test_numbers_of_very_long_texts():
     assert last_number("9" * 100_000 + " 7") == 7
     assert last_number("1," * 100_000 + "7") == 7
 
-
-# -- calls -------------------------------------------------------------------------------------
 
 GOLD = 'shop.order(loc="Berkeley", item=["potato", "rice"], quantity=[6, 8])'
 
@@ -307,8 +303,6 @@ def test_sdfts_rule_reads_text():
     assert not same_call_text("", "f(x=1)") and not same_call_text("f(x=1)", "")
 
 
-# -- the Berkeley leaderboard ------------------------------------------------------------------
-
 FUNCTION = {
     "name": "geo.area",
     "parameters": {
@@ -409,9 +403,6 @@ def test_impossible_calls(arguments):
     assert not possible_call(f"geo.area({arguments})", FUNCTION, POSSIBLE)
 
 
-# -- code --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("answer", "source"),
     [
@@ -428,8 +419,6 @@ def test_impossible_calls(arguments):
 def test_code_of_an_answer(answer, source):
     assert code(answer) == source
 
-
-# -- the tasks ---------------------------------------------------------------------------------
 
 SIZES = {  # test, train
     "gsm8k_pinned": (1319, 7473),

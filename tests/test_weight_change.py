@@ -27,9 +27,6 @@ def update(values, m, n, seed=0):
     return u @ torch.diag(sigma(*values)) @ v.T
 
 
-# -- ranks of singular values ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -88,9 +85,6 @@ def test_no_fewer_values_hold_the_share(values, share):
 def test_an_impossible_share_is_refused():
     with pytest.raises(ValueError, match="share=0: must be above 0 and at most 1"):
         rank_at_energy(sigma(1.0), 0)
-
-
-# -- constructed updates -----------------------------------------------------------------------
 
 
 def test_a_change_by_hand():
@@ -170,9 +164,6 @@ def test_more_than_two_dimensions_are_read_as_a_matrix():
     assert deep == flat | {"shape": (4, 2, 3)}
 
 
-# -- what is refused ---------------------------------------------------------------------------
-
-
 def test_states_of_two_architectures_are_refused():
     one = {"a": torch.zeros(2, 2), "b": torch.zeros(2)}
     with pytest.raises(ValueError, match="models differ in parameters, first: b"):
@@ -186,8 +177,6 @@ def test_weights_of_a_diverged_training_are_named(value):
     with pytest.raises(ValueError, match=r"^w: after holds nan or inf; the training diverged"):
         weight_change({"w": torch.zeros(2, 2)}, {"w": torch.full((2, 2), value)})
 
-
-# -- trained checkpoints -----------------------------------------------------------------------
 
 QUICK = {"tokens": 256, "length": 32, "batch": 2, "learning_rate": 1e-2}
 
