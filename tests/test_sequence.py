@@ -204,43 +204,29 @@ def test_sql_that_looks_wrong_and_is_right(same):
     assert logical_form_match(same, GOLD, HEADER)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        "",
-        "none",
-        "max speed",
-        *(
-            GOLD.replace(part, other)
-            for part, other in [
-                ("1964", "1965"),
-                ("1964", "1964.0"),
-                ("1964", "'1964'"),  # values stand without quotation marks
-                ("year =", "year >"),
-                ("max ", "min "),
-                ("max ", "median "),
-                ("max ", ""),
-                ("max speed", "max speed (km/h)"),
-                ("table ", "tables "),
-                ("from table ", ""),
-                ("where", "were"),
-                ("year", "yeer"),
-                ("year", "speed"),
-                ("year = ", ""),
-                (" and name and title = Rock and Roll", ""),
-                ("Roll", "Roll and speed = 3"),
-                ("Roll", "Roll and year = 1964"),  # a condition written twice
-                ("Roll", "Roll'"),
-                ("Roll", "Roll limit 1"),
-                ("select", "select select"),
-            ]
-        ),
-        "select max speed from table where year = rock and roll and name and title = 1964",
-        "select max speed from table where",
+OTHERS = {  # a part of the gold query, and what makes it another query
+    GOLD: ["", "none", "max speed", "select max speed from table where"],
+    "1964": ["1965", "1964.0", "'1964'"],  # values stand without quotation marks
+    "year": ["yeer", "speed"],
+    "year = ": ["year > ", ""],
+    "year = 1964 and name and title = Rock and Roll": [
+        "year = Rock and Roll and name and title = 1964",
+        "year = 1964",
     ],
-)
-def test_sql_that_looks_right_and_is_wrong(other):
-    assert not logical_form_match(other, GOLD, HEADER)
+    "max ": ["min ", "median ", ""],
+    "max speed": ["max speed (km/h)", "max year"],
+    "from table ": ["from tables ", ""],
+    "where": ["were"],
+    "select": ["select select"],
+    # Another condition, and one written twice.
+    "Roll": ["Roll and speed = 3", "Roll and year = 1964", "Roll'", "Roll limit 1"],
+}
+
+
+@pytest.mark.parametrize("part", OTHERS)
+def test_sql_that_looks_right_and_is_wrong(part):
+    for other in OTHERS[part]:
+        assert part in GOLD and not logical_form_match(GOLD.replace(part, other), GOLD, HEADER)
 
 
 @pytest.mark.parametrize(
