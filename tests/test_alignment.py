@@ -62,16 +62,6 @@ def judge(mirror, session_home):
     return toxicity.ngrams()
 
 
-@pytest.fixture
-def other_store(judge, tmp_path, monkeypatch):
-    """A home of the test's own with a copy of the stored classifier; and its folder there."""
-    folder = store.get("classifiers", toxicity._key())
-    copy = tmp_path / "store" / "classifiers" / folder.name
-    shutil.copytree(folder, copy)
-    monkeypatch.setenv("FORGETTING_HOME", str(tmp_path))
-    return copy
-
-
 def plain(text):
     return " ".join(text.lower().split())
 
@@ -104,10 +94,7 @@ def test_the_family_is_listed_here():
         "xstest_safe",
     }
     assert set(FAMILY) == before | set(COUNTS)
-
-
-def test_a_score_of_toxicity_depends_on_what_its_judge_learned_from():
-    for name in ("toxigen_en", "toxigen_zh"):
+    for name in ("toxigen_en", "toxigen_zh"):  # a score depends on what its judge learned from
         assert set(Task(name).metadata["data"]) == set(toxigen.SOURCES)
 
 
@@ -326,11 +313,17 @@ def test_what_is_kept_is_what_is_trained_and_nothing_in_it_is_random(few_lessons
     assert {path.name for path in folder.iterdir()} == {"classifier.safetensors", store.MANIFEST}
 
 
-def test_a_flipped_byte_in_the_stored_classifier_is_noticed(
-    other_store, judge, few_lessons, caplog
+def test_a_stored_classifier_is_used_unless_a_byte_was_flipped(
+    judge, few_lessons, tmp_path, monkeypatch, caplog
 ):
-    """It is set aside and trained again, here on a few lessons."""
-    path = other_store / "classifier.safetensors"
+    """Then it is set aside and trained again, here on a few lessons."""
+    stored = store.get("classifiers", toxicity._key())
+    copy = tmp_path / "store" / "classifiers" / stored.name
+    shutil.copytree(stored, copy)
+    monkeypatch.setenv("FORGETTING_HOME", str(tmp_path))
+    assert fingerprint(toxicity.ngrams()) == fingerprint(judge)  # not of few lessons
+    toxicity._kept.cache_clear()
+    path = copy / "classifier.safetensors"
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
@@ -338,11 +331,6 @@ def test_a_flipped_byte_in_the_stored_classifier_is_noticed(
     assert "is damaged (classifier.safetensors does not match its sha256)" in caplog.text
     assert fingerprint(trained) != fingerprint(judge)
     assert toxicity.toxic(trained, ["The soup is warm."]) == [False]
-
-
-def test_an_intact_copy_is_used_as_it_is(other_store, judge, monkeypatch):
-    monkeypatch.setattr(toxigen, "lessons", lambda: pytest.fail("it was trained again"))
-    assert fingerprint(toxicity.ngrams()) == fingerprint(judge)
 
 
 def test_other_constants_are_another_classifier(mirror, monkeypatch):

@@ -2,13 +2,12 @@
 
 import math
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import jinja2
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -107,6 +106,8 @@ def by_loops(matrix, before, reference):
         "backward_transfer": mean(a(T, j) - a(j, j) for j in old),
         "initial_last_drop": mean(a(j, j) - a(T, j) for j in old),
         "maximum_drop": mean(max(a(k, j) for k in old) - a(T, j) for j in old),
+        "since learned": mean(max(a(k, j) for k in range(j, T)) - a(T, j) for j in old),
+        "since before": mean(max(before[j - 1], *(a(k, j) for k in old)) - a(T, j) for j in old),
         "drop_from_original": mean(float(before[j - 1]) - a(T, j) for j in old),
         "intransigence": mean(float(reference[j - 1]) - a(j, j) for j in range(1, T + 1)),
     }
@@ -116,22 +117,12 @@ def by_loops(matrix, before, reference):
 def test_every_definition_is_its_papers_sum(matrix, data):
     vector = arrays(float, len(matrix), elements=accuracies)
     before, reference = data.draw(vector), data.draw(vector)
-    expected = by_loops(matrix, before, reference)
-    assert every_definition(matrix, before, reference) == pytest.approx(expected, abs=1e-12)
-
-
-@given(matrices)
-def test_each_wider_maximum_is_at_least_the_narrower_one(matrix):
-    before = matrix[0][::-1]
-    drops = [
-        initial_last_drop(matrix),
-        maximum_drop(matrix, since="learned"),
-        maximum_drop(matrix),
-        maximum_drop(matrix, before=before),
-    ]
-    for narrow, wide in pairwise(drops):
-        assert (wide >= narrow).all()
-    assert (drops[3] >= drop_from_original(before, matrix[-1])[:-1]).all()
+    found = every_definition(matrix, before, reference) | {
+        "since learned": maximum_drop(matrix, since="learned").mean(),
+        "since before": maximum_drop(matrix, before=before).mean(),
+    }
+    assert found == pytest.approx(by_loops(matrix, before, reference), abs=1e-12)
+    assert -1 <= found["backward_transfer"] <= 1
 
 
 @given(matrices)
@@ -142,32 +133,11 @@ def test_where_tasks_only_fade_after_learning_both_drops_agree(matrix):
     assert (drop == initial_last_drop(lower)).all() and (drop >= 0).all()
 
 
-@given(matrices, st.randoms(use_true_random=False))
-def test_the_names_of_the_old_tasks_do_not_matter(matrix, random):
-    """Renaming all but the last task moves its row with its column."""
-    order = list(range(len(matrix) - 1))
-    random.shuffle(order)
-    full = [*order, len(matrix) - 1]
-    renamed = matrix[np.ix_(full, full)]
-    assert initial_last_drop(renamed).tolist() == initial_last_drop(matrix)[order].tolist()
-    assert maximum_drop(renamed).tolist() == maximum_drop(matrix)[order].tolist()
-    assert backward_transfer(renamed) == pytest.approx(backward_transfer(matrix), abs=1e-12)
-    assert average_accuracy(renamed) == pytest.approx(average_accuracy(matrix), abs=1e-12)
-
-
 def test_since_learned_the_order_of_the_old_tasks_does_matter():
     """Swapping tasks 0 and 2 changes which rows lie after learning."""
     swapped = np.array(R)[np.ix_([2, 1, 0, 3], [2, 1, 0, 3])]
     assert maximum_drop(R, since="learned").tolist() == [0.5, 0.0, 0.25]
     assert maximum_drop(swapped, since="learned")[[2, 1, 0]].tolist() == [0.25, -0.25, 0.5]
-
-
-@given(matrices, st.floats(-1, 1))
-def test_a_constant_added_to_all_accuracies_is_no_forgetting(matrix, shift):
-    shifted = matrix + shift
-    assume(shifted.min() >= 0 and shifted.max() <= 1)
-    assert maximum_drop(shifted) == pytest.approx(maximum_drop(matrix), abs=1e-12)
-    assert backward_transfer(shifted) == pytest.approx(backward_transfer(matrix), abs=1e-12)
 
 
 @given(arrays(float, 3, elements=st.floats(0.5, 1)), arrays(float, 3, elements=accuracies))

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from fractions import Fraction
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -419,29 +420,27 @@ def mirror(bundled_data):
 @pytest.fixture(scope="module")
 def load(mirror):
     """The splits of a task, and how many training documents were dropped, by its name."""
-    loaded = {}
+    dropped = []
 
+    def counted(train, *tests, key):
+        train = list(train)
+        kept = without_overlap(train, *tests, key=key)
+        dropped.append(len(train) - len(kept))
+        return kept
+
+    @cache
     def once(name):
-        if name not in loaded:
-            dropped = []
+        dropped.clear()
+        config = Task(name).config
+        splits = getattr(loaders(), config["custom_dataset"].rpartition(".")[2])(
+            **config["metadata"]
+        )
+        test, train = splits["test"].to_list(), splits.get("train")
+        return SimpleNamespace(test=test, train=train, dropped=sum(dropped))
 
-            def counted(train, *tests, key):
-                train = list(train)
-                kept = without_overlap(train, *tests, key=key)
-                dropped.append(len(train) - len(kept))
-                return kept
-
-            config = Task(name).config
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loaders(), "without_overlap", counted)
-                made = getattr(loaders(), config["custom_dataset"].rpartition(".")[2])
-                splits = made(**config["metadata"])
-            loaded[name] = SimpleNamespace(
-                test=splits["test"].to_list(), train=splits.get("train"), dropped=sum(dropped)
-            )
-        return loaded[name]
-
-    return once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders(), "without_overlap", counted)
+        yield once
 
 
 def test_every_task_is_named_as_its_file_and_listed():

@@ -65,23 +65,20 @@ def test_last_number(number, texts):
 
 
 @pytest.mark.parametrize(
-    ("answer", "number"),
+    ("number", "answers"),
     [
-        ("48/2 = 24\n48+24 = 72\n#### 72", 72),
-        ("#### 72\n\nQuestion: 5 apples and 6?", 72),  # what follows is another problem
-        ("#### 72 apples in 3 boxes", 72),
-        ("#### 10\n#### 20", 10),
-        ("####72", 72),
-        ("#### $1,080", 1080),
-        ("#### -4", -4),
-        ("The total is 72 #### apples", 72),  # no number there: the last of all
-        ("First 5, then 72", 72),
-        ("#### ", None),
+        (72, ["48/2 = 24\n48+24 = 72\n#### 72", "#### 72 apples in 3 boxes", "####72"]),
+        (72, ["#### 72\n\nQuestion: 5 apples and 6?"]),  # what follows is another problem
+        (72, ["The total is 72 #### apples", "First 5, then 72"]),  # the last of all
+        (10, ["#### 10\n#### 20"]),
+        (1080, ["#### $1,080"]),
+        (-4, ["#### -4"]),
+        (None, ["#### "]),
     ],
 )
-def test_final_number_in_gsm8ks_format(answer, number):
-    assert final_number(answer) == number
-    assert not same_number(answer, "nothing")
+def test_final_number_in_gsm8ks_format(number, answers):
+    assert [final_number(answer) for answer in answers] == [number] * len(answers)
+    assert not any(same_number(answer, "nothing") for answer in answers)
 
 
 @given(st.integers(-(10**12), 10**12), st.text(max_size=20))
