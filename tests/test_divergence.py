@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from forgetting import Task
 from forgetting.engine import compute
-from forgetting.engine.training import pretrain_rows, sft_rows
 from forgetting.lineage import Settings
+from forgetting.models.causal import pretrain_rows, sft_rows
 from forgetting.objectives import IGNORED
 from forgetting.probes.divergence import Divergence, divergence, read, token_divergence
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lm_eval.api.task import ConfigurableTask
 
 from forgetting import Task, evaluate, tasks
-from forgetting.experiments import panels
+from forgetting.experiments import retention
 from forgetting.probes import evaluation
 from forgetting.tasks.documents import bundled
 from forgetting.tasks.grading import ifeval
@@ -501,9 +501,9 @@ def test_what_the_splitter_touches(mirror):
 def test_the_panel_has_1500_items(source, request):
     if source == "public":
         request.getfixturevalue("mirror")
-    panel = panels.retention_panel(source)
+    panel = retention.retention(source)
     assert sum(task.items for task in panel) >= 1500
-    assert panels.retention_panel("auto") == panel  # what the machine has
+    assert retention.retention("auto") == panel  # what the machine has
     assert source == "public" or all(not task.public for task in panel)
     for task in panel:
         assert task.items <= len(task.documents("test")), task.name
@@ -511,7 +511,7 @@ def test_the_panel_has_1500_items(source, request):
 
 @pytest.mark.parametrize("source", ["public", "bundled"])
 def test_few_answers_of_the_panel_are_generated_and_all_are_short(source):
-    panel = panels.retention_panel(source)
+    panel = retention.retention(source)
     spoken = [task for task in panel if task.config["output_type"] == "generate_until"]
     assert 0 < sum(task.items for task in spoken) < 0.25 * sum(task.items for task in panel)
     assert all(t.config["generation_kwargs"]["max_gen_toks"] <= 64 for t in spoken)
