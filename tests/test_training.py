@@ -23,12 +23,12 @@ from forgetting import (
     OnlyMLP,
     Task,
     objectives,
-    packing,
     tasks,
 )
 from forgetting.engine import compute, training
 from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
 from forgetting.lineage import Settings
+from forgetting.models import packing
 from forgetting.models.causal import TooLittleText, pretrain_rows, sft_rows
 from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
 
