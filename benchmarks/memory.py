@@ -77,7 +77,7 @@ def measure(model: str, name: str) -> dict:
     memory = resources.training_memory(base.foundation.folder, tune, checkpoint.step.settings)
     assert study
     progress = []
-    compute.train(checkpoint, lambda share: progress.append(peak()))
+    compute.make(checkpoint, lambda share: progress.append(peak()))
     stages |= {"first step": progress[0], "last step": progress[-1], "stored": peak()}
     return {
         "estimated": memory.peak,

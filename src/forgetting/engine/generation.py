@@ -10,7 +10,6 @@ and a step writes a single column.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,29 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicLayer
 
+from forgetting.lineage import Completion
+
 TOKENS_A_PREFILL = 1024  # prompts are read together up to this padded size
 TOKENS_A_CACHE = 65_536  # rows x columns; 3 GB for SmolLM2-135M in float32
 SPARE_COLUMNS = 64
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a model wrote after a prompt.
-
-    `ids` are its tokens, without the end token; `text` has no special tokens and stops before the
-    first stop string; `ended` is False where `max_new_tokens` cut it. `nats` is the negative
-    log-likelihood of all that was drawn, an end token included, at temperature 1.
-    """
-
-    ids: list[int]
-    text: str
-    ended: bool
-    nats: float = field(default=0.0, compare=False)  # rounding depends on the batch
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the mean nats a token drawn."""
-        return math.exp(self.nats / max(1, len(self.ids) + self.ended))
 
 
 @torch.no_grad()

@@ -216,8 +216,8 @@ def plan(*questions: Question) -> dict[str, Step]:
     """The steps that answer questions, by key, in the order in which one process takes them.
 
     A run's record needs its measurement, that its checkpoint, and that what it was trained from.
-    Checkpoints that differ in epochs alone are trained in one step. A merge is no step: its weights
-    are a sum that is made when they are read.
+    Checkpoints that differ in epochs alone are trained in one step. What costs nothing, as a sum of
+    weights does not, is no step: it is computed when it is read.
     """
     asked: dict[str, dict[str, tuple[Question, Run]]] = {}  # by checkpoint, by step
     families: dict[Checkpoint, dict[str, Checkpoint]] = {}
@@ -237,7 +237,7 @@ def plan(*questions: Question) -> dict[str, Step]:
         named = next(iter(asked.get(checkpoint.key, {}).values()), None)
         name = _name(named[1] if named else None, checkpoint)
         needs[checkpoint.key] = below
-        if isinstance(checkpoint.step, Train):
+        if checkpoint.step.costs:
             drawn: tuple[str, ...] = ()
             for wanted in checkpoint.step.samples:
                 step = f"sample-{wanted.key}"
@@ -246,17 +246,17 @@ def plan(*questions: Question) -> dict[str, Step]:
                 graph.setdefault(step, Step(step, "sample", told, _draw, (wanted,), before))
                 drawn = (*drawn, step)
             below = tuple(dict.fromkeys((*below, *drawn)))
-            train = f"train-{checkpoint.key}"
+            made = f"{checkpoint.step.kind}-{checkpoint.key}"
             longer = passing.get(checkpoint.key)
-            graph[train] = Step(
-                train,
-                "passed" if longer else "train",
-                "" if longer else f"training {name}",
-                _train,
+            graph[made] = Step(
+                made,
+                "passed" if longer else checkpoint.step.kind,
+                "" if longer else f"{checkpoint.step.doing} {name}",
+                _make,
                 (checkpoint, passed.get(checkpoint.key, ())),
                 (f"train-{longer}",) if longer else below,
             )
-            needs[checkpoint.key] = (train,)
+            needs[checkpoint.key] = (made,)
         for key, (question, run) in asked.get(checkpoint.key, {}).items():
             measured = f"measure-{key}"
             written = f"record-{question.chapter}-{question.tier}-{key}"
@@ -269,9 +269,9 @@ def plan(*questions: Question) -> dict[str, Step]:
                 (checkpoint, panel),
                 needs[checkpoint.key],
             )
-            trained = needs[checkpoint.key] if isinstance(checkpoint.step, Train) else ()
+            made_by = needs[checkpoint.key] if checkpoint.step.costs else ()
             alone = question._replace(runs=(run,))
-            graph[written] = Step(written, "record", "", _write, (alone,), (measured, *trained))
+            graph[written] = Step(written, "record", "", _write, (alone,), (measured, *made_by))
     return graph
 
 
@@ -350,8 +350,8 @@ def _settings() -> dict[str, str]:
 # -- the steps ---------------------------------------------------------------------------------
 
 
-class Trained(NamedTuple):
-    """What a training says of itself: its losses, and what it took."""
+class Made(NamedTuple):
+    """What computing a checkpoint's last step says of itself: a training's losses; what it took."""
 
     losses: list[float]
     seconds: float
@@ -367,31 +367,32 @@ class Measured(NamedTuple):
     peak_memory_mib: int
 
 
-def _train(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Trained | None) -> Trained:
+def _make(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Made | None) -> Made:
     started = time.perf_counter()
     if passed:
         compute.train_through([*passed, checkpoint])
-    compute.train(checkpoint)
+    compute.make(checkpoint)
     seconds = time.perf_counter() - started
-    return Trained(compute.losses(checkpoint), seconds, _peak_memory())
+    return Made(compute.losses(checkpoint), seconds, _peak_memory())
 
 
-def _draw(wanted: Samples, *_: Trained | None) -> None:
+def _draw(wanted: Samples, *_: Made | None) -> None:
     compute.samples(wanted)
 
 
-def _measure(checkpoint: Checkpoint, panel: Sequence[Asked], *_: Trained) -> Measured:
+def _measure(checkpoint: Checkpoint, panel: Sequence[Asked], *_: Made) -> Measured:
     began, started = datetime.now(UTC), time.perf_counter()
     evaluation.evaluate(checkpoint, panel)
     seconds = time.perf_counter() - started
     return Measured(f"{began:%Y-%m-%dT%H:%M:%SZ}", environment(), seconds, _peak_memory())
 
 
-def _write(question: Question, measured: Measured, trained: Trained | None = None) -> bytes:
+def _write(question: Question, measured: Measured, made: Made | None = None) -> bytes:
     """Write the record of a question about one run; the file's content."""
     (run,), (key,) = question.runs, _keys(question)
     checkpoint = run.checkpoint
-    spent = [step for step in (measured, trained) if step]
+    spent = [step for step in (measured, made) if step]
+    training = made.seconds if made and isinstance(checkpoint.step, Train) else 0.0
     samples: list[Sample] = []
     for task in question.panel:
         if task.name in question.show:
@@ -404,7 +405,7 @@ def _write(question: Question, measured: Measured, trained: Trained | None = Non
         model=checkpoint.foundation.facts,
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
-        losses=trained.losses if trained else [],
+        losses=made.losses if made else [],
         shown=compute.shown(checkpoint),
         scores=evaluation.evaluate(checkpoint, question.panel),
         samples=samples,
@@ -412,7 +413,7 @@ def _write(question: Question, measured: Measured, trained: Trained | None = Non
         timing={
             "date": measured.began,
             "seconds": round(sum(step.seconds for step in spent), 1),
-            "training_seconds": round(trained.seconds if trained else 0.0, 1),
+            "training_seconds": round(training, 1),
             "peak_memory_mib": max(step.peak_memory_mib for step in spent),
         },
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
@@ -63,9 +63,21 @@ class Foundation:
     name a checkpoint, or to show stored results, no weights are needed.
     """
 
+    kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    costs: ClassVar[bool] = False
+    parents: ClassVar[tuple[()]] = ()
+    samples: ClassVar[tuple[()]] = ()
+
     name: str
     digest: str
     locate: Callable[[], Path] = field(repr=False, compare=False)
+
+    def recipe(self) -> dict[str, Any]:
+        return {"step": self.kind, "digest": self.digest}
+
+    def text(self) -> str:
+        """What people write to get it."""
+        return f"foundation({self.name!r})"
 
     @cached_property
     def folder(self) -> Path:
