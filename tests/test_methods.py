@@ -65,7 +65,7 @@ ec973473df0a514f133b  Asking(task, few, 1, 3)
 d0b3bf71b98f223a972f  Retelling(task, few, 1)
 cef7c7859f48d31165c5  Opening(EMPTY_TURN, 4)
 c691fc222922d5f263b2  Demonstrations(task, 20, 8, 0)
-327980ba1bd2698571ab  Refreshed(Samples(tiny, Opening("", 4), max_new_tokens=8, top_p=0.6, until=("x",)))
+327980ba1bd2698571ab  Refreshed(texts)
 425f24309d2dad683222  Begun((1, 2), 4)
 """
 
@@ -79,7 +79,9 @@ def names():
     own = recipes.SelfOutput(task, tiny)
     old = regularisers.Old(recipes.InForm(task), tiny, 4, 64)
     few = Settings(style="sft", examples=4, length=64)
-    return known | {"task": task, "tiny": tiny, "own": own, "old": old, "few": few, "Samples": Samples}
+    opening = rehearsal.Opening("", 4)
+    texts = Samples(tiny, opening, max_new_tokens=8, top_p=0.6, until=("x",))
+    return known | {"task": task, "tiny": tiny, "own": own, "old": old, "few": few, "texts": texts}
 
 
 @pytest.mark.parametrize("line", RECIPES.strip().splitlines())

@@ -8,12 +8,11 @@ import pytest
 
 from forgetting import Settings, Task, descriptions
 from forgetting.engine import compute
-from forgetting.engine.generation import Completion
 from forgetting.evidence import definitions, papers
 from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
 from forgetting.experiments.sequences import METHODS, chain, orders
-from forgetting.lineage import Train
+from forgetting.lineage import Completion, Train, nothing_drawn
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.pages import method_cards
 from forgetting.pages.markup import Contents
@@ -286,17 +285,13 @@ def test_every_step_of_every_method_can_go_to_a_worker(tiny):
 # -- SSR ---------------------------------------------------------------------------------------
 
 
-def written(monkeypatch, by_prompts):
-    monkeypatch.setattr(
-        compute,
-        "samples",
-        lambda wanted: [
-            [Completion([1], t, True)] for t in by_prompts[type(wanted.prompts).__name__]
-        ],
-    )
+def written(**by_prompts):
+    return lambda samples: [
+        [Completion([1], text, True)] for text in by_prompts[type(samples.prompts).__name__]
+    ]
 
 
-def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer, monkeypatch):
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
     later = tiny.train(InForm(TASKS[0]), **QUICK)
     recipe = Synthesised(TASKS[0], tiny, later)
     asked, answered = recipe.samples(Settings(**QUICK), 0)
@@ -309,14 +304,12 @@ def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer, mo
         "c\nAnswer: 1\nAnswer: 2",
         "d e\nAnswer: y",
     ]
-    written(
-        monkeypatch, {"Demonstrations": questions, "Refreshed": ["new 1", "", "", "", "new 2 "]}
-    )
-    assert synthesised(asked) == ["a b", None, None, None, "d e"]
-    assert recipe.kept(Settings(**QUICK), 0) == [("a b", "new 1"), ("d e", "new 2")]
-    rows = recipe.rows(tokenizer, Settings(**QUICK), 0)
+    drawn = written(Demonstrations=questions, Refreshed=["new 1", "", "", "", "new 2 "])
+    assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(Settings(**QUICK), 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**QUICK), 0, drawn)
     assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
-    report = recipe.report(tokenizer, Settings(**QUICK), 0)
+    report = recipe.report(tokenizer, Settings(**QUICK), 0, drawn)
     assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
 
 
@@ -329,7 +322,7 @@ def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
 
 
 def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
-    texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer)
+    texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer, nothing_drawn)
     first = [TASKS[0].pair(d)[0] for d in TASKS[0].training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:

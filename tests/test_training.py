@@ -29,8 +29,8 @@ from forgetting.engine import compute, training
 from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
 from forgetting.lineage import Settings
 from forgetting.models import packing
-from forgetting.models.causal import TooLittleText, pretrain_rows, sft_rows
-from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
+from forgetting.models.causal import IGNORED, TooLittleText, pretrain_rows, sft_rows
+from forgetting.objectives import CrossEntropy, Step, head_cross_entropy
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`

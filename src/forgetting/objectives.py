@@ -10,22 +10,24 @@ One may also hold the weights near to where they were (`begin`): see `regularise
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.nn import functional
 
-IGNORED = -100
-# A row's part: what is learned, what is to be kept, a text together with its question.
-TARGET, OLD, WHOLE = 0, 1, 2
+from forgetting.lineage import Checkpoint, Drawn
+from forgetting.models.causal import OLD, TARGET, WHOLE
+
 # Tokens whose logits stand in memory together: 25 MB for a vocabulary of 49 thousand. The C library
 # asks the system for every tensor above 32 MB anew, which costs as much as filling it.
 TOKENS_AT_ONCE = 128
 
 # Rows (as `causal.Example`) and an objective to that objective's value, with its graph.
 Read = Callable[[list[dict[str, Any]], "Objective"], torch.Tensor]
+# A checkpoint to its weights by name.
+Weights = Callable[[Checkpoint], Mapping[str, torch.Tensor]]
 
 
 class Step(NamedTuple):
@@ -64,10 +66,13 @@ class Objective:
         """The scalar to make small, nats."""
         raise NotImplementedError
 
-    def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None] | None:
+    def begin(
+        self, model: Any, tokenizer: Any, read: Read, weights: Weights, drawn: Drawn
+    ) -> Callable[[], None] | None:
         """What is done to the gradients after every backward pass; usually nothing.
 
-        Called when the training begins. `read(rows, objective)` is the objective of other rows.
+        Called when the training begins. `read(rows, objective)` is the objective of other rows,
+        `weights(checkpoint)` are another model's, `drawn(samples)` what models wrote.
         """
         return None
 

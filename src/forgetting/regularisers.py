@@ -17,13 +17,12 @@ import torch
 from scipy.optimize import nnls
 from torch.nn import functional
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Recipe, Settings
+from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings
 from forgetting.models import causal
-from forgetting.objectives import CrossEntropy, Objective, Read, Step
+from forgetting.objectives import CrossEntropy, Objective, Read, Step, Weights
 from forgetting.tasks import Task
 
-Weights = dict[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,10 @@ class Old:
         own = {"of": self.of.key, "examples": self.examples, "length": self.length}
         return {"shown": self.shown.recipe(), **own, "seed": self.seed}
 
-    def rows(self, tokenizer: Any) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, drawn: Drawn) -> list[causal.Example]:
         """One row an example."""
         settings = Settings(style="sft", examples=self.examples, length=self.length)
-        return causal.rows_of(self.shown, tokenizer, settings, self.seed)
+        return causal.rows_of(self.shown, tokenizer, settings, self.seed, drawn)
 
 
 @dataclass(frozen=True)
@@ -67,17 +66,19 @@ class Anchored(CrossEntropy):
         return {"objective": type(self).__name__, "weight": self.weight, "old": old}
 
     @abstractmethod
-    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
+    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
         """Ω of one old task, for each weight that moves."""
 
-    def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None]:
+    def begin(
+        self, model: Any, tokenizer: Any, read: Read, weights: Weights, drawn: Drawn
+    ) -> Callable[[], None]:
         moving = _moving(model)
         start = {name: p.detach().clone() for name, p in moving.items()}
         total = {name: torch.zeros_like(p) for name, p in moving.items()}
         model.eval()
         for one in self.old:
-            _lay(moving, compute.state(one.of))
-            for name, each in self.importance(moving, one.rows(tokenizer), read).items():
+            _lay(moving, weights(one.of))
+            for name, each in self.importance(moving, one.rows(tokenizer, drawn), read).items():
                 total[name] += each
         _lay(moving, start)
         model.train()
@@ -98,7 +99,7 @@ class EWC(Anchored):
     log p is the whole answer's. LAMOL's comparison has weight 1.
     """
 
-    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
+    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
         return _mean_gradient(moving, rows, read, AnswerNats(), torch.square)
 
 
@@ -111,7 +112,7 @@ class MAS(Anchored):
     of squares; a mean does not grow with the vocabulary.)
     """
 
-    def importance(self, moving: Weights, rows: Sequence[causal.Example], read: Read) -> Weights:
+    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
         return _mean_gradient(moving, rows, read, SquaredLogits(), torch.abs)
 
 
@@ -132,9 +133,11 @@ class GEM(CrossEntropy):
         old = [one.recipe() for one in self.old]
         return {"objective": type(self).__name__, "margin": self.margin, "old": old}
 
-    def begin(self, model: Any, tokenizer: Any, read: Read) -> Callable[[], None]:
+    def begin(
+        self, model: Any, tokenizer: Any, read: Read, weights: Weights, drawn: Drawn
+    ) -> Callable[[], None]:
         moving = _moving(model)
-        memory = [one.rows(tokenizer) for one in self.old]
+        memory = [one.rows(tokenizer, drawn) for one in self.old]
 
         def turn() -> None:
             now = [p.grad if p.grad is not None else torch.zeros_like(p) for p in moving.values()]
@@ -181,12 +184,12 @@ class SquaredLogits(Objective):
 
 
 def _mean_gradient(
-    moving: Weights,
+    moving: Tensors,
     rows: Sequence[causal.Example],
     read: Read,
     objective: Objective,
     of: Callable[[torch.Tensor], torch.Tensor],
-) -> Weights:
+) -> Tensors:
     """The mean over rows of `of` the gradient of each row's objective."""
     total = {name: torch.zeros_like(p) for name, p in moving.items()}
     for row in rows:
@@ -196,7 +199,7 @@ def _mean_gradient(
     return total
 
 
-def _gradient(moving: Weights, value: torch.Tensor) -> list[torch.Tensor]:
+def _gradient(moving: Tensors, value: torch.Tensor) -> list[torch.Tensor]:
     found = torch.autograd.grad(value, list(moving.values()), allow_unused=True)
     pairs = zip(found, moving.values(), strict=True)
     return [torch.zeros_like(p) if g is None else g for g, p in pairs]
@@ -215,7 +218,7 @@ def _inner(gradients: Sequence[Sequence[torch.Tensor]]) -> np.ndarray:
     return found
 
 
-def _moving(model: Any) -> Weights:
+def _moving(model: Any) -> Tensors:
     """What trains, by name. Raises `ValueError` where an adapter does: old weights lack it."""
     found = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if adapters := [name for name in found if "lora_" in name or "ia3_" in name]:
@@ -224,6 +227,6 @@ def _moving(model: Any) -> Weights:
 
 
 @torch.no_grad()
-def _lay(moving: Weights, state: Mapping[str, torch.Tensor]) -> None:
+def _lay(moving: Tensors, state: Mapping[str, torch.Tensor]) -> None:
     for name, p in moving.items():
         p.copy_(state[name])

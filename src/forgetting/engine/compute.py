@@ -138,7 +138,7 @@ def shown(checkpoint: Checkpoint) -> dict[str, Any]:
     if not isinstance(step, Train) or isinstance(step.shown, Task):
         return {}
     tokenizer = foundations.load_tokenizer(checkpoint.foundation.folder)
-    return step.shown.report(tokenizer, step.settings, step.seed)
+    return step.shown.report(tokenizer, step.settings, step.seed, samples)
 
 
 def samples(wanted: Samples) -> list[list[Completion]]:
@@ -245,6 +245,8 @@ def _train(
         progress,
         after_epoch,
         before=model(teacher)[0] if teacher else None,
+        weights=state,
+        drawn=samples,
     )
     return save(checkpoint, losses)
 
@@ -280,7 +282,7 @@ def _sample(wanted: Samples) -> Path:
     """Generate and store. Every row has random numbers of its own, by its place."""
     refuse_while_rendering(f"samples of {wanted.of.key}")
     loaded, tokenizer = model(wanted.of)
-    texts = [t for t in wanted.prompts.texts(tokenizer) for _ in range(wanted.per_prompt)]
+    texts = [t for t in wanted.prompts.texts(tokenizer, samples) for _ in range(wanted.per_prompt)]
     written = generate(
         loaded,
         tokenizer,

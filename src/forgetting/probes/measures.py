@@ -345,9 +345,10 @@ class Surprise:
         import torch
         from torch.nn import functional
 
+        from forgetting.engine import compute
         from forgetting.models import causal
 
-        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed)
+        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed, compute.samples)
         nats: list[float] = []
         samples: list[Sample] = []
         for row in rows:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.models import causal
 from forgetting.tasks import Task
 
@@ -65,17 +65,24 @@ class Answers(ABC):
 
     @abstractmethod
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         """An answer for each document, in order."""
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row for each question that has an answer, cut at `settings.length`.
 
         Raises `causal.TooLittleText` where the task has too few questions, or none was answered.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        found = self.answers(documents, tokenizer, settings, seed)
+        found = self.answers(documents, tokenizer, settings, seed, drawn)
         rows = []
         for document, answer in zip(documents, found, strict=True):
             if answer.text is not None:
@@ -90,13 +97,13 @@ class Answers(ABC):
             )
         return rows
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many questions have an answer of each origin, and the answers' mean length in tokens.
 
         Lengths are before any cut; questions that are left out have none.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        found = self.answers(documents, tokenizer, settings, seed)
+        found = self.answers(documents, tokenizer, settings, seed, drawn)
         texts = [answer.text for answer in found if answer.text is not None]
         lengths = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
         return {
@@ -136,11 +143,13 @@ class Gold(Answers):
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         return self.like.samples(settings, seed) if self.like else ()
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
-        rows = super().rows(tokenizer, settings, seed)
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
+        rows = super().rows(tokenizer, settings, seed, drawn)
         if self.like is None or not self.same_length:
             return rows
-        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed)))
+        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed, drawn)))
         found: list[causal.Example] = []
         for row in itertools.cycle(rows):
             if wanted <= _supervised(row) / 2:
@@ -150,12 +159,17 @@ class Gold(Answers):
         raise AssertionError("rows are never empty")
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
         if self.like is None:
             return gold
-        other = self.like.answers(documents, tokenizer, settings, seed)
+        other = self.like.answers(documents, tokenizer, settings, seed, drawn)
         return [
             mine if theirs.text is not None else theirs
             for mine, theirs in zip(gold, other, strict=True)
@@ -169,7 +183,12 @@ class Shuffled(Answers):
     origin: ClassVar[str] = "shuffled"
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         order = list(range(len(documents)))
         random.Random(f"shuffled {seed}").shuffle(order)
@@ -189,11 +208,18 @@ class WholeText(Answers):
     origin: ClassVar[str] = "whole text"
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         return [Answer(self.task.pair(document)[1], "gold") for document in documents]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""
         rows = []
         for document in questions(self.task, tokenizer, settings, seed):

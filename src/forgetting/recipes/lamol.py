@@ -11,11 +11,8 @@ from typing import Any, Literal
 
 import torch
 
-from forgetting.engine import compute
-from forgetting.engine.generation import Completion
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.models import causal
-from forgetting.objectives import OLD
 from forgetting.recipes import lamol_form
 from forgetting.recipes.dreams import LONGEST, gallery
 from forgetting.recipes.lamol_form import Example
@@ -61,15 +58,17 @@ class InForm:
         """What has to be generated first."""
         return ()
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an example: its answer is supervised."""
         found = examples(self.task, tokenizer, settings, seed)
         rows = [lamol_form.answer_row(tokenizer, one, settings.length) for one in found]
         return [row for row in rows if row is not None]
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many examples."""
-        return {"new": len(self.rows(tokenizer, settings, seed))}
+        return {"new": len(self.rows(tokenizer, settings, seed, drawn))}
 
 
 @dataclass(frozen=True)
@@ -145,11 +144,13 @@ class Lamol(InForm):
             ),
         )
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an example, its answer supervised, its text as `also`; in a drawn order."""
         new = examples(self.task, tokenizer, settings, seed)
         told = [(len(self.previous), one) for one in new]
-        told += self.old(tokenizer, settings, seed)
+        told += self.old(tokenizer, settings, seed, drawn)
         marks = lamol_form.marks(tokenizer)
         rows = []
         for place, one in told:
@@ -157,13 +158,17 @@ class Lamol(InForm):
             text = lamol_form.text_row(tokenizer, one, marks[self.begin(place)], settings.length)
             if answer is not None and text is not None:
                 old = (
-                    {"part": torch.tensor(OLD)} if self.kept and place < len(self.previous) else {}
+                    {"part": torch.tensor(causal.OLD)}
+                    if self.kept and place < len(self.previous)
+                    else {}
                 )
                 rows.append(answer | old | {"also": [text | old]})
         random.Random(f"LAMOL {seed}").shuffle(rows)
         return rows
 
-    def old(self, tokenizer: Any, settings: Settings, seed: int) -> list[tuple[int, Example]]:
+    def old(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[tuple[int, Example]]:
         """What stands for the previous tasks, with the place of the task that it is meant for."""
         if self.real:
             few = share(settings.rows, self.gamma, len(self.previous))
@@ -174,28 +179,27 @@ class Lamol(InForm):
             ]
         return [
             (place, one)
-            for place, written in self.dreams(settings, seed)
+            for place, written in self.dreams(settings, seed, drawn)
             if (one := lamol_form.split(written.ids, lamol_form.answer_token(tokenizer)))
         ]
 
-    def dreams(self, settings: Settings, seed: int) -> list[tuple[int, Completion]]:
+    def dreams(self, settings: Settings, seed: int, drawn: Drawn) -> list[tuple[int, Completion]]:
         """All that was written, with the place of the task that it is meant for."""
         found: list[tuple[int, Completion]] = []
         for wanted in self.samples(settings, seed):
             each = share(settings.rows, self.gamma, len(self.previous))
-            drawn = compute.samples(wanted)
-            found += [(number // each, one) for number, (one,) in enumerate(drawn)]
+            found += [(number // each, one) for number, (one,) in enumerate(drawn(wanted))]
         return found
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many examples are new and old, and of dreams what they are worth (`gallery`)."""
-        counts = {"new": settings.rows, "old": len(self.old(tokenizer, settings, seed))}
-        dreams = self.dreams(settings, seed)
+        counts = {"new": settings.rows, "old": len(self.old(tokenizer, settings, seed, drawn))}
+        dreams = self.dreams(settings, seed, drawn)
         if not dreams:
             return counts
         middle = lamol_form.answer_token(tokenizer)
         marks = Counter(min(one.ids.count(middle), 2) for _, one in dreams)
-        kept = [_text(tokenizer, one) for _, one in self.old(tokenizer, settings, seed)]
+        kept = [_text(tokenizer, one) for _, one in self.old(tokenizer, settings, seed, drawn)]
         real = {
             task.name: [_text(tokenizer, one) for one in examples(task, tokenizer, settings, seed)]
             for task in self.previous
@@ -221,7 +225,7 @@ class Begun:
     def recipe(self) -> dict[str, Any]:
         return {"prompts": "begun", "begins": list(self.begins), "each": self.each}
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         marks = lamol_form.marks(tokenizer)
         return [marks[place] for place in self.begins for _ in range(self.each)]
 

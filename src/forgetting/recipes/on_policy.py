@@ -13,11 +13,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting.engine import compute
-from forgetting.engine.generation import Completion
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.models import causal
-from forgetting.objectives import OLD
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.recipes.self_output import Asking
 
@@ -58,25 +55,30 @@ class _Spoken(Answers):
         )
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         """The first answer to each question, and whether it is right: for the report alone."""
-        drawn = self._drawn(settings, seed)
+        written = self._written(settings, seed, drawn)
         found = []
-        for document, (first, *_) in zip(documents, drawn, strict=True):
+        for document, (first, *_) in zip(documents, written, strict=True):
             right = self.task.is_right(document, first.text)
             found.append(Answer(first.text, "ungraded" if right is None else RIGHT[right]))
         return found
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many of all answers are right, how many questions have some of each, mean length."""
         documents = questions(self.task, tokenizer, settings, seed)
-        drawn = self._drawn(settings, seed)
+        written = self._written(settings, seed, drawn)
         graded = [
             [bool(self.task.is_right(document, one.text)) for one in each]
-            for document, each in zip(documents, drawn, strict=True)
+            for document, each in zip(documents, written, strict=True)
         ]
-        lengths = [len(one.ids) for each in drawn for one in each]
+        lengths = [len(one.ids) for each in written for one in each]
         return {
             "questions": len(documents),
             "origins": dict(sorted(Counter(RIGHT[any(each)] for each in graded).items())),
@@ -85,9 +87,9 @@ class _Spoken(Answers):
             "mean_tokens": round(sum(lengths) / len(lengths), 2),
         }
 
-    def _drawn(self, settings: Settings, seed: int) -> list[list[Completion]]:
+    def _written(self, settings: Settings, seed: int, drawn: Drawn) -> list[list[Completion]]:
         (wanted,) = self.samples(settings, seed)
-        return compute.samples(wanted)
+        return drawn(wanted)
 
 
 RIGHT = {True: "right", False: "wrong"}
@@ -105,15 +107,17 @@ class Rollouts(_Spoken):
 
     origin: ClassVar[str] = "rollouts"
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an answer. Where no answer has an advantage, one row that moves nothing."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
-        for document, drawn in zip(documents, self._drawn(settings, seed), strict=True):
-            rewards = [float(bool(self.task.is_right(document, one.text))) for one in drawn]
+        for document, each in zip(documents, self._written(settings, seed, drawn), strict=True):
+            rewards = [float(bool(self.task.is_right(document, one.text))) for one in each]
             mean = sum(rewards) / len(rewards)
             prompt = asked(tokenizer, (), self.task.pair(document)[0])
-            for one, reward in zip(drawn, rewards, strict=True):
+            for one, reward in zip(each, rewards, strict=True):
                 row = spoken_row(tokenizer, prompt, one, settings.length)
                 supervised = int((row["labels"][1:] != causal.IGNORED).sum())
                 rows.append(row | {"weights": torch.full((supervised,), reward - mean)})
@@ -140,20 +144,22 @@ class Distilled(_Spoken):
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"teacher": self.teacher.key, "template": DEMONSTRATION}
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an answer, marked `OLD`, with what the teacher reads in its place."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
-        for document, drawn in zip(documents, self._drawn(settings, seed), strict=True):
+        for document, each in zip(documents, self._written(settings, seed, drawn), strict=True):
             question, answer = self.task.pair(document)
             plain = asked(tokenizer, (), question)
             told = asked(tokenizer, (), DEMONSTRATION.format(question=question, answer=answer))
-            for one in drawn:
+            for one in each:
                 row = spoken_row(tokenizer, plain, one, settings.length)
                 kept = int((row["labels"] != causal.IGNORED).sum())
                 begun = tokenizer(told, add_special_tokens=False).input_ids
                 teachers = torch.cat([torch.tensor(begun), row["input_ids"][-kept:]])
-                rows.append(row | {"part": torch.tensor(OLD), "teacher_ids": teachers})
+                rows.append(row | {"part": torch.tensor(causal.OLD), "teacher_ids": teachers})
         return rows
 
 

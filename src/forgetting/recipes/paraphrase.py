@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.tasks import Task
 
@@ -64,7 +63,7 @@ class Retelling:
         """The template, and how the response begins."""
         return TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         template, begun = self.template
         found = questions(self.task, tokenizer, self.settings, self.seed)
         told = [template.format(question=q, answer=a) for q, a in map(self.task.pair, found)]
@@ -109,12 +108,17 @@ class Paraphrased(Answers):
         )
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         (wanted,) = self.samples(settings, seed)
         begun = TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))[1]
         found = []
-        for document, (told,) in zip(documents, compute.samples(wanted), strict=True):
+        for document, (told,) in zip(documents, drawn(wanted), strict=True):
             text = (begun + told.text).strip()
             problem = why_not(self.task, document, text, told.ended)
             gold = self.task.pair(document)[1]

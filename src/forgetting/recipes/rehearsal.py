@@ -10,10 +10,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Recipe, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Recipe, Samples, Settings
 from forgetting.models import causal
-from forgetting.objectives import OLD
 from forgetting.tasks import Task
 
 Shown = Task | Recipe
@@ -68,23 +66,25 @@ class Rehearsed:
             for wanted in one.samples(part, seed)
         ]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """The new rows and the old ones, shuffled."""
         (new, whole), *old = self._parts(settings)
-        rows = causal.rows_of(new, tokenizer, whole, seed)
+        rows = causal.rows_of(new, tokenizer, whole, seed, drawn)
         for one, part in old:
-            found = causal.rows_of(one, tokenizer, part, seed)
-            rows += [row | {"part": torch.tensor(OLD)} for row in found]
+            found = causal.rows_of(one, tokenizer, part, seed, drawn)
+            rows += [row | {"part": torch.tensor(causal.OLD)} for row in found]
         random.Random(f"rehearsed {seed}").shuffle(rows)
         return rows
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many rows are new and old, and what each recipe says of its own."""
         (_, whole), *old = self._parts(settings)
-        rehearsed = (len(causal.rows_of(one, tokenizer, part, seed)) for one, part in old)
+        rehearsed = (len(causal.rows_of(one, tokenizer, part, seed, drawn)) for one, part in old)
         counts = {"new": whole.rows, "old": sum(rehearsed)}
         own = {
-            one.name: one.report(tokenizer, part, seed)
+            one.name: one.report(tokenizer, part, seed, drawn)
             for one, part in self._parts(settings)
             if not isinstance(one, Task)
         }
@@ -128,16 +128,22 @@ class Together:
         recipes = [one for one in self.shown if not isinstance(one, Task)]
         return [wanted for one in recipes for wanted in one.samples(settings, seed)]
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """All rows, shuffled."""
-        rows = [row for one in self.shown for row in causal.rows_of(one, tokenizer, settings, seed)]
+        rows = [
+            row
+            for one in self.shown
+            for row in causal.rows_of(one, tokenizer, settings, seed, drawn)
+        ]
         random.Random(f"together {seed}").shuffle(rows)
         return rows
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """What each recipe says of its own."""
         recipes = [one for one in self.shown if not isinstance(one, Task)]
-        return {one.name: one.report(tokenizer, settings, seed) for one in recipes}
+        return {one.name: one.report(tokenizer, settings, seed, drawn) for one in recipes}
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class Opening:
     def recipe(self) -> dict[str, Any]:
         return {"prompts": "opening", "text": self.text, "count": self.count}
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         return [self.text or tokenizer.bos_token] * self.count
 
 
@@ -206,12 +212,14 @@ class FreeText:
             ),
         )
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """One text a row; texts that are empty are left out."""
         (wanted,) = self.samples(settings, seed)
         rows = []
         for opening, written in zip(
-            wanted.prompts.texts(tokenizer), compute.samples(wanted), strict=True
+            wanted.prompts.texts(tokenizer, drawn), drawn(wanted), strict=True
         ):
             begun = tokenizer(opening, add_special_tokens=False).input_ids
             ids = [*begun, *written[0].ids, *[tokenizer.eos_token_id] * written[0].ended]
@@ -221,10 +229,10 @@ class FreeText:
                 rows.append({"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)})
         return rows
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many texts, how many ended by themselves, and their mean length in tokens."""
         (wanted,) = self.samples(settings, seed)
-        written = [one for (one,) in compute.samples(wanted)]
+        written = [one for (one,) in drawn(wanted)]
         lengths = [len(one.ids) for one in written]
         return {
             "texts": len(written),

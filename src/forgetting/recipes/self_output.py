@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.recipes.paraphrase import why_not
 from forgetting.tasks import Task
@@ -34,7 +33,7 @@ class Asking:
             "shots": self.shots,
         }
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         found = questions(self.task, tokenizer, self.settings, self.seed)
         pairs = [self.task.pair(document) for document in found]
         shown = {question for question, _ in pairs}
@@ -87,13 +86,18 @@ class SelfOutput(Answers):
         )
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         (wanted,) = self.samples(settings, seed)
         found = []
-        for document, drawn in zip(documents, compute.samples(wanted), strict=True):
-            problems = [why_not(self.task, document, one.text, one.ended) for one in drawn]
-            right = [one for one, why in zip(drawn, problems, strict=True) if why is None]
+        for document, written in zip(documents, drawn(wanted), strict=True):
+            problems = [why_not(self.task, document, one.text, one.ended) for one in written]
+            right = [one for one, why in zip(written, problems, strict=True) if why is None]
             if right:
                 best = min(right, key=lambda one: one.perplexity)
                 found.append(Answer(best.text.strip(), self.origin))

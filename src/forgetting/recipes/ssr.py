@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.models import causal
 from forgetting.recipes import dreams, lamol_form
 from forgetting.tasks import Task
@@ -34,11 +33,11 @@ class Demonstrations:
         own["opening"] = OPENING
         return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         documents = self.task.training_documents(self.seed)[: self.pool]
-        drawn = random.Random(f"demonstrations {self.seed}")
+        generator = random.Random(f"demonstrations {self.seed}")
         worked = [worked_example(self.task, document) for document in documents]
-        return ["".join(drawn.sample(worked, 2)) + OPENING for _ in range(self.count)]
+        return ["".join(generator.sample(worked, 2)) + OPENING for _ in range(self.count)]
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Refreshed:
     def recipe(self) -> dict[str, Any]:
         return {"prompts": "refreshed", "questions": self.questions.key}
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         middle = lamol_form.marks(tokenizer)[0]
-        return [(question or "") + middle for question in synthesised(self.questions)]
+        return [(question or "") + middle for question in synthesised(self.questions, drawn)]
 
 
 @dataclass(frozen=True)
@@ -109,10 +108,12 @@ class Synthesised:
         most = self.task.config["generation_kwargs"]["max_gen_toks"]
         return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an example that is kept; fewer than asked for where too few were valid."""
         rows = []
-        for question, answer in self.kept(settings, seed):
+        for question, answer in self.kept(settings, seed, drawn):
             one = lamol_form.Example(
                 *(
                     tokenizer(text, add_special_tokens=False).input_ids
@@ -124,21 +125,21 @@ class Synthesised:
                 rows.append(row)
         return rows
 
-    def kept(self, settings: Settings, seed: int) -> list[dreams.Told]:
+    def kept(self, settings: Settings, seed: int, drawn: Drawn) -> list[dreams.Told]:
         """(question, answer) of those that are kept, the least alike first."""
         asked, answered = self.samples(settings, seed)
         told = [
             (question, one.text.strip())
-            for question, (one,) in zip(synthesised(asked), compute.samples(answered), strict=True)
+            for question, (one,) in zip(synthesised(asked, drawn), drawn(answered), strict=True)
             if question
         ]
         return spread(told, settings.rows)
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many were written, were valid and are kept, and what they are worth."""
         asked, _ = self.samples(settings, seed)
-        kept = self.kept(settings, seed)
-        questions = synthesised(asked)
+        kept = self.kept(settings, seed, drawn)
+        questions = synthesised(asked, drawn)
         documents = self.task.training_documents(seed)[: max(settings.rows, self.pool)]
         real = [(lamol_form.question(self.task, d), self.task.pair(d)[1]) for d in documents]
         return {
@@ -155,10 +156,10 @@ def worked_example(task: Task, document: dict[str, Any]) -> str:
     return f"{OPENING} {question}{lamol_form.ANSWER_WORD} {answer}{BETWEEN}"
 
 
-def synthesised(asked: Samples) -> list[str | None]:
+def synthesised(asked: Samples, drawn: Drawn) -> list[str | None]:
     """The question of each text; None unless the answer's word stands once, after a question."""
     found: list[str | None] = []
-    for (one,) in compute.samples(asked):
+    for (one,) in drawn(asked):
         question, _, _ = one.text.partition(lamol_form.ANSWER_WORD)
         valid = one.text.count(lamol_form.ANSWER_WORD) == 1 and question.strip()
         found.append(question.strip() if valid else None)
