@@ -14,7 +14,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from forgetting import descriptions, wording
+from forgetting import method, wording
 from forgetting.evidence import claims, papers, records
 from forgetting.evidence.claims import Effect, Verdict
 from forgetting.evidence.records import Record, Scores
@@ -173,7 +173,7 @@ def test_papers_are_in_the_bibliography_and_named_apart():
     keys = set(re.findall(r"@\w+\{(\w+),", (REPOSITORY / "book/references.bib").read_text()))
     known = papers.papers()
     assert {paper.citation for paper in known} <= keys
-    assert {key for method in descriptions.methods() for key in method.citations} <= keys
+    assert {key for card in method.cards() for key in card.citations} <= keys
     assert len({paper.short for paper in known}) == len(known)
     assert len({paper.citation for paper in known}) == len(known)
 
@@ -427,28 +427,28 @@ def test_every_row_of_the_chapters_has_a_card_and_every_card_has_rows():
     chapters = (methods.lora_rows(), methods.own_words_rows(), methods.operation_rows())
     every = itertools.chain(methods.freezing_rows(30), *chapters)
     rows = {name.split(" ×")[0] for name in every} | {*sequences.METHODS, sequences.MULTITASK}
-    on_cards = [row for method in descriptions.methods() for row in method.rows]
+    on_cards = [row for card in method.cards() for row in card.rows]
     assert len(set(on_cards)) == len(on_cards), "a row stands on two cards"
     assert rows <= set(on_cards)
     assert set(on_cards) - rows <= {"only last"}
 
 
 def test_a_symbol_is_found_without_importing_it():
-    path, line = descriptions.where("forgetting.tuning.LoRA")
+    path, line = method.where("forgetting.tuning.LoRA")
     source = (REPOSITORY / "src" / "forgetting" / path).read_text().splitlines()
     assert source[line - 1] == "class LoRA(Tuning):"
     with pytest.raises(LookupError, match=r"forgetting\.tuning defines no LORA"):
-        descriptions.where("forgetting.tuning.LORA")
+        method.where("forgetting.tuning.LORA")
 
 
-@pytest.mark.parametrize("method", descriptions.methods(), ids=lambda method: method.name)
-def test_a_card_names_code_that_exists_and_says_all_it_should(method):
-    text = method_cards.card(method, plane.measured(), CONTENTS)
-    for symbol in method.symbols:
+@pytest.mark.parametrize("card", method.cards(), ids=lambda card: card.name)
+def test_a_card_names_code_that_exists_and_says_all_it_should(card):
+    text = method_cards.page(card, plane.measured(), CONTENTS)
+    for symbol in card.symbols:
         assert f"[`{symbol}`]({markup.REPOSITORY}/blob/main/src/forgetting/" in text
-    assert method.idea in text and method.cost in text and method.use in text
+    assert card.idea in text and card.cost in text and card.use in text
     assert re.search(r"Records|records|No run of it is in the book yet", text)
-    assert method.equation.count("{") == method.equation.count("}")
+    assert card.equation.count("{") == card.equation.count("}")
 
 
 def test_the_small_plane_names_its_own_methods_and_keeps_all_marks_on_the_sheet():
@@ -470,8 +470,8 @@ def test_the_small_plane_names_its_own_methods_and_keeps_all_marks_on_the_sheet(
 
 
 def test_a_card_shows_its_runs_with_interval_and_seeds():
-    (lora,) = [method for method in descriptions.methods() if method.name == "lora"]
-    text = method_cards.card(lora, plane.measured(), CONTENTS)
+    (lora,) = [card for card in method.cards() if card.name == "lora"]
+    text = method_cards.page(lora, plane.measured(), CONTENTS)
     row = next(cells(line) for line in text.splitlines() if line.startswith("| LoRA |"))
     here = plane.measured()["freezing"].places["LoRA"]
     assert row == [
@@ -483,7 +483,7 @@ def test_a_card_shows_its_runs_with_interval_and_seeds():
         plane.change(here.lost["chat answers"]),
         plane.change(here.lost["lead of refusing"]),
     ]
-    assert "No run of it" in method_cards.card(lora, {}, CONTENTS)
+    assert "No run of it" in method_cards.page(lora, {}, CONTENTS)
 
 
 # -- records and status ------------------------------------------------------------------------

@@ -2,9 +2,15 @@
 
 import pytest
 
-from forgetting import foundation, objectives, recipes, regularisers, tuning
+from forgetting import foundation, method
 from forgetting.lineage import Samples, Settings
-from forgetting.recipes import lamol, paraphrase, rehearsal, self_output, ssr
+from forgetting.objectives import Old
+from forgetting.recipes import InForm, SelfOutput
+from forgetting.recipes.answers import Asking
+from forgetting.recipes.free_text import EMPTY_TURN, Opening
+from forgetting.recipes.lamol import Begun
+from forgetting.recipes.paraphrased import Retelling
+from forgetting.recipes.synthesised import Demonstrations, Refreshed
 from forgetting.store import hash_key
 
 
@@ -73,15 +79,17 @@ c691fc222922d5f263b2  Demonstrations(task, 20, 8, 0)
 @pytest.fixture(scope="module")
 def names():
     """What the expressions above speak of."""
-    modules = (tuning, objectives, regularisers, recipes, lamol, paraphrase, rehearsal)
-    known = {name: value for m in (*modules, self_output, ssr) for name, value in vars(m).items()}
     task, tiny = Shown(), foundation("tiny")
-    own = recipes.SelfOutput(task, tiny)
-    old = regularisers.Old(recipes.InForm(task), tiny, 4, 64)
-    few = Settings(style="sft", examples=4, length=64)
-    opening = rehearsal.Opening("", 4)
-    texts = Samples(tiny, opening, max_new_tokens=8, top_p=0.6, until=("x",))
-    return known | {"task": task, "tiny": tiny, "own": own, "old": old, "few": few, "texts": texts}
+    prompts = (Asking, Begun, Demonstrations, Opening, Refreshed, Retelling)
+    return {
+        **{each.name: each.load() for each in method.methods()},
+        **{each.__name__: each for each in prompts},
+        **{"EMPTY_TURN": EMPTY_TURN, "task": task, "tiny": tiny},
+        "own": SelfOutput(task, tiny),
+        "old": Old(InForm(task), tiny, 4, 64),
+        "few": Settings(style="sft", examples=4, length=64),
+        "texts": Samples(tiny, Opening("", 4), max_new_tokens=8, top_p=0.6, until=("x",)),
+    }
 
 
 @pytest.mark.parametrize("line", RECIPES.strip().splitlines())

@@ -20,10 +20,10 @@ from forgetting.recipes import (
     Rehearsed,
     Rollouts,
     SelfOutput,
+    Shuffled,
     WholeText,
 )
-from forgetting.recipes.answers import Answer, Answers, Shuffled, questions
-from forgetting.recipes.paraphrase import why_not
+from forgetting.recipes.answers import Answer, Answers, questions, why_not
 
 CALLS = Task("mini_calls")
 FOUR = Settings(style="sft", examples=4, length=1024, batch=2)

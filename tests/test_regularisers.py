@@ -11,8 +11,9 @@ from torch.nn import functional
 from forgetting import LoRA, Settings, Task
 from forgetting.engine import compute
 from forgetting.lineage import nothing_drawn
+from forgetting.objectives import EWC, GEM, MAS, Old
+from forgetting.objectives.gem import gem_multipliers
 from forgetting.recipes import InForm
-from forgetting.regularisers import EWC, GEM, MAS, Old, gem_multipliers
 
 MOOD, ROLES, STATE = (InForm(Task(f"mini_{name}")) for name in ("sentiment", "roles", "state"))
 QUICK = {"style": "sft", "examples": 4, "length": 256, "batch": 4}

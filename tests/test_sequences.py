@@ -6,19 +6,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from forgetting import Settings, Task, descriptions
+from forgetting import Settings, Task, method
 from forgetting.engine import compute
 from forgetting.evidence import definitions, papers
 from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
 from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Completion, Train, nothing_drawn
-from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
+from forgetting.objectives import EWC, GEM, CrossEntropy, KeepClose, QuestionAndText
 from forgetting.pages import method_cards
 from forgetting.pages.markup import Contents
 from forgetting.recipes import InForm, Rehearsed, Synthesised
-from forgetting.recipes.ssr import Demonstrations, spread, synthesised
-from forgetting.regularisers import EWC, GEM
+from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
 from forgetting.views import figures, tables
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}
@@ -343,13 +342,13 @@ def test_everything_that_a_chapter_names_exists():
 
 
 def test_a_card_shows_what_a_method_ended_with(courses):
-    known = {method.name: method for method in descriptions.methods()}
+    known = {card.name: card for card in method.cards()}
     contents = Contents(("05_lamol",))
-    text = method_cards.card(known["fine-tune-in-turn"], {}, contents, courses)
+    text = method_cards.page(known["fine-tune-in-turn"], {}, contents, courses)
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     rows = {name: rest for _, name, *rest in (line for line in cells if len(line) > 4)}
     first = courses[0]  # the second is of another order, through which nothing else went
     later = 100 * first.forgetting({})["backward_transfer"]
     assert rows["fine-tune"][:3] == ["1", f"{100 * first.final():.1f}", f"{later:+.1f}"]
     assert rows["multitask"][2] == "–"
-    assert "No run of it" in method_cards.card(known["gem"], {}, contents, courses)
+    assert "No run of it" in method_cards.page(known["gem"], {}, contents, courses)

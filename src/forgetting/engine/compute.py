@@ -23,13 +23,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
-from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Step, Train
+from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
-from forgetting.objectives import CrossEntropy, Objective
+from forgetting.objectives import Objective
+from forgetting.objectives.cross_entropy import CrossEntropy
 from forgetting.tasks import Task
-from forgetting.tuning import Full, Tuning
+from forgetting.tuning import Tuning
+from forgetting.tuning.full import Full
 
 # A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
 SEEDS_A_SEED = 1_000_003

@@ -30,7 +30,8 @@ from forgetting.engine import processes
 from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings, nothing_drawn
 from forgetting.models import packing
 from forgetting.models.causal import IGNORED, TARGET, Example, TooLittleText, rows_of
-from forgetting.objectives import CrossEntropy, Objective, Step, Weights, head_cross_entropy
+from forgetting.objectives import Objective, Step, Weights
+from forgetting.objectives.cross_entropy import CrossEntropy, head_cross_entropy
 from forgetting.tasks import Task
 
 PLAIN = CrossEntropy()

@@ -19,6 +19,7 @@ from forgetting.objectives import (
     SelectiveMasking,
     ShareMasking,
 )
+from forgetting.objectives.weight_decay import weight_decay
 from forgetting.recipes import (
     Distilled,
     FreeText,
@@ -142,7 +143,7 @@ def lora_rows() -> dict[str, Row]:
     plain = {"weight_decay": 0.0}
     return {
         "full": Row(Full(), 1, plain),
-        "full + weight decay": Row(Full(), 1, {"weight_decay": 0.1}),
+        "full + weight decay": Row(Full(), 1, weight_decay(0.1)),
         "full + dropout": Row(AttentionDropout(), 1, plain),
         **{f"LoRA r {rank}": adapter(LoRA, rank) for rank in (1, 4, 16, 64, 256)},
         "DoRA r 16": adapter(DoRA, 16),

@@ -17,7 +17,7 @@ from forgetting.engine.training import give_freed_memory_back
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch, home
-from forgetting.tuning import BLOCK, Tuning, trainable_count
+from forgetting.tuning.base import BLOCK, Tuning, trainable_count
 
 FLOAT = 4  # bytes
 # Measured with benchmarks/memory.py; to be measured again where training changes.

@@ -18,16 +18,19 @@ from forgetting.evidence.records import Tier
 from forgetting.experiments import panels, study
 from forgetting.lineage import Checkpoint, Recipe
 from forgetting.objectives import (
+    EWC,
+    GEM,
+    MAS,
     CrossEntropy,
     KeepClose,
     Objective,
+    Old,
     QuestionAndText,
     QuestionTextAndKept,
 )
 from forgetting.probes.evaluation import Asked
 from forgetting.probes.measures import Answered
 from forgetting.recipes import EMPTY_TURN, FreeText, InForm, Lamol, Rehearsed, Synthesised, Together
-from forgetting.regularisers import EWC, GEM, MAS, Old
 from forgetting.tasks import Task
 
 MULTITASK = "multitask"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from forgetting import registry, store
+from forgetting import method, registry, store
 from forgetting.engine import compute, scheduler
 from forgetting.engine.scheduler import Step
 from forgetting.evidence import records
@@ -337,7 +337,7 @@ def _settings() -> dict[str, str]:
     """The variables that say where data, store and records are, for workers in other folders."""
     given = {
         variable: str(Path(value).expanduser().absolute()) if value else ""
-        for variable in ("FORGETTING_DATA_MIRROR", "FORGETTING_RESULTS")
+        for variable in ("FORGETTING_DATA_MIRROR", "FORGETTING_RESULTS", method.VARIABLE)
         for value in [os.environ.get(variable, "")]
     }
     return given | {

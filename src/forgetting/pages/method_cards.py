@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import get_args
 
-from forgetting import descriptions
-from forgetting.descriptions import Method, Question
+from forgetting import method
 from forgetting.evidence import claims
 from forgetting.evidence.courses import Course, in_one_order
 from forgetting.experiments import sequences
+from forgetting.method import Card
 from forgetting.pages import plane, small_plane
 from forgetting.pages.markup import REPOSITORY, Contents, page_of, table
 from forgetting.pages.plane import Measured
@@ -28,15 +27,15 @@ IN_TURN = "lamol"  # the chapter whose methods learn tasks one after another
 
 def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
     """The cards and their index, by path under the book's source; `runs` by chapter."""
-    known, in_turn = descriptions.methods(), sequences.published(IN_TURN)
-    cards = {Path("methods", f"{m.name}.md"): card(m, runs, contents, in_turn) for m in known}
+    known, in_turn = method.cards(), sequences.published(IN_TURN)
+    cards = {Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn) for c in known}
     return {Path("methods", "index.md"): index(known), **cards}
 
 
-def index(known: Iterable[Method]) -> str:
+def index(known: Iterable[Card]) -> str:
     known, parts = list(known), [INTRODUCTION]
-    for question in get_args(Question):
-        members = [method for method in known if method.question == question]
+    for question in method.QUESTIONS.values():
+        members = [card for card in known if card.question == question]
         if not members:
             continue
         rows = [(f"{{doc}}`{m.title} <{m.name}>`", m.idea, _citations(m)) for m in members]
@@ -44,44 +43,46 @@ def index(known: Iterable[Method]) -> str:
     return page_of("Methods", *parts)
 
 
-def card(
-    method: Method,
+def page(
+    card: Card,
     runs: Mapping[str, Measured],
     contents: Contents,
     in_turn: Sequence[Course] = (),
 ) -> str:
     """One method's page; `in_turn` are the runs that learned tasks one after another."""
     about = [
-        ("question", f"*{method.question}*"),
-        ("source", _citations(method)),
-        ("cost", method.cost),
-        ("when to use it", method.use),
-        ("code", ", ".join(_code(symbol) for symbol in method.symbols)),
+        ("question", f"*{card.question}*"),
+        ("source", _citations(card)),
+        ("cost", card.cost),
+        ("when to use it", card.use),
+        ("code", ", ".join(map(_code, card.symbols))),
     ]
-    found = [_places(method, chapter, of_chapter, contents) for chapter, of_chapter in runs.items()]
-    found.append(_ended(method, in_turn, contents))
+    found = [_places(card, chapter, of_chapter, contents) for chapter, of_chapter in runs.items()]
+    found.append(_ended(card, in_turn, contents))
     placed = [part for part in found if part]
     return page_of(
-        method.title,
-        method.idea,
-        f"$$\n{method.equation.strip()}\n$$",
+        card.title,
+        card.idea,
+        f"$$\n{card.equation.strip()}\n$$",
         table(("", ""), about),
         "## Where its runs lie",
         *(placed or ["No run of it is in the book yet."]),
     )
 
 
-def _citations(method: Method) -> str:
-    return f"{{cite:t}}`{','.join(method.citations)}`"
+def _citations(card: Card) -> str:
+    return f"{{cite:t}}`{','.join(card.citations)}`"
 
 
 def _code(symbol: str) -> str:
-    path, line = descriptions.where(symbol)
+    path, line = method.where(symbol)
+    if Path(path).is_absolute():
+        return f"`{symbol}`"  # a reader's own, which the repository lacks
     return f"[`{symbol}`]({REPOSITORY}/blob/main/src/forgetting/{path}#L{line})"
 
 
-def _places(method: Method, chapter: str, runs: Measured, contents: Contents) -> str:
-    mine = [runs.places[name] for name in method.rows if name in runs.places]
+def _places(card: Card, chapter: str, runs: Measured, contents: Contents) -> str:
+    mine = [runs.places[name] for name in card.rows if name in runs.places]
     if not mine:
         return ""
     axes = plane.PLANES[chapter]
@@ -111,8 +112,8 @@ def _places(method: Method, chapter: str, runs: Measured, contents: Contents) ->
     return "\n\n".join([f"```{{raw}} html\n{picture}\n```", table(heads, rows), source])
 
 
-def _ended(method: Method, found: Sequence[Course], contents: Contents) -> str:
-    mine = [course for course in in_one_order(found) if course.method in method.rows]
+def _ended(card: Card, found: Sequence[Course], contents: Contents) -> str:
+    mine = [course for course in in_one_order(found) if course.method in card.rows]
     if not mine:
         return ""
     rows = []

@@ -282,7 +282,7 @@ class Spectrum:
     ) -> tuple[Scores, list[Sample]]:
         from forgetting.engine import compute
         from forgetting.probes import weight_change
-        from forgetting.tuning import BLOCK
+        from forgetting.tuning.base import BLOCK
 
         start = checkpoint.parents[0] if checkpoint.parents else checkpoint
         before = {n: p for n, p in compute.state(start).items() if BLOCK.search(n) and p.ndim == 2}
