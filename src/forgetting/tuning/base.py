@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from forgetting.models.parts import Part, parts
+
 if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need no adapter
     from peft import PeftConfig
     from transformers import PreTrainedModel
-
-# Llama's names and GPT-2's.
-BLOCK = re.compile(r"\.(?:layers|h)\.(\d+)\.")
-EMBEDDINGS = re.compile(r"\.(?:embed_tokens|wte|wpe)\.")
-ATTENTION = re.compile(r"\.(?:self_attn|attn)\.")
 
 
 class Tuning(BaseModel):
@@ -27,8 +23,8 @@ class Tuning(BaseModel):
         """What enters a lineage key."""
         return {"kind": type(self).__name__, **self.model_dump(mode="json")}
 
-    def trains(self, name: str, layers: int) -> bool:
-        """Whether parameter `name` of a model with `layers` blocks may change."""
+    def trains(self, part: Part, blocks: int) -> bool:
+        """Whether the parameters of a part may change, in a model of so many blocks."""
         raise NotImplementedError
 
     def apply(self, model: PreTrainedModel) -> Any:
@@ -36,27 +32,21 @@ class Tuning(BaseModel):
 
         Raises `ValueError` where the tuning would train nothing, or should freeze and does not.
         """
-        layers = model.config.num_hidden_layers
+        part_by_name = parts(model)
+        blocks = len({part.block for part in part_by_name.values()} - {None})
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = self.trains(name, layers)
+            parameter.requires_grad = self.trains(part_by_name[name], blocks)
         if not any(p.requires_grad for p in model.parameters()):
-            raise ValueError(f"{self!r} leaves nothing to train in a model of {layers} layers")
+            raise ValueError(f"{self!r} leaves nothing to train in a model of {blocks} layers")
         if all(p.requires_grad for p in model.parameters()):
-            raise ValueError(
-                f"{self!r} freezes nothing in {type(model).__name__}: its layers have other names"
-            )
+            kinds = ", ".join(sorted({part.kind for part in part_by_name.values()}))
+            raise ValueError(f"{self!r} freezes nothing in {type(model).__name__}: it has {kinds}")
         return model
 
     @property
     def adapter(self) -> PeftConfig | None:
         """peft's configuration for adapter methods, None for the others."""
         return None
-
-
-def block_of(name: str) -> int | None:
-    """The number of the block that a parameter stands in."""
-    found = BLOCK.search(name)
-    return int(found[1]) if found else None
 
 
 class Blocks(Tuning):
@@ -67,10 +57,10 @@ class Blocks(Tuning):
     def __init__(self, k: int) -> None:
         super().__init__(k=k)  # type: ignore[call-arg]
 
-    def checked(self, layers: int) -> int:
+    def checked(self, blocks: int) -> int:
         """`k`. Raises `ValueError` where the model has fewer blocks."""
-        if self.k > layers:
-            raise ValueError(f"k={self.k}: the model has {layers} layers; freeze at most that many")
+        if self.k > blocks:
+            raise ValueError(f"k={self.k}: the model has {blocks} layers; freeze at most that many")
         return self.k
 
 

@@ -1,7 +1,8 @@
 """Self-attention stays (Li & Lee 2024, arXiv 2401.03129)."""
 
 from forgetting.method import method
-from forgetting.tuning.base import ATTENTION, Tuning
+from forgetting.models.parts import Part
+from forgetting.tuning.base import Tuning
 
 
 @method(
@@ -22,5 +23,5 @@ from forgetting.tuning.base import ATTENTION, Tuning
 class FreezeAttention(Tuning):
     """Self-attention stays; MLPs, norms and embeddings move."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        return not ATTENTION.search(name)
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.kind != "attention"

@@ -1,7 +1,8 @@
 """The first blocks stay (Li & Lee 2024, arXiv 2401.03129)."""
 
 from forgetting.method import method
-from forgetting.tuning.base import Blocks, block_of
+from forgetting.models.parts import Part
+from forgetting.tuning.base import Blocks
 
 
 @method(
@@ -22,6 +23,5 @@ from forgetting.tuning.base import Blocks, block_of
 class FreezeFirst(Blocks):
     """The first `k` transformer blocks stay; embeddings and the rest move (paper: k = 10 of 32)."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        block = block_of(name)
-        return block is None or block >= self.checked(layers)
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.block is None or part.block >= self.checked(blocks)

@@ -1,7 +1,8 @@
 """The last blocks stay (Li & Lee 2024, arXiv 2401.03129)."""
 
 from forgetting.method import method
-from forgetting.tuning.base import Blocks, block_of
+from forgetting.models.parts import Part
+from forgetting.tuning.base import Blocks
 
 
 @method(
@@ -14,6 +15,5 @@ from forgetting.tuning.base import Blocks, block_of
 class FreezeLast(Blocks):
     """The last `k` transformer blocks stay (paper: blocks 22 to 31 of 32)."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        block = block_of(name)
-        return block is None or block < layers - self.checked(layers)
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.block is None or part.block < blocks - self.checked(blocks)

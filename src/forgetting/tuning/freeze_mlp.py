@@ -1,6 +1,7 @@
 """MLPs stay."""
 
 from forgetting.method import method
+from forgetting.models.parts import Part
 from forgetting.tuning.base import Tuning
 
 
@@ -14,5 +15,5 @@ from forgetting.tuning.base import Tuning
 class FreezeMLP(Tuning):
     """MLPs stay; self-attention, norms and embeddings move."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        return ".mlp." not in name
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.kind != "mlp"

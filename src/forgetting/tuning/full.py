@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forgetting.method import method
+from forgetting.models.parts import Part
 from forgetting.tuning.base import Tuning
 
 
@@ -25,7 +26,7 @@ from forgetting.tuning.base import Tuning
 class Full(Tuning):
     """Everything may move."""
 
-    def trains(self, name: str, layers: int) -> bool:
+    def trains(self, part: Part, blocks: int) -> bool:
         return True
 
     def apply(self, model: Any) -> Any:

@@ -1,7 +1,8 @@
 """Self-attention alone moves."""
 
 from forgetting.method import method
-from forgetting.tuning.base import ATTENTION, Tuning
+from forgetting.models.parts import Part
+from forgetting.tuning.base import Tuning
 
 
 @method(
@@ -14,5 +15,5 @@ from forgetting.tuning.base import ATTENTION, Tuning
 class OnlyAttention(Tuning):
     """Self-attention alone moves."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        return bool(ATTENTION.search(name))
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.kind == "attention"

@@ -1,7 +1,8 @@
 """The last blocks alone move."""
 
 from forgetting.method import method
-from forgetting.tuning.base import EMBEDDINGS, Blocks, block_of
+from forgetting.models.parts import Part
+from forgetting.tuning.base import Blocks
 
 
 @method(
@@ -18,8 +19,7 @@ class OnlyLast(Blocks):
     `FreezeFirst`, whose embeddings move.
     """
 
-    def trains(self, name: str, layers: int) -> bool:
-        block = block_of(name)
-        if block is None:
-            return not EMBEDDINGS.search(name)
-        return block >= layers - self.checked(layers)
+    def trains(self, part: Part, blocks: int) -> bool:
+        if part.block is None:
+            return part.kind != "embedding"
+        return part.block >= blocks - self.checked(blocks)

@@ -1,6 +1,7 @@
 """MLPs alone move."""
 
 from forgetting.method import method
+from forgetting.models.parts import Part
 from forgetting.tuning.base import Tuning
 
 
@@ -14,5 +15,5 @@ from forgetting.tuning.base import Tuning
 class OnlyMLP(Tuning):
     """MLPs alone move. Differs from `FreezeAttention` by embeddings and norms only."""
 
-    def trains(self, name: str, layers: int) -> bool:
-        return ".mlp." in name
+    def trains(self, part: Part, blocks: int) -> bool:
+        return part.kind == "mlp"

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from forgetting.evidence import claims, laws, records
 from forgetting.evidence.courses import Course, in_one_order
 from forgetting.evidence.records import Record
+from forgetting.models.parts import Part
 from forgetting.tuning import Tuning
 
 # Okabe & Ito's colours, safe for colour-blind readers; pairs that differ little share a hue.
@@ -181,18 +182,19 @@ def anatomy(rows: Mapping[str, Tuning], layers: int) -> Figure:
     """
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-    parts = ["embed_tokens", *(f"model.layers.{i}.{p}" for i in range(layers) for p in PARTS)]
+    kinds = ("attention", "mlp")
+    parts = [Part("embedding", None), *(Part(kind, i) for i in range(layers) for kind in kinds)]
     for column, (name, tune) in enumerate(rows.items()):
         colour = COLOURS.get(name.split(" ×")[0], "#555555")
         height = 2 * layers + 4
         bottom = 0.0
         for part in reversed(parts):
-            size = 4 if part == "embed_tokens" else 1
+            size = 4 if part.kind == "embedding" else 1
             adapter = tune.adapter is not None
-            moves = not adapter and tune.trains(part + ".weight", layers)
+            moves = not adapter and tune.trains(part, layers)
             face = colour if moves else "#E3E3E3"
             axis.bar(column, size, 0.72, bottom=bottom, color=face, linewidth=0)
-            if adapter and any(f".{p}" in part for p in ADAPTED[type(tune).__name__]):
+            if adapter and part.kind in ADAPTED[type(tune).__name__]:
                 axis.bar(column + 0.27, size, 0.18, bottom=bottom, color=colour, linewidth=0)
             bottom += size
         axis.annotate(name, (column, height + 1), rotation=35, fontsize=8, ha="left")
@@ -205,9 +207,8 @@ def anatomy(rows: Mapping[str, Tuning], layers: int) -> Figure:
     return figure
 
 
-PARTS = ("self_attn", "mlp")
 # Where an adapter's weights sit, for the drawing alone.
-ADAPTED = {"LoRA": ("self_attn",), "IA3": ("self_attn", "mlp")}
+ADAPTED = {"LoRA": ("attention",), "IA3": ("attention", "mlp")}
 
 
 def plane(
