@@ -13,8 +13,7 @@ from torch.nn import functional
 from forgetting import Task
 from forgetting.engine import compute
 from forgetting.lineage import Settings
-from forgetting.models.causal import pretrain_rows, sft_rows
-from forgetting.objectives import IGNORED
+from forgetting.models.causal import IGNORED, pretrain_rows, sft_rows
 from forgetting.probes.divergence import Divergence, divergence, read, token_divergence
 
 SETTINGS = Settings(tokens=96, length=24, batch=2)  # 4 rows

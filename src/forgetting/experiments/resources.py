@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,10 @@ from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
+from forgetting.models.parts import Part, parts
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
-from forgetting.tuning import BLOCK, Tuning, trainable_count
+from forgetting.tuning import Tuning, trainable_count
 
 FLOAT = 4  # bytes
 # Measured with benchmarks/memory.py; to be measured again where training changes.
@@ -218,17 +219,18 @@ def _moving(folder: Path, tune: Tuning) -> Moving:
         model = AutoModelForCausalLM.from_config(config)
         total = sum(p.numel() for p in model.parameters())
         tuned = tune.apply(model)
-    moved = [(name, p) for name, p in tuned.named_parameters() if p.requires_grad]
+    moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    part_by_name = parts(tuned)
     return Moving(
         total=total,
         trainable=trainable_count(tuned),
-        largest=max(p.numel() for _, p in moved),
-        saved=_saved(config, [name for name, _ in moved]),
+        largest=max(p.numel() for p in moved.values()),
+        saved=_saved(config, {name: part_by_name[name] for name in moved}),
     )
 
 
-def _saved(config: Any, moved: Sequence[str]) -> int:
-    """Floats a token leaves for the backward pass; `moved` names the parameters that train."""
+def _saved(config: Any, moved: Mapping[str, Part]) -> int:
+    """Floats a token leaves for the backward pass; `moved` are the parameters that train."""
     hidden, inner = config.hidden_size, config.intermediate_size
     heads, keys = config.num_attention_heads, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or hidden // heads
@@ -241,10 +243,10 @@ def _saved(config: Any, moved: Sequence[str]) -> int:
         "down_proj": inner,
     }
     blocks: dict[int, set[str]] = {}
-    for name in moved:
-        if found := BLOCK.search(name):
-            blocks.setdefault(int(found[1]), set()).add(name)
-    everywhere = any(not BLOCK.search(name) for name in moved)
+    for name, part in moved.items():
+        if part.block is not None:
+            blocks.setdefault(part.block, set()).add(name)
+    everywhere = any(part.block is None for part in moved.values())
     first = 0 if everywhere else min(blocks)
     saved = passing * (config.num_hidden_layers - first)
     for names in blocks.values():
