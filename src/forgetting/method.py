@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from forgetting.home import folder
+from forgetting import home
 
 VARIABLE = "FORGETTING_METHODS"
 # The question that the methods of each package answer.
@@ -218,7 +218,7 @@ def package(name: str) -> None:
 
 def _folders(package: str) -> list[Path]:
     places = [HERE]
-    if own := folder(VARIABLE):
+    if own := home.folder(VARIABLE):
         if not own.is_dir():
             raise BadMethod(f"{VARIABLE}={own}: no such folder; make it, with tuning/x.py within")
         places.append(own)

@@ -90,16 +90,16 @@ def ends(trajectories: Iterable[Trajectory]) -> list[dict[str, Any]]:
 
     Beside it the backward transfer in points, None after fewer than two tasks in turn.
     """
-    by_method: dict[str, list[Trajectory]] = {}
+    by_arm: dict[str, list[Trajectory]] = {}
     for trajectory in trajectories:
-        by_method.setdefault(trajectory.method, []).append(trajectory)
+        by_arm.setdefault(trajectory.method, []).append(trajectory)
     rows = []
-    for method, same in by_method.items():
+    for arm, same in by_arm.items():
         finals = [100 * each.final() for each in same]
         later = [100 * t.forgetting({})["backward_transfer"] for t in same if len(t.runs) > 2]
         rows.append(
             {
-                "method": method,
+                "method": arm,
                 "seeds": len({each.seed for each in same}),
                 "final": mean(finals),
                 "spread": stdev(finals) if len(finals) > 1 else None,
