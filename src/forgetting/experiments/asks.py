@@ -29,10 +29,9 @@ class Ask:
 
     `items` are those of the laptop tier. A task without a public form is written for the book and
     stands for both (`bundled` empty). What is asked `everywhere` is asked of every run: choices,
-    likelihoods, little that generates; the rest of the central runs alone. Of what is to `keep`
-    records have the answers. `how` makes the probe of a task, or of a task and a `length` in tokens
-    (of texts that are cut); without it the task is asked as it is. A probe of no task has an empty
-    `public`.
+    likelihoods, little that generates; the rest of the central runs alone. With `keep` records have
+    the answers. `how` makes the probe of a task, or of a task and a `length` in tokens (of texts
+    that are cut); without it the task is asked as it is. A probe of no task has an empty `public`.
     """
 
     role: str

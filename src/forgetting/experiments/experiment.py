@@ -22,10 +22,11 @@ from forgetting import lineage
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Run, Tier
-from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training
+from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training, of_method
 from forgetting.experiments.asks import Ask, Data, Source, resolve
 from forgetting.experiments.study import Cell, Question, answer
 from forgetting.lineage import Checkpoint
+from forgetting.method import UnknownMethod
 from forgetting.probes.evaluation import Asked
 from forgetting.store import hash_key
 from forgetting.tasks import Task
@@ -301,13 +302,22 @@ class Experiment:
         return [known.get(name) or Ask(name, Task(name).name) for name in tasks]
 
     def _chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
-        """The arms of these names, or all. Raises `BadExperiment`."""
-        for name in names:
-            if name not in arms:
-                near = get_close_matches(name, arms, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
-                raise BadExperiment(f"methods={name!r}: {self.name} has no such arm; {hint}")
-        return {name: arms[name] for name in names or arms}
+        """The arms of these names, or all; a name may be any method's. Raises `BadExperiment`."""
+        return {name: arms.get(name) or self._of_method(name, arms) for name in names or arms}
+
+    def _of_method(self, name: str, arms: Mapping[str, Arm]) -> Arm:
+        try:
+            return of_method(name)
+        except UnknownMethod as error:
+            near = get_close_matches(name, arms, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
+            raise BadExperiment(
+                f"methods={name!r}: {self.name} has no such arm, and no method is called so; {hint}"
+            ) from error
+        except TypeError as error:
+            raise BadExperiment(
+                f"methods={name!r}: {error}; give it an arm of its own in {self.name}"
+            ) from error
 
 
 def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str, Task]]:
