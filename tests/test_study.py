@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from forgetting.experiments.methods import Row
 from studies import CHINESE, SMALL, files, runs, small_study
 
 from forgetting import FreezeFirst, Full, LoRA, Run, Task, foundation, registry
 from forgetting.engine.compute import NotComputed
 from forgetting.experiments import panels, resources, study
-from forgetting.experiments.methods import Row
 from forgetting.models import foundations
 from forgetting.probes import evaluation
 

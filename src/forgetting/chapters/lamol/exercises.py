@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from forgetting.objectives.gem import gem_multipliers
 from forgetting.recipes import lamol_form
-from forgetting.regularisers import gem_multipliers
 
 
 def dreams_kept(

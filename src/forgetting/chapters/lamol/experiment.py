@@ -9,10 +9,17 @@ from forgetting.evidence.checks import Check
 from forgetting.experiments.arms import Answer, Arm, Place, at_once, in_turn
 from forgetting.experiments.asks import Ask
 from forgetting.experiments.experiment import Budget, Experiment
-from forgetting.objectives import KeepClose, QuestionAndText, QuestionTextAndKept
+from forgetting.objectives import (
+    EWC,
+    GEM,
+    MAS,
+    KeepClose,
+    Old,
+    QuestionAndText,
+    QuestionTextAndKept,
+)
 from forgetting.probes.measures import Answered, ToldApart
 from forgetting.recipes import EMPTY_TURN, FreeText, InForm, Lamol, Rehearsed, Synthesised
-from forgetting.regularisers import EWC, GEM, MAS, Old
 
 FISHER_EXAMPLES = 24  # of each old task: EWC's and MAS's importance
 MEMORY_EXAMPLES = 4  # of each old task, at every step of GEM
