@@ -93,9 +93,8 @@ def distinct(methods: Mapping[str, str]) -> Looks:
 def method_of(arm: Arm) -> str:
     """The method that an arm is about: what it is asked for, else shown, else what may move."""
     if isinstance(arm, Training):
-        if arm.card:
-            return arm.card
-        return type(arm.objective).__name__ if arm.objective else type(arm.tune).__name__
+        usual = type(arm.tune).__name__ if arm.tune else "Full"
+        return arm.card or (type(arm.objective).__name__ if arm.objective else usual)
     if isinstance(arm, InTurn | AtOnce):
         return arm.card
     return ""
