@@ -35,7 +35,7 @@ def conversation() -> list[Exchange]:
         start = records.start_of(runs)
         taught = max(records.select(runs, method=ARM), key=lambda run: len(run.scores))
         return [_exchange(role, start, taught) for role in ASKED]
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, StopIteration) as error:
         raise NoConversation(
             f"conversation: no records of {ARM!r} with answers; forgetting run {experiment.name}"
         ) from error
@@ -43,5 +43,5 @@ def conversation() -> list[Exchange]:
 
 def _exchange(role: str, start: Run, taught: Run) -> Exchange:
     answers = {sample.prompt: sample.answer for sample in start.samples if sample.task == role}
-    after = [sample for sample in taught.samples if sample.task == role][0]
+    after = next(sample for sample in taught.samples if sample.task == role)
     return Exchange(after.prompt, answers[after.prompt], after.answer)
