@@ -199,11 +199,6 @@ class Run:
         role, _, metric = measure.rpartition(".")
         return self.scores_of(role).stderr(metric)
 
-    def session(self, role: str) -> Session:
-        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
-        self.scores_of(role)
-        return self.record.sessions[self.places[self.asked[role]]]
-
     def scores_of(self, role: str) -> Scores:
         """Raises `KeyError` with the roles that there are."""
         if role not in self.scores:
