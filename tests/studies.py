@@ -2,23 +2,15 @@
 
 import json
 
-<<<<<<< HEAD
-from forgetting import Cell, Full, LoRA, Task, foundation, measure
-=======
 from forgetting import Cell, Full, LoRA, Task, foundation, measure, store
 from forgetting.evidence import records
-from forgetting.evidence.records import Entry, Record, Run, Sample, Scores, Session
->>>>>>> tests1
+from forgetting.evidence.records import Entry, Record, Run, Session
+from forgetting.probes.scores import Sample, Scores
 
 CHINESE = Task("zh_everyday")
 SMALL = [Task("zh_everyday", 2), Task("arc_easy_standin", 2), Task("prompts_en", 2)]
 
 
-<<<<<<< HEAD
-def cell(checkpoint, method, rate=1e-3, seed=0, **given):
-    """A place of a grid, under this name."""
-    return Cell(checkpoint, {"method": method, "learning_rate": rate, "seed": seed}, **given)
-=======
 def scores(task="quiz", *, version=1.0, templates="abcd", n=None, tokens=None, **items):
     """Scores of a task: a list of values, one an item, for each metric."""
     items = {metric: [float(value) for value in values] for metric, values in items.items()}
@@ -105,7 +97,11 @@ def put(*runs):
         )
         panel = {role: f"probe of {role}" for role in each.scores}
         records.enter(each.experiment, each.tier, panel, [entry])
->>>>>>> tests1
+
+
+def cell(checkpoint, method, rate=1e-3, seed=0, **given):
+    """A place of a grid, under this name."""
+    return Cell(checkpoint, {"method": method, "learning_rate": rate, "seed": seed}, **given)
 
 
 def cells(rank=4):
@@ -113,7 +109,6 @@ def cells(rank=4):
     base = foundation("tiny")
     arms = [("full", Full(), 0), ("full", Full(), 1), ("LoRA", LoRA(rank=rank), 2)]
     quick = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-3}
-<<<<<<< HEAD
     return [
         cell(base, "untouched", 0.0, start=True),
         *(
@@ -121,17 +116,6 @@ def cells(rank=4):
             for name, tune, seed in arms
         ),
     ]
-=======
-    taught = [
-        Cell(
-            base.train(CHINESE, tune=tune, seed=seed, **quick),
-            {"method": name, "learning_rate": 1e-3, "seed": seed},
-        )
-        for name, tune, seed in methods
-    ]
-    labels = {"method": "untouched", "learning_rate": 0.0, "seed": 0}
-    return [Cell(base, labels, start=True), *taught]
->>>>>>> tests1
 
 
 def small_study(asks=SMALL, asked=None, keep=("prompts_en",), say=lambda line: None, where=None):
@@ -139,7 +123,6 @@ def small_study(asks=SMALL, asked=None, keep=("prompts_en",), say=lambda line: N
 
 
 def files(home):
-<<<<<<< HEAD
     """A home's records, and what its indexes say of each run, as text by name: all but timings.
 
     Timings and seals have to be there. An index that lacks runs is a part of one that has them.
@@ -156,14 +139,4 @@ def files(home):
             texts[f"{path.stem} {run['system']}"] = json.dumps(run, indent=1)
         if "key" in content:
             texts[path.stem] = json.dumps(content, indent=1, ensure_ascii=False)
-=======
-    """The records of a home as text, by name, without their timing and the seal over it."""
-    texts = {}
-    for path in sorted((home / "results" / "records").glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        assert content.pop("sha256") and content.pop("computing", {"seconds": 0})["seconds"] >= 0
-        for session in content["sessions"]:
-            assert session.pop("timing")["seconds"] >= 0
-        texts[path.name] = json.dumps(content, indent=1, ensure_ascii=False)
->>>>>>> tests1
     return texts
