@@ -9,10 +9,10 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from forgetting._sphinx import results
 from forgetting.evidence import claims
 from forgetting.site import book
 from forgetting.site.book import BookError
+from forgetting.site.sphinx import results
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -4,9 +4,10 @@ import pytest
 from test_records import record
 from typer.testing import CliRunner
 
-from forgetting import cards, tasks
+from forgetting import tasks
 from forgetting.cli import app
 from forgetting.evidence import records
+from forgetting.site.pages import cards
 from forgetting.tasks import Task
 
 
@@ -18,20 +19,15 @@ def test_a_card_says_what_is_asked_and_what_would_be_right(own_home):
     assert "lm_eval --include_path data/tasks --tasks arc_easy_standin" in text
 
 
-def test_no_card_repeats_a_request_of_the_alignment_family(own_home):
-    pages = cards.pages()
-    together = "\n".join(pages.values())
-    for name in tasks.names():
-        task = Task(name)
-        if task.family == "alignment" and not task.missing():
-            for document in task.documents("test"):
-                assert document["prompt"] not in together, f"{name} shows one of its requests"
-
-
-def test_every_task_has_a_card_and_stands_in_the_index(own_home):
+def test_every_task_has_a_card_and_none_repeats_a_request_of_the_alignment_family(own_home):
     pages = {str(path): text for path, text in cards.pages().items()}
     assert set(pages) == {"tasks/index.md", *(f"tasks/{name}.md" for name in tasks.names())}
-    assert all(f"[{name}]({name}.md)" in pages["tasks/index.md"] for name in tasks.names())
+    together = "\n".join(pages.values())
+    for task in map(Task, tasks.names()):
+        assert f"[{task.name}]({task.name}.md)" in pages["tasks/index.md"]
+        if task.family == "alignment" and not task.missing():
+            for document in task.documents("test"):
+                assert document["prompt"] not in together, f"{task.name} shows one of its requests"
 
 
 def test_a_card_without_its_data_says_how_to_get_them(own_home):
@@ -42,18 +38,14 @@ def test_a_card_without_its_data_says_how_to_get_them(own_home):
 
 def test_a_base_score_is_read_from_the_newest_record(own_home, tmp_path, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
-    model, labels = {"name": "smollm2-135m"}, {"method": "untouched", "seed": 0}
+    about = {"chapter": "tasks", "tier": "laptop", "model": {"name": "smollm2-135m"}}
     for key, day, mean in (("a" * 20, "01", 0.25), ("b" * 20, "02", 0.75)):
-        scores = {
-            "arc": record().scores["arc"].model_copy(update={"items": {"acc": [mean] * 4}, "n": 4})
-        }
-        kept = record(
-            key=key, chapter="tasks", tier="laptop", model=model, labels=labels, scores=scores
-        )
+        scores = record().scores["arc"].model_copy(update={"items": {"acc": [mean] * 4}, "n": 4})
+        labels = {"method": "untouched", "seed": 0}
+        kept = record(key=key, labels=labels, scores={"arc": scores}, **about)
         kept.timing["date"] = f"2026-01-{day}T00:00:00Z"
         records.save(kept)
-    found = cards.base_scores()["arc"].scores["arc"]
-    assert cards.main_score(found) == "0.75 ± 0 acc"
+    assert cards.main_score(cards.base_scores()["arc"].scores["arc"]) == "0.75 ± 0 acc"
 
 
 def test_measure_prints_a_score_a_task_and_stores_a_record_a_family(own_home):
@@ -65,14 +57,8 @@ def test_measure_prints_a_score_a_task_and_stores_a_record_a_family(own_home):
     assert len(records.stored("tasks", "smoke")) == 2
 
 
-@pytest.mark.parametrize(
-    ("wanted", "found"), [(["formats"], ["formats"]), (["chat", "chat"], ["chat"])]
-)
-def test_tasks_are_named_once(wanted, found):
-    assert tasks.named(wanted) == found
-
-
-def test_a_family_names_its_tasks():
+def test_a_family_names_its_tasks_and_each_is_named_once():
     assert tasks.named(["text"]) == [n for n in tasks.names() if Task(n).family == "text"]
+    assert tasks.named(["formats"]) == ["formats"] and tasks.named(["chat", "chat"]) == ["chat"]
     with pytest.raises(tasks.UnknownTask, match=r"task='txt': no such task; families: alignment"):
         tasks.named(["txt"])

@@ -11,10 +11,11 @@ from lm_eval.tasks import TaskManager
 from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
-from forgetting import cards, cli, evaluate, tasks, tuning
+from forgetting import cli, evaluate, tasks, tuning
 from forgetting.engine import compute
 from forgetting.evidence import claims, papers
 from forgetting.experiments import methods, parameters
+from forgetting.site.pages import cards
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from forgetting import worked_examples
 from forgetting.evidence.definitions import (
     NotMeasured,
     average_accuracy,
@@ -27,6 +26,7 @@ from forgetting.evidence.definitions import (
     maximum_drop,
     relative_drop,
 )
+from forgetting.site import worked_examples
 
 NAN = math.nan
 # Four tasks. Task 0 rises to 0.75 and falls; task 1 rises; task 2 was best before it was learned.

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from test_records import record, scores
 
-from forgetting import explorer
 from forgetting.evidence import claims, records
-from forgetting.evidence.records import Record, Scores
+from forgetting.site.pages import explorer
 from forgetting.views import figures
 
 REPOSITORY = Path(__file__).parents[1]
@@ -17,34 +17,19 @@ REPOSITORY = Path(__file__).parents[1]
 
 def make_run(key, method="full", *, likelihoods=(-2.0, -8.0), seed=0, length=256, acc=None):
     """A record of two texts of 2 and 4 tokens, and of two questions where `acc` is given."""
-    scores = {
-        "zh": Scores(
-            task="zh",
-            version=1,
-            templates="ab",
-            n=2,
-            batch=1,
-            items={"log_likelihood": list(likelihoods)},
-            tokens=[2, 4],
-        )
-    }
+    asked = {"zh": scores(log_likelihood=list(likelihoods), tokens=[2, 4])}
     if acc is not None:
-        items = {"acc": list(acc), "choice": [3.0, 1.0]}
-        scores["quiz"] = Scores(task="quiz", version=1, templates="cd", n=2, batch=1, items=items)
+        asked["quiz"] = scores(acc=list(acc), choice=[3.0, 1.0])
     base = {"b" * 20: {"step": "foundation", "digest": "d" * 64}}
     step = {"step": "train", "task": {"task": "zh"}, "settings": {"length": length}}
     trained = method != "untouched"
-    return Record(
+    return record(
         key=key * 20,
-        chapter="trial",
         tier="laptop",
         labels={"method": method, "learning_rate": 1e-4 if trained else 0.0, "seed": seed},
         model={"name": "smollm2-135m", "digest": "d" * 64},
         lineage=base | ({"c" * 20: step} if trained else {}),
-        trainable=0,
-        losses=[],
-        scores=scores,
-        samples=[],
+        scores=asked,
         environment={"device": "a laptop"},
         timing={"date": "2026-11-21T10:00:00Z", "seconds": 1.0, "peak_memory_mib": 1},
     )
@@ -54,12 +39,7 @@ def make_run(key, method="full", *, likelihoods=(-2.0, -8.0), seed=0, length=256
 def stored(tmp_path, monkeypatch):
     """A folder of results; call it with records to store."""
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
-
-    def keep(*found):
-        for record in found:
-            records.save(record)
-
-    return keep
+    return lambda *runs: [records.save(run) for run in runs]
 
 
 UNTOUCHED = make_run("a", "untouched", likelihoods=(-4.0, -12.0), acc=(1.0, 0.0))
@@ -75,12 +55,8 @@ def test_a_change_is_paired_and_weighted_by_tokens():
     assert change == pytest.approx(-4 / 6)
     # Deviations 4/6 and -2/6, times the weights' shares 2/3 and 4/3: ±4/9; their spread / √2.
     assert error == pytest.approx(math.sqrt(2 * (4 / 9) ** 2) / math.sqrt(2))
-
-
-def test_its_error_is_that_of_the_verdicts():
-    run = make_run("b", likelihoods=(-4, -8))
-    _, error = explorer.paired_change(run, UNTOUCHED, "zh.nats")
-    effect = claims.paired_effect([run], [UNTOUCHED], ["zh.nats"])
+    # It is the error that verdicts have.
+    effect = claims.paired_effect([make_run("b", likelihoods=(-4, -8))], [UNTOUCHED], ["zh.nats"])
     t_of_one_degree = 12.7062
     assert (effect.high - effect.low) / 2 == pytest.approx(t_of_one_degree * error, rel=1e-4)
 
@@ -98,24 +74,17 @@ def test_runs_stand_beside_those_they_can_be_compared_with(stored):
     assert (lora["method"], lora["rate"], lora["seed"], lora["also"]) == ("LoRA", 1e-4, 1, "")
 
 
-def test_labels_of_other_kinds_are_told_too(stored):
-    run = make_run("b", "replay")
+def test_labels_of_other_kinds_and_the_books_colours_are_shown(stored):
+    run = make_run("b", "LoRA")
     run.labels["rehearsal_ratio"] = 0.2
-    stored(UNTOUCHED, run)
-    ((_, told),) = (study["runs"] for study in explorer.studies())
-    assert told["also"] == "rehearsal ratio 0.2"
-
-
-def test_methods_keep_the_books_colours_and_unknown_ones_get_one(stored):
-    stored(UNTOUCHED, make_run("b", "LoRA"), make_run("c", "my own"))
-    assert explorer.data()["methods"] == {
+    stored(UNTOUCHED, run, make_run("c", "my own"))
+    data = explorer.data()
+    assert [run["also"] for run in data["studies"][0]["runs"]].count("rehearsal ratio 0.2") == 1
+    assert data["methods"] == {
         "untouched": [figures.COLOURS["untouched"], figures.MARKERS["untouched"]],
         "LoRA": [figures.COLOURS["LoRA"], figures.MARKERS["LoRA"]],
         "my own": ["#555555", "o"],
     }
-
-
-def test_every_marker_of_the_palette_has_a_shape():
     script = (REPOSITORY / "book" / "explorer" / "explorer.js").read_text()
     shapes = re.search(r"const SHAPES = \{(.*?)\n  \};", script, re.S)[1]
     drawn = {a or b for a, b in re.findall(r'^    (?:"(.)"|(\S)):', shapes, re.M)}
@@ -125,8 +94,8 @@ def test_every_marker_of_the_palette_has_a_shape():
 def test_a_name_cannot_end_the_pages_script(stored):
     stored(UNTOUCHED, make_run("b", "</script><b>"))
     page = explorer.page(REPOSITORY)
-    told = re.search(r'<script type="application/json" id="explorer-data">(.*?)</script>', page)[1]
-    assert "</script><b>" in json.loads(told)["methods"]
+    data = re.search(r'<script type="application/json" id="explorer-data">(.*?)</script>', page)[1]
+    assert "</script><b>" in json.loads(data)["methods"]
 
 
 def test_the_page_of_the_books_own_records(monkeypatch):

@@ -10,9 +10,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_explorer import make_run
 
-from forgetting import run_card
 from forgetting.evidence import records
 from forgetting.experiments import parameters
+from forgetting.site import run_card
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)
@@ -22,8 +22,8 @@ seeds: list[int] = [0]  # one run a seed [0..9999]
 words: list[str] = []  # a | b"""
 
 
-def write(root, cell=CELL, tags=("parameters",)):
-    code = new_code_cell(cell, metadata={"tags": list(tags)})
+def write(root, tags=("parameters",)):
+    code = new_code_cell(CELL, metadata={"tags": list(tags)})
     notebook = new_notebook(cells=[new_markdown_cell("# Trial"), code, new_code_cell("1 + 1")])
     path = root / "01_trial.ipynb"
     nbformat.write(notebook, path)
@@ -64,29 +64,22 @@ def test_the_card_stands_below_the_parameters_and_nothing_else_changes(tmp_path)
     assert shown.cells[2].source == run_card.card(path)
     assert len(page.cells) == 3
     nbformat.validate(shown)
-
-
-def test_a_notebook_without_parameters_has_no_card(tmp_path):
-    path = write(tmp_path, tags=())
-    page = nbformat.read(path, 4)
+    page = nbformat.read(write(tmp_path, tags=()), 4)  # without parameters it has no card
     assert run_card.with_card(page, path) == page
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_three_ways_say_the_same_run(chapter):
     declared = parameters.parameters_of(CHAPTERS[chapter])
-    text = "\n".join(run_card.change_this(CHAPTERS[chapter], declared))
-    command, python, cell = re.findall(r"```\w+\n(.*?)\n```", text, re.S)
-
+    ways = re.findall(r"```\w+\n(.*?)\n```", run_card.card(CHAPTERS[chapter]), re.S)
+    command, python, cell = ways
     words = shlex.split(command)
     assert words[:3] == ["forgetting", "run", chapter]
     pairs = [word.split("=") for word in words[3:] if word != "-p"]
     typed = parameters.check(declared, dict(pairs), chapter)
-
     (call,) = [n for n in ast.walk(ast.parse(python)) if isinstance(n, ast.Call)]
     notebook, _, values = map(ast.literal_eval, call.args)
     assert (REPOSITORY / notebook).is_file()
-
     lines = ast.parse(cell).body
     written = {line.target.id: ast.literal_eval(line.value) for line in lines}
     assert typed == values == written == run_card.example(declared)

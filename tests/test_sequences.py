@@ -5,19 +5,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
+from forgetting.experiments.sequences import METHODS, chain, orders
 
 from forgetting import Settings, Task, method
 from forgetting.engine import compute
 from forgetting.evidence import definitions, papers
-from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
-from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Completion, Train, nothing_drawn
 from forgetting.objectives import EWC, GEM, CrossEntropy, KeepClose, QuestionAndText
-from forgetting.pages import method_cards
-from forgetting.pages.markup import Contents
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
+from forgetting.site.markup import Contents
+from forgetting.site.pages import method_cards
 from forgetting.views import figures, tables
 
 NAMED = {"sst": Task("mini_sentiment"), "srl": Task("mini_roles"), "woz": Task("mini_state")}

@@ -14,13 +14,13 @@ import pytest
 import test_answers
 import test_claims
 import test_exercises
+from forgetting.experiments.budgets import BadChapter
 from typer.testing import CliRunner
 
-from forgetting import cli, run_card
+from forgetting import cli
 from forgetting.evidence import papers
 from forgetting.experiments import budgets, panels, parameters
-from forgetting.experiments.budgets import BadChapter
-from forgetting.site import book
+from forgetting.site import book, run_card
 
 REPOSITORY = Path(__file__).parents[1]
 LONGEST = 60  # lines of code in a chapter
@@ -80,11 +80,8 @@ def test_it_is_a_thin_notebook_without_outputs_and_nothing_is_left_to_fill_in(tr
     assert sum(len(cell.source.splitlines()) for cell in code) <= LONGEST
     assert not any(cell.outputs for cell in code)
     placeholders = re.compile(r"\b(NAME|TITLE|CITATION|PAPER)\b")
-    for path in (
-        chapter,
-        *(tree / "data").rglob("*trial_run*"),
-        Path("data/papers/2509.04259.toml"),
-    ):
+    paper = tree / "data" / "papers" / "2509.04259.toml"
+    for path in (chapter, paper, *(tree / "data").rglob("*trial_run*")):
         assert not placeholders.search(path.read_text()), path
 
 
@@ -95,13 +92,9 @@ def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
     monkeypatch.setattr(book.staging, "executed", executed)
     source = book.stage(tree)
     assert not (source / "notebooks" / chapter.name).exists()  # it waits for its records
-    row = next(
-        line
-        for line in (source / "scoreboard.md").read_text().splitlines()
-        if "held-out C" in line and "shenfeld" in line
-    )
+    lines = (source / "scoreboard.md").read_text().splitlines()
+    row = next(line for line in lines if "held-out C" in line and "shenfeld" in line)
     assert "[not run]{.verdict .not-run}" in row
-
     toc = tree / "_toc.yml"
     toc.write_text(toc.read_text().replace("notebooks/01_freezing", f"notebooks/{chapter.stem}"))
     page = nbformat.read(book.stage(tree) / "notebooks" / chapter.name, as_version=4)
@@ -124,9 +117,9 @@ def test_it_runs_at_the_smoke_tier_and_reports(tree, chapter, own_home):
 
 def test_a_paper_that_has_claims_gets_another(tree):
     paper = tree / "data" / "papers" / "2401.05605.toml"
-    before = paper.read_text()
+    before = paper.read_text().rstrip("\n")
     assert new(cite="kalajdzievski2024scaling").exit_code == 0
-    assert paper.read_text().startswith(before.rstrip("\n"))
+    assert paper.read_text().startswith(before)
     ids = [claim["id"] for claim in tomllib.loads(paper.read_text())["claims"]]
     assert ids[-1] == "trial_run-learns" and len(ids) > 1
 
@@ -145,9 +138,6 @@ def test_what_cannot_be_a_chapter_is_refused_and_writes_nothing(tree, name, cite
     told = new(name, cite)
     assert told.exit_code == 2 and said in told.stderr
     assert sorted(path for path in tree.rglob("*") if path.is_file()) == before
-
-
-# -- panels as files ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,14 @@ _HOMES = {
     "Settings": "lineage",
     "Task": "tasks",
     "evaluate": "probes.evaluation",
-    "Run": "experiments.study",
-    "grid": "experiments.study",
+    "merge": "lineage",
+    "Cell": "experiments.study",
     "measure": "experiments.study",
-    "sweep": "experiments.study",
-    "surprises": "experiments.study",
-    "operation_rows": "experiments.methods",
-    "freezing_rows": "experiments.methods",
-    "lora_rows": "experiments.methods",
-    "own_words_rows": "experiments.methods",
+    "Ask": "experiments.asks",
+    "Budget": "experiments.experiment",
+    "Experiment": "experiments.experiment",
+    "in_turn": "experiments.arms",
+    "train": "experiments.arms",
 }
 
 __all__ = sorted(_HOMES)

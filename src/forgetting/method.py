@@ -13,7 +13,6 @@ literals and read without running its file: torch need not be loaded to list met
 from __future__ import annotations
 
 import ast
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,8 @@ from types import ModuleType
 from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from forgetting import home
 
 VARIABLE = "FORGETTING_METHODS"
 # The question that the methods of each package answer.
@@ -216,12 +217,10 @@ def package(name: str) -> None:
 
 
 def _folders(package: str) -> list[Path]:
-    places = [HERE]
-    if value := os.environ.get(VARIABLE):
-        own = Path(value).expanduser().absolute()
-        if not own.is_dir():
-            raise BadMethod(f"{VARIABLE}={value}: no such folder; make it, with tuning/x.py within")
-        places.append(own)
+    own = home.folder(VARIABLE)
+    if own and not own.is_dir():
+        raise BadMethod(f"{VARIABLE}={own}: no such folder; make it, with tuning/x.py within")
+    places = [HERE, own] if own else [HERE]
     return [place / package for place in places if (place / package).is_dir()]
 
 

@@ -29,7 +29,7 @@ from forgetting.cli.shared import (
 )
 from forgetting.engine import processes, scheduler
 from forgetting.evidence import records
-from forgetting.evidence.records import Record
+from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
@@ -78,7 +78,7 @@ def chapters(
     show("[dim]minutes: of all laptop runs, and of one on average[/dim]")
 
 
-def _minutes(stored: Sequence[Record]) -> str:
+def _minutes(stored: Sequence[Run]) -> str:
     if not stored:
         return "–"
     total = sum(record.timing["seconds"] for record in stored)
@@ -191,7 +191,7 @@ def run(
         stored = counted(len(of_tier), f"{of_tier[0].tier} run")
         typer.echo(f"{stored} stored already; one took {average_time(of_tier)}")
     if report_to:
-        from forgetting import report
+        from forgetting.site import report
 
         before = report.published(name)
     typer.echo(f"running {from_here(notebook)} …")
@@ -293,7 +293,7 @@ def new_chapter(
 
     Takes seconds.
     """
-    from forgetting import skeleton
+    from forgetting.site import skeleton
 
     for path in skeleton.chapter(root_folder(), name, cite):
         typer.echo(from_here(path))

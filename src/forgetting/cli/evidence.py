@@ -25,7 +25,7 @@ from forgetting.cli.shared import (
     stored_records,
 )
 from forgetting.evidence import records
-from forgetting.evidence.records import Record
+from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
@@ -50,10 +50,10 @@ def check(
 
     Takes a few seconds.
     """
-    from forgetting.evidence import claims
+    from forgetting.chapters import published
 
     name = None if chapter is None else find_chapter(root_folder(), chapter)[0]
-    verdicts = claims.verdicts(name)
+    verdicts = published.verdicts(name)
     if not verdicts:
         typer.echo("no claims are written down" + (f" for {name}" if name else ""))
         return
@@ -127,14 +127,14 @@ def show_records(
 
 def _chapters_with_records() -> set[str]:
     folders = {records.results_dir(tier) for tier in records.TIERS}
-    return {path.parent.name for folder in folders for path in folder.glob("*/*.json")}
+    return {name for folder in folders for name in records.experiments(folder)}
 
 
-def _print_records(stored: Sequence[Record]) -> None:
+def _print_records(stored: Sequence[Run]) -> None:
     """A table for each chapter and tier."""
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     for record in sorted(stored, key=_order):
-        groups.setdefault((record.chapter, record.tier), []).append(record)
+        groups.setdefault((record.experiment, record.tier), []).append(record)
     for (chapter, tier), group in groups.items():
         show(f"[bold]{escape(chapter)}, {tier} tier[/bold]")
         table = new_table("key", "labels", "seconds", "date")
@@ -147,9 +147,9 @@ def _print_records(stored: Sequence[Record]) -> None:
         show("")
 
 
-def _order(record: Record) -> tuple[str, int, str]:
+def _order(record: Run) -> tuple[str, int, str]:
     labels = json.dumps(record.labels, sort_keys=True)
-    return record.chapter, records.TIERS.index(record.tier), labels
+    return record.experiment, records.TIERS.index(record.tier), labels
 
 
 def _store_sizes() -> str:
@@ -163,7 +163,7 @@ def _store_sizes() -> str:
     return f"store {from_here(store.root())}: {', '.join(parts) or 'empty'}"
 
 
-def _by_prefix(stored: Sequence[Record], prefix: str) -> Record:
+def _by_prefix(stored: Sequence[Run], prefix: str) -> Run:
     found = [record for record in stored if record.key.startswith(prefix.strip().lower())]
     if len(found) == 1:
         return found[0]
@@ -176,8 +176,10 @@ def _by_prefix(stored: Sequence[Record], prefix: str) -> Record:
     raise BadParameter(f"key={prefix!r}: {len(found)} records start so ({some}{more}); add digits")
 
 
-def _lineage_tree(record: Record) -> Tree:
-    tree = Tree(f"[bold]record {record.key}[/bold]  {escape(record.chapter)}, {record.tier} tier")
+def _lineage_tree(record: Run) -> Tree:
+    tree = Tree(
+        f"[bold]record {record.key}[/bold]  {escape(record.experiment)}, {record.tier} tier"
+    )
     tree.add(f"labels  {escape(_words(record.labels))}")
     model = tree.add("recipe, last step first")
     _add_step(model, record, list(record.lineage)[-1], set())
@@ -185,14 +187,15 @@ def _lineage_tree(record: Record) -> Tree:
     for name, of_task in record.scores.items():
         metrics = (m for m in of_task.metrics if m != "choice")  # an index has no mean
         values = (f"{m} {of_task.mean(m):.3g} ± {of_task.stderr(m):.2g}" for m in metrics)
-        scores.add(escape(f"{name} ({of_task.n} items)  {', '.join(values)}"))
+        title = name if of_task.task == name else f"{name}: {of_task.task}"
+        scores.add(escape(f"{title} ({of_task.n} items)  {', '.join(values)}"))
     tree.add(f"trained  {record.trainable:,} weights in {len(record.losses)} steps")
     tree.add(f"timing  {escape(_words(record.timing))}")
     tree.add(f"environment  {escape(_words(record.environment))}")
     return tree
 
 
-def _add_step(tree: Tree, record: Record, key: str, shown: set[str]) -> None:
+def _add_step(tree: Tree, record: Run, key: str, shown: set[str]) -> None:
     """The recipe under `key`, and below it the recipes that it starts from."""
     recipe = dict(record.lineage[key])
     step = tree.add(f"[bold]{escape(str(recipe.pop('step', 'step')))}[/bold] {key}")

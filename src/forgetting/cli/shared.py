@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from forgetting import registry
 from forgetting.engine import processes, scheduler
 from forgetting.evidence import records
-from forgetting.evidence.records import Record
+from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
@@ -73,20 +73,18 @@ def known_name(given: str, known: Iterable[str]) -> str:
     raise BadParameter(f"chapter={given!r}: no such chapter; {hint}")
 
 
-def stored_records(names: Iterable[str]) -> list[Record]:
-    """Every stored record of these chapters, of all tiers."""
-    folders = sorted({records.results_dir(tier) for tier in records.TIERS})
-    paths = [p for name in names for f in folders for p in sorted((f / name).glob("*.json"))]
-    return [records.load(path) for path in paths]
+def stored_records(names: Iterable[str]) -> list[Run]:
+    """Every stored run of these chapters, of all tiers."""
+    return [run for name in names for tier in records.TIERS for run in records.stored(name, tier)]
 
 
-def average_time(stored: Sequence[Record]) -> str:
+def average_time(stored: Sequence[Run]) -> str:
     """How long one of these runs took on average: "45 s" or "1.5 min"."""
     seconds = sum(record.timing["seconds"] for record in stored) / len(stored)
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def date_of(record: Record) -> str:
+def date_of(record: Run) -> str:
     return str(record.timing["date"])[:10]
 
 

@@ -8,7 +8,6 @@ Nothing trains while a book is rendered (`FORGETTING_RENDER=1`): a missing step 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import singledispatch
@@ -23,7 +22,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
-from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
+from forgetting.home import rendering
+from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
@@ -105,6 +105,11 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
 
 
 @weights.register
+def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
+    return state(step.parent)
+
+
+@weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
     raise TypeError(
         f"graft: {step.parent.foundation.name} is a language model that reads tokens alone; "
@@ -166,11 +171,6 @@ def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None =
         longest = missing.pop(max(missing))
         assert isinstance(longest.step, Train)
         _train(longest, longest.step, progress, passed=missing)
-
-
-def rendering() -> bool:
-    """Whether a book is being rendered: only stored results may be shown, and nothing written."""
-    return bool(os.environ.get("FORGETTING_RENDER"))
 
 
 def refuse_while_rendering(what: str) -> None:
@@ -257,7 +257,8 @@ def check_processes(step: Train) -> None:
     """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
     if (count := processes.asked()) > 1 and not objective(step).mean:
         raise processes.BadProcesses(
-            f"processes={count}: {objective(step)!r} is no mean over tokens; train it in one process"
+            f"processes={count}: {objective(step)!r} is no mean over tokens; "
+            "train it in one process"
         )
 
 

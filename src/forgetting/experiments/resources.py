@@ -14,10 +14,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
+from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
 from forgetting.models.parts import Part, parts
 from forgetting.probes.evaluation import Asked
-from forgetting.registry import Unreachable, fetch, home
+from forgetting.registry import Unreachable, fetch
 from forgetting.tuning import Tuning, trainable_count
 
 FLOAT = 4  # bytes
@@ -138,7 +139,8 @@ def check_resources(
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set "
+            "FORGETTING_HOME elsewhere"
         )
 
 

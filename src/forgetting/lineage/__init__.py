@@ -17,9 +17,10 @@ from forgetting.lineage.samples import (
     nothing_drawn,
 )
 from forgetting.lineage.settings import Settings
-from forgetting.lineage.steps import Graft, Linear, Merge, MergeMethod, Step, Train, Value
+from forgetting.lineage.steps import Adapt, Graft, Linear, Merge, MergeMethod, Step, Train, Value
 
 __all__ = [
+    "Adapt",
     "Checkpoint",
     "Completion",
     "Drawn",

