@@ -417,14 +417,6 @@ def test_every_row_of_the_chapters_has_a_card_and_every_card_has_rows():
     assert set(on_cards) - rows <= {"only last"}
 
 
-def test_a_symbol_is_found_without_importing_it():
-    path, line = method.where("forgetting.tuning.LoRA")
-    source = (REPOSITORY / "src" / "forgetting" / path).read_text().splitlines()
-    assert source[line - 1] == "class LoRA(Tuning):"
-    with pytest.raises(LookupError, match=r"forgetting\.tuning defines no LORA"):
-        method.where("forgetting.tuning.LORA")
-
-
 @pytest.mark.parametrize("card", method.cards(), ids=lambda card: card.name)
 def test_a_card_names_code_that_exists_and_says_all_it_should(card, made):
     text = made[f"methods/{card.name}.md"]
