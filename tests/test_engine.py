@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, merging, store
+from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, store
 from forgetting.engine import compute
 
 CHINESE = Task("zh_everyday")
@@ -95,28 +95,6 @@ def test_a_model_answers_as_the_adapter_did(tiny):
     with torch.no_grad():
         theirs, ours = wrapped.eval()(ids).logits, merged(ids).logits
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
-
-
-# -- merges ------------------------------------------------------------------------------------
-
-
-def test_a_merge_is_the_weighted_sum_of_its_parents(tiny):
-    chat = tiny.train(CHINESE, seed=1, **QUICK)
-    taught = tiny.train(CHINESE, tune=FreezeFirst(1), seed=2, **QUICK)
-    new = compute.state(taught + 0.75 * (chat - tiny))
-    w, c, t = compute.state(tiny), compute.state(chat), compute.state(taught)
-    assert_same(new, {name: t[name] + 0.75 * (c[name] - w[name]) for name in w}, 1e-6)
-
-
-def test_task_vectors_on_real_weights(tiny):
-    tuned = tiny.train(CHINESE, **QUICK)
-    assert_same(compute.state(tiny + (tuned - tiny)), compute.state(tuned))
-    assert_same(compute.state(tiny + 0 * (tuned - tiny)), compute.state(tiny))
-    before, after = compute.state(tiny), compute.state(tuned)
-    there = merging.weighted_sum([(1.0, before), (1.0, after), (-1.0, before)])
-    assert_same(there, after, 1e-6)
-    forgot = compute.state(tiny - (tuned - tiny))
-    assert_same(forgot, {name: 2 * before[name] - after[name] for name in before}, 1e-6)
 
 
 # -- once --------------------------------------------------------------------------------------

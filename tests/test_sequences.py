@@ -5,17 +5,20 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
-from forgetting.experiments.sequences import METHODS, chain, orders
 
-from forgetting import Settings, Task, method
+from forgetting import Settings, Task
 from forgetting.engine import compute
+from forgetting.engine.generation import Completion
 from forgetting.evidence import definitions, papers
+from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
-from forgetting.lineage import Completion, Train, nothing_drawn
-from forgetting.objectives import EWC, GEM, CrossEntropy, KeepClose, QuestionAndText
+from forgetting.experiments.sequences import METHODS, chain, orders
+from forgetting.lineage import Train
+from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised
-from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
+from forgetting.recipes.ssr import Demonstrations, spread, synthesised
+from forgetting.regularisers import EWC, GEM
+from forgetting.site import descriptions
 from forgetting.site.markup import Contents
 from forgetting.site.pages import method_cards
 from forgetting.views import figures, tables
@@ -284,13 +287,17 @@ def test_every_step_of_every_method_can_go_to_a_worker(tiny):
 # -- SSR ---------------------------------------------------------------------------------------
 
 
-def written(**by_prompts):
-    return lambda samples: [
-        [Completion([1], text, True)] for text in by_prompts[type(samples.prompts).__name__]
-    ]
+def written(monkeypatch, by_prompts):
+    monkeypatch.setattr(
+        compute,
+        "samples",
+        lambda wanted: [
+            [Completion([1], t, True)] for t in by_prompts[type(wanted.prompts).__name__]
+        ],
+    )
 
 
-def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer, monkeypatch):
     later = tiny.train(InForm(TASKS[0]), **QUICK)
     recipe = Synthesised(TASKS[0], tiny, later)
     asked, answered = recipe.samples(Settings(**QUICK), 0)
@@ -303,12 +310,14 @@ def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
         "c\nAnswer: 1\nAnswer: 2",
         "d e\nAnswer: y",
     ]
-    drawn = written(Demonstrations=questions, Refreshed=["new 1", "", "", "", "new 2 "])
-    assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
-    assert recipe.kept(Settings(**QUICK), 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
-    rows = recipe.rows(tokenizer, Settings(**QUICK), 0, drawn)
+    written(
+        monkeypatch, {"Demonstrations": questions, "Refreshed": ["new 1", "", "", "", "new 2 "]}
+    )
+    assert synthesised(asked) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(Settings(**QUICK), 0) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**QUICK), 0)
     assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
-    report = recipe.report(tokenizer, Settings(**QUICK), 0, drawn)
+    report = recipe.report(tokenizer, Settings(**QUICK), 0)
     assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
 
 
@@ -321,7 +330,7 @@ def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
 
 
 def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
-    texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer, nothing_drawn)
+    texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer)
     first = [TASKS[0].pair(d)[0] for d in TASKS[0].training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:
@@ -342,13 +351,13 @@ def test_everything_that_a_chapter_names_exists():
 
 
 def test_a_card_shows_what_a_method_ended_with(courses):
-    known = {card.name: card for card in method.cards()}
+    known = {method.name: method for method in descriptions.methods()}
     contents = Contents(("05_lamol",))
-    text = method_cards.page(known["fine-tune-in-turn"], {}, contents, courses)
+    text = method_cards.card(known["fine-tune-in-turn"], {}, contents, courses)
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     rows = {name: rest for _, name, *rest in (line for line in cells if len(line) > 4)}
     first = courses[0]  # the second is of another order, through which nothing else went
     later = 100 * first.forgetting({})["backward_transfer"]
     assert rows["fine-tune"][:3] == ["1", f"{100 * first.final():.1f}", f"{later:+.1f}"]
     assert rows["multitask"][2] == "–"
-    assert "No run of it" in method_cards.page(known["gem"], {}, contents, courses)
+    assert "No run of it" in method_cards.card(known["gem"], {}, contents, courses)

@@ -255,10 +255,10 @@ def _train(
 
 def check_processes(step: Train) -> None:
     """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
-    if (count := processes.asked()) > 1 and not objective(step).mean:
+    goal = objective(step)
+    if (count := processes.asked()) > 1 and not goal.mean:
         raise processes.BadProcesses(
-            f"processes={count}: {objective(step)!r} is no mean over tokens; "
-            "train it in one process"
+            f"processes={count}: {goal!r} is no mean over tokens; train it in one process"
         )
 
 

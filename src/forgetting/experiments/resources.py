@@ -96,8 +96,11 @@ def reading_memory(folder: Path, parameters: int) -> float:
 
 
 def merging_memory(parameters: int, merge: Merge) -> float:
-    """What a merge needs, in bytes: a sum its total and an operand, other methods all operands."""
-    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 1
+    """What a merge needs, in bytes: a sum its total and an operand at a time.
+
+    Other methods need all operands, the result, and as much again for what they compute with.
+    """
+    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 2
     return PROGRAM + FLOAT * copies * parameters
 
 
@@ -133,14 +136,14 @@ def check_resources(
             _fetch_or_explain(task, name)
     if workers:
         check_memory(steps, workers)
-    disk = sum(_stored(checkpoint) for checkpoint in steps)
+    stored = [_stored(checkpoint) for checkpoint in steps if checkpoint.step.costs]
+    disk = sum(stored)
     home().mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(home()).free
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set "
-            "FORGETTING_HOME elsewhere"
+            f"{len(stored)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
         )
 
 
@@ -194,9 +197,7 @@ def trainable(checkpoint: Checkpoint) -> int:
 
 
 def _stored(checkpoint: Checkpoint) -> int:
-    """Bytes that the checkpoint's last step leaves on the disk: what moved, or all weights."""
-    if not checkpoint.step.costs:
-        return 0
+    """Bytes that a step that costs something leaves on the disk: what moved, or all weights."""
     if isinstance(checkpoint.step, Train):
         return FLOAT * trainable(checkpoint)
     return FLOAT * checkpoint.foundation.facts["parameters"]

@@ -181,13 +181,9 @@ class Merge(Step):
         Of several foundations that are alike beside their weights it is the one of lowest key.
         """
         roots = {operand.root.key: operand.foundation for operand in self.operands}
-        if len(roots) == 1:
-            return {}
-        beside = {key: vocabularies.beside_weights(root) for key, root in roots.items()}
-        if len(set(beside.values())) == 1:
-            return {}
-        first = beside[self.operands[0].root.key]
-        return {"tokenizer": min(key for key, said in beside.items() if said == first)}
+        first = self.operands[0].foundation
+        same = [key for key, root in roots.items() if vocabularies.alike(first, root)]
+        return {} if len(same) == len(roots) else {"tokenizer": min(same)}
 
     @property
     def terms(self) -> tuple[tuple[float, Checkpoint], ...]:

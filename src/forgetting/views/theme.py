@@ -25,6 +25,7 @@ from forgetting.evidence import claims
 from forgetting.evidence.records import Run
 from forgetting.experiments.arms import Arm, AtOnce, InTurn, Training
 from forgetting.experiments.experiment import Experiment
+from forgetting.tuning import Full
 
 # Okabe & Ito's colours, safe for colour-blind readers.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A00")
@@ -43,6 +44,7 @@ class Look(NamedTuple):
 
 
 UNKNOWN = Look(GREY, "o")
+ORIGIN = Look(INK, "*")  # the model that arms start from
 
 
 class Looks(dict[str, Look]):
@@ -94,7 +96,7 @@ def method_of(arm: Arm) -> str:
     if isinstance(arm, Training):
         if arm.card:
             return arm.card
-        return type(arm.objective).__name__ if arm.objective else type(arm.tune).__name__
+        return type(arm.objective or arm.tune or Full()).__name__
     if isinstance(arm, InTurn | AtOnce):
         return arm.card
     return ""
