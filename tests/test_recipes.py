@@ -16,17 +16,22 @@ from forgetting.recipes import (
     Distilled,
     FreeText,
     Gold,
+    InForm,
     Paraphrased,
     Rehearsed,
     Rollouts,
     SelfOutput,
     Shuffled,
+    Synthesised,
     WholeText,
 )
 from forgetting.recipes.answers import Answer, Answers, questions, why_not
+from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
 
 CALLS = Task("mini_calls")
 FOUR = Settings(style="sft", examples=4, length=1024, batch=2)
+MOOD = Task("mini_sentiment")
+SHORT = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rate": 1e-3}
 FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
 
 
@@ -391,3 +396,58 @@ def test_whole_text_supervises_the_question_too(tokenizer):
         assert row["labels"].tolist() == row["input_ids"].tolist()
         text = "\n\n".join(CALLS.pair(document))
         assert tokenizer.decode(row["input_ids"][:-1]) == text
+
+
+# -- SSR ---------------------------------------------------------------------------------------
+
+
+def written_after(**by_prompts):
+    return lambda samples: [
+        [Completion([1], text, True)] for text in by_prompts[type(samples.prompts).__name__]
+    ]
+
+
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
+    later = tiny.train(InForm(MOOD), **SHORT)
+    recipe = Synthesised(MOOD, tiny, later)
+    asked, answered = recipe.samples(Settings(**SHORT), 0)
+    assert (asked.of, answered.of) == (tiny, later)
+    assert (asked.temperature, asked.top_p, asked.prompts.count) == (0.9, 0.6, 8)
+    questions = [
+        "a b\nAnswer: x",
+        "no answer",
+        "\nAnswer: no question",
+        "c\nAnswer: 1\nAnswer: 2",
+        "d e\nAnswer: y",
+    ]
+    drawn = written_after(Demonstrations=questions, Refreshed=["new 1", "", "", "", "new 2 "])
+    assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(Settings(**SHORT), 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**SHORT), 0, drawn)
+    assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
+    report = recipe.report(tokenizer, Settings(**SHORT), 0, drawn)
+    assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
+
+
+def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
+    asked = Demonstrations(MOOD, 20, 8, 0).recipe()
+    shown = Synthesised(MOOD, tiny, tiny).recipe()["shown"]
+    assert {name: shown[name] for name in ("opening", "pool")} == {
+        name: asked[name] for name in ("opening", "pool")
+    }
+
+
+def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
+    texts = Demonstrations(MOOD, 5, 7, 0).texts(tokenizer, nothing_drawn)
+    first = [MOOD.pair(d)[0] for d in MOOD.training_documents(0)[:5]]
+    assert len(texts) == 7
+    for text in texts:
+        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
+        assert text.startswith("Question: ")
+        assert sum(question in text for question in first) == 2
+
+
+def test_those_least_alike_are_kept():
+    told = [("a b c", ""), ("a b c", ""), ("a b d", ""), ("x y", "")]
+    assert spread(told, 2) == [("a b c", ""), ("x y", "")]
+    assert len(spread(told, 9)) == 3
