@@ -1,11 +1,102 @@
-"""A small study on `tiny`, for the tests of what runs and keeps studies."""
+"""What several tests need: runs of plain values, and a small study on `tiny`."""
 
 import json
 
-from forgetting import Cell, Full, LoRA, Task, foundation, measure
+from forgetting import Cell, Full, LoRA, Task, foundation, measure, store
+from forgetting.evidence import records
+from forgetting.evidence.records import Entry, Record, Run, Session
+from forgetting.probes.scores import Sample, Scores
 
 CHINESE = Task("zh_everyday")
 SMALL = [Task("zh_everyday", 2), Task("arc_easy_standin", 2), Task("prompts_en", 2)]
+
+
+def scores(task="quiz", *, version=1.0, templates="abcd", n=None, tokens=None, **items):
+    """Scores of a task: a list of values, one an item, for each metric."""
+    items = {metric: [float(value) for value in values] for metric, values in items.items()}
+    n = len(next(iter(items.values()))) if n is None else n
+    about = {"task": task, "version": version, "templates": templates, "batch": 8}
+    return Scores(**about, n=n, items=items, tokens=tokens)
+
+
+def run(
+    method="full",
+    learning_rate=1e-4,
+    seed=0,
+    asked=None,
+    *,
+    labels=None,
+    answers=None,
+    experiment="trial",
+    tier="laptop",
+    design="",
+    environment=None,
+    timing=None,
+    **recorded,
+):
+    """A run of plain values; the method "untouched" is the model that every arm starts from.
+
+    `asked` has `scores`, or their arguments, by role; `answers` (prompt, answer)s by role. `labels`
+    are further ones, `timing` is the session's, and `recorded` are fields of the record. The run's
+    System is named by `key`, by default after its labels.
+    """
+    labels = {"method": method, "learning_rate": learning_rate, "seed": seed} | (labels or {})
+    asked = {"quiz": {"acc": [1, 0, 1]}} if asked is None else asked
+    by_role = {r: s if isinstance(s, Scores) else scores(r, **s) for r, s in asked.items()}
+    session = Session(
+        scores={f"probe of {role}": of_role for role, of_role in by_role.items()},
+        samples=[
+            Sample(task=by_role[role].task, prompt=prompt, answer=answer)
+            for role, pairs in (answers or {}).items()
+            for prompt, answer in pairs
+        ],
+        environment={"device": "none"} | (environment or {}),
+        timing={"date": "2026-01-02T00:00:00Z", "seconds": 1.0, "peak_memory_mib": 1}
+        | (timing or {}),
+    )
+    start, key = method == "untouched", recorded.get("key", store.hash_key(labels))
+    settings = {"learning_rate": learning_rate}
+    lineage = {"base": {"step": "foundation", "digest": "d"}}
+    lineage |= {key: {"step": "train", "parent": "base", "settings": settings, "seed": seed}}
+    record = {
+        "key": key,
+        "model": {"name": "tiny", "digest": "d", "layers": 2, "parameters": 1000},
+        "lineage": {key: lineage["base"]} if start else lineage,
+        "trainable": 0,
+        "losses": [],
+        "sessions": [session],
+    }
+    return Run(
+        experiment=experiment,
+        tier=tier,
+        labels=labels,
+        record=Record(**record | recorded),
+        sessions=dict.fromkeys(by_role, session),
+        scores=by_role,
+        samples=[
+            Sample(task=role, prompt=prompt, answer=answer)
+            for role, pairs in (answers or {}).items()
+            for prompt, answer in pairs
+        ],
+        design=design,
+        start=start,
+    )
+
+
+def put(*runs):
+    """Write runs of `run` as files: each one's record, and its entry in its experiment's index."""
+    for each in runs:
+        records.append(each.record, each.tier)
+        entry = Entry(
+            system=each.key,
+            tier=each.tier,
+            design=each.design,
+            sessions=[0],
+            start=each.start,
+            labels=each.labels,
+        )
+        panel = {role: f"probe of {role}" for role in each.scores}
+        records.enter(each.experiment, each.tier, panel, [entry])
 
 
 def cell(checkpoint, method, rate=1e-3, seed=0, **given):

@@ -9,6 +9,8 @@ book is being rendered, `FORGETTING_SCHEDULER` and `FORGETTING_PROCESSES` where 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -17,6 +19,17 @@ import platformdirs
 def setting(name: str) -> str:
     """The text of an environment variable; empty where it is not set."""
     return os.environ.get(name, "")
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Within it an environment variable is not set."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
 
 
 def folder(name: str) -> Path | None:

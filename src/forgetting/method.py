@@ -13,7 +13,6 @@ literals and read without running its file: torch need not be loaded to list met
 from __future__ import annotations
 
 import ast
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,8 @@ from types import ModuleType
 from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from forgetting import home
 
 VARIABLE = "FORGETTING_METHODS"
 # The question that the methods of each package answer.
@@ -50,11 +51,11 @@ class UnknownMethod(LookupError):
 class Card(BaseModel):
     """What a method says of itself, on its page, in tables and in figures.
 
-    `equation` is LaTeX, `use` says when to use it, `citations` are keys of the bibliography. `rows`
-    are the names under which records know it, `beside` other methods whose code its page shows.
-    With `see`, another method tells the rest and both share its page. `name` is the page's, by
-    default the file's; `question` is by default the package's. `symbols`, the full names of the
-    code that stands on the page, are filled in by `cards`.
+    `equation` is LaTeX, `use` says when to use it, `citations` are keys of the bibliography,
+    `beside` other methods whose code its page shows. With `see`, another method tells the rest and
+    both share its page. `name` is the page's, by default the file's; `question` is by default the
+    package's. Filled in by `cards`: `members`, the methods that the page is about, and `symbols`,
+    the full names of the code that stands on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,11 +68,11 @@ class Card(BaseModel):
     cost: str = ""
     use: str = ""
     citations: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     see: str = ""
     name: str = ""
     question: str = ""
+    members: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -144,16 +145,16 @@ def named(name: str) -> Method:
 
 
 def cards() -> list[Card]:
-    """The cards that have a page, by its name, each with all `symbols` and `rows` that it shows."""
+    """The cards that have a page, by its name, each with all that it is about and shows."""
     known = _by_name()
     pages = []
     for main in known.values():
         if not main.card.see:
             members = [main, *(each for each in known.values() if each.card.see == main.name)]
             shown = [*members, *(known[name] for name in main.card.beside)]
-            rows = tuple(row for member in members for row in member.card.rows)
-            symbols = tuple(member.symbol for member in shown)
-            pages.append(main.card.model_copy(update={"rows": rows, "symbols": symbols}))
+            about = {"members": tuple(member.name for member in members)}
+            about["symbols"] = tuple(member.symbol for member in shown)
+            pages.append(main.card.model_copy(update=about))
     return sorted(pages, key=lambda card: card.name)
 
 
@@ -217,10 +218,9 @@ def package(name: str) -> None:
 
 def _folders(package: str) -> list[Path]:
     places = [HERE]
-    if value := os.environ.get(VARIABLE):
-        own = Path(value).expanduser().absolute()
+    if own := home.folder(VARIABLE):
         if not own.is_dir():
-            raise BadMethod(f"{VARIABLE}={value}: no such folder; make it, with tuning/x.py within")
+            raise BadMethod(f"{VARIABLE}={own}: no such folder; make it, with tuning/x.py within")
         places.append(own)
     return [place / package for place in places if (place / package).is_dir()]
 

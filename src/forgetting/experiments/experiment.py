@@ -268,8 +268,8 @@ class Experiment:
 
         A recipe that two arms share stands once, under the first one's labels.
         """
-        arms = self._chosen(self.arms_of(base), methods)
-        self._chosen(self.arms_of(base), orders or ())
+        arms = self.chosen(self.arms_of(base), methods)
+        self.chosen(self.arms_of(base), orders or ())
         start = Cell(base, {"method": START, "learning_rate": 0.0, "seed": 0}, start=True)
         cells, central = [start], {base}
         counts: list[int | None] = [*sorted(epochs, reverse=True)] or [None]
@@ -301,7 +301,7 @@ class Experiment:
         known = {each.role: each for each in self._taught()}
         return [known.get(name) or Ask(name, Task(name).name) for name in tasks]
 
-    def _chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
+    def chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
         """The arms of these names, or all; a name may be any method's. Raises `BadExperiment`."""
         return {name: arms.get(name) or self._of_method(name, arms) for name in names or arms}
 

@@ -20,7 +20,6 @@ from forgetting.objectives.base import Objective, Step, nats, require_any
     cost="The entropy of the likeliest words of every token.",
     use="As a soft form of masking that needs no threshold.",
     citations=("diao2026entropy",),
-    rows=("EAFT",),
     colour="#CC79A7",
     marker="X",
 )

@@ -26,7 +26,6 @@ from forgetting.objectives.old import Tensors, mean_gradient
     cost="A copy of the weights and an importance for each, and one pass over some old examples.",
     use="As the classic comparison; the strength has no scale of its own and must be tuned.",
     citations=("kirkpatrick2017overcoming", "aljundi2018memory"),
-    rows=("EWC", "EWC ×1000"),
     colour="#D55E00",
     marker="s",
 )

@@ -26,7 +26,6 @@ from forgetting.objectives.old import Old, gradient, moving_weights
     cost="One more gradient a step for every earlier task, and a small quadratic programme.",
     use="As the classic comparison that uses old examples without learning them.",
     citations=("lopezpaz2017gradient",),
-    rows=("GEM",),
     colour="#8C4A76",
     marker="o",
 )

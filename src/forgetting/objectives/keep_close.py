@@ -24,7 +24,6 @@ from forgetting.objectives.base import Objective, Step, divergence
     "new examples.",
     use="Where no old data are at hand and drift must be held down.",
     citations=("marek2026forgetting",),
-    rows=("KL on free text", "KL on answers"),
     beside=("FreeText",),
     colour="#0072B2",
     marker="p",

@@ -17,7 +17,6 @@ from forgetting.objectives.old import Tensors, mean_gradient
 @method(
     title="Memory-aware synapses (MAS)",
     see="EWC",
-    rows=("MAS",),
     colour="#E69F00",
     marker="o",
 )

@@ -22,7 +22,6 @@ from forgetting.objectives.base import Objective, Step, nats, require_any
     use="Where a grader exists and the model is right now and then; it learns nothing from "
     "questions that it always or never gets right.",
     citations=("chen2026retaining", "shenfeld2026razor"),
-    rows=("RL style", "REINFORCE"),
     colour="#56B4E9",
     marker="s",
 )

@@ -23,7 +23,6 @@ from forgetting.objectives.cross_entropy import CrossEntropy
     cost="One pass over the data before the training.",
     use="Where surprising words do not carry the skill; look at which words it leaves out.",
     citations=("wu2025mitigating",),
-    rows=("STM", "STM (DoRA)"),
     colour="#D55E00",
     marker="v",
 )

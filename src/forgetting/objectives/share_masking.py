@@ -15,7 +15,6 @@ from forgetting.objectives.cross_entropy import CrossEntropy
 @method(
     title="Masking a share of the tokens",
     see="SelectiveMasking",
-    rows=("random mask", "low mask"),
     colour="#E69F00",
     marker="D",
 )

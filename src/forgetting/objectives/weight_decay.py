@@ -11,7 +11,6 @@ from forgetting.method import method
     cost="None.",
     use="As a baseline that any method against forgetting should beat.",
     citations=("loshchilov2019decoupled", "biderman2024lora"),
-    rows=("full + weight decay",),
     colour="#D55E00",
     marker="^",
 )

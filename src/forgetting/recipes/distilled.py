@@ -32,7 +32,6 @@ DEMONSTRATION = (
     "teacher.",
     use="Where the model can learn from an example in its prompt; small models hardly can.",
     citations=("shenfeld2026selfdistillation",),
-    rows=("distilled",),
     beside=("KeepClose",),
     colour="#8C4A76",
     marker="h",

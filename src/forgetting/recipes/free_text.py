@@ -42,7 +42,6 @@ EMPTY_TURN = "<|im_start|>user\n"
     use="Where no old data exist at all; the divergence does better than the words in the paper "
     "that compares them.",
     citations=("marek2026forgetting", "xu2025magpie"),
-    rows=("free text", "free text KL", "empty turn", "empty turn KL"),
     colour="#E3A5C7",
     marker="o",
 )

@@ -23,15 +23,6 @@ from forgetting.recipes.answers import Answer, Answers, Document
     use="As the baseline; restrict it to the same questions where another recipe leaves questions "
     "out.",
     citations=("yang2024selfdistillation",),
-    rows=(
-        "SFT style",
-        "gold",
-        "gold (same questions)",
-        "gold (length of own)",
-        "gold (length of paraphrase)",
-        "gold (DoRA)",
-        "gold (full)",
-    ),
     colour="#777777",
     marker="o",
 )

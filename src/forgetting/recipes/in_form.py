@@ -24,7 +24,6 @@ from forgetting.tasks import Task
     cost="None beside the training.",
     use="As the lower and the upper end of the scale, never as a cure.",
     citations=("sun2020lamol", "mccloskey1989catastrophic"),
-    rows=("fine-tune",),
     colour="#000000",
     marker="s",
 )

@@ -35,15 +35,6 @@ DREAMT = 1  # the first of `lamol_form.marks` to begin with; its place 0 is the 
     use="Where old data may not be kept; look at how many dreams are valid, and at real examples "
     "in the same budget.",
     citations=("sun2020lamol",),
-    rows=(
-        "LAMOL",
-        "LAMOL 0.05",
-        "LAMOL task tokens",
-        "LAMOL task tokens 0.05",
-        "LAMOL KL",
-        "LAMOL greedy dreams",
-        "real",
-    ),
     colour="#0072B2",
     marker="o",
 )

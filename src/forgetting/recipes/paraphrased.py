@@ -77,7 +77,6 @@ class Retelling:
     use="Where the model is able enough to retell an answer; look at how often it falls back "
     "before you credit it.",
     citations=("yang2024selfdistillation",),
-    rows=("paraphrase",),
     colour="#56B4E9",
     marker="^",
 )

@@ -24,7 +24,6 @@ from forgetting.recipes.mixture import Mixture, Shown
     cost="The old examples, and as much training as their share.",
     use="Whenever old examples may be kept: a hundredth is often enough.",
     citations=("huang2024mitigating", "chen2026onpolicy"),
-    rows=("replay 1 %", "replay 5 %", "replay 10 %", "replay 20 %"),
     colour="#2FB58A",
     marker="o",
 )

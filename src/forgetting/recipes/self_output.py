@@ -22,7 +22,6 @@ from forgetting.recipes.answers import Answer, Answers, Asking, Document, why_no
     use="Where answers can be graded and the model is right now and then; compare with the given "
     "answers to the same questions.",
     citations=("wu2025mitigating", "chen2026retaining"),
-    rows=("own", "own or gold", "own in rounds", "own refreshed", "own (full)"),
     colour="#009E73",
     marker="o",
 )

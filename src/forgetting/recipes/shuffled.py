@@ -15,7 +15,6 @@ from forgetting.recipes.answers import Answer, Answers, Document
 @method(
     title="Shuffled answers",
     see="Gold",
-    rows=("shuffled",),
     colour="#7A7A00",
     marker="*",
 )

@@ -66,7 +66,6 @@ class Refreshed:
     use="Where a handful of old examples is at hand and the model writes well enough to imitate "
     "them.",
     citations=("huang2024mitigating",),
-    rows=("SSR",),
     colour="#7A7A00",
     marker="o",
 )

@@ -15,7 +15,6 @@ from forgetting.recipes.mixture import Mixture, Shown
 @method(
     title="All tasks at once",
     see="InForm",
-    rows=("multitask",),
     colour="#7A7A7A",
     marker="o",
 )

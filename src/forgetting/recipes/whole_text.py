@@ -24,7 +24,6 @@ from forgetting.recipes.answers import Answer, Answers, Document, questions
     use="Where there are texts and no questions. Where there are questions, compare it with "
     "learning the answers alone.",
     citations=("li2024examining",),
-    rows=("pre-train style",),
     colour="#E69F00",
     marker="<",
 )

@@ -19,7 +19,6 @@ from forgetting.tuning.full import Full
     cost="None to speak of.",
     use="As a baseline that any method against forgetting should beat.",
     citations=("srivastava2014dropout", "biderman2024lora"),
-    rows=("full + dropout",),
     colour="#E69F00",
     marker="^",
 )

@@ -15,7 +15,6 @@ from forgetting.tuning.lora import LoRA
     use="Where LoRA is used; some results that are credited to another method were had with it, "
     "so name it when you compare.",
     citations=("liu2024dora",),
-    rows=("DoRA r 16",),
     colour="#CC79A7",
     marker="D",
 )

@@ -16,7 +16,6 @@ from forgetting.tuning.base import Tuning
     use="To ask where a skill is learned. Freezing attention and training the MLPs alone differ "
     "so little that their distance is a free estimate of the noise.",
     citations=("li2024examining",),
-    rows=("freeze attention",),
     colour="#D55E00",
     marker="D",
 )

@@ -16,7 +16,6 @@ from forgetting.tuning.base import Blocks
     use="When only the last blocks can be afforded. As a cure for forgetting, compare it at the "
     "same level of the new skill first.",
     citations=("li2024examining",),
-    rows=("freeze first third",),
     colour="#0072B2",
     marker="^",
 )

@@ -8,7 +8,6 @@ from forgetting.tuning.base import Blocks
 @method(
     title="Freezing the last blocks",
     see="FreezeFirst",
-    rows=("freeze last third",),
     colour="#56B4E9",
     marker="v",
 )

@@ -8,7 +8,6 @@ from forgetting.tuning.base import Tuning
 @method(
     title="Freezing the MLPs",
     see="FreezeAttention",
-    rows=("freeze MLP",),
     colour="#8C4A76",
     marker="X",
 )

@@ -19,7 +19,6 @@ from forgetting.tuning.base import Tuning
     use="When memory allows it, and as the curve that any other method must beat at the same "
     "level of the new skill.",
     citations=("loshchilov2019decoupled",),
-    rows=("full",),
     colour="#000000",
     marker="o",
 )

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     cost="A few ten thousand weights; it wants a much higher learning rate than full training.",
     use="When very many tunings are to be kept, and little is to be learned.",
     citations=("liu2022fewshot",),
-    rows=("(IA)³",),
     colour="#7A7A00",
     marker="h",
 )

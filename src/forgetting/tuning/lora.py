@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     use="When memory is short, or when many tunings of one model are to be kept. At too low a "
     "rate it seems to forget less because it has learned less.",
     citations=("hu2022lora", "biderman2024lora"),
-    rows=("LoRA", "LoRA r 1", "LoRA r 4", "LoRA r 16", "LoRA r 64", "LoRA r 256"),
     colour="#009E73",
     marker="s",
 )

@@ -8,7 +8,6 @@ from forgetting.tuning.base import Tuning
 @method(
     title="Training attention alone",
     see="FreezeAttention",
-    rows=("only attention",),
     colour="#CC79A7",
     marker="P",
 )

@@ -8,7 +8,6 @@ from forgetting.tuning.base import Blocks
 @method(
     title="Training the last blocks alone",
     see="FreezeFirst",
-    rows=("only last",),
     colour="#0072B2",
     marker="v",
 )

@@ -8,7 +8,6 @@ from forgetting.tuning.base import Tuning
 @method(
     title="Training the MLPs alone",
     see="FreezeAttention",
-    rows=("only MLP",),
     colour="#E69F00",
     marker="d",
 )

@@ -44,6 +44,7 @@ class Look(NamedTuple):
 
 
 UNKNOWN = Look(GREY, "o")
+ORIGIN = Look(INK, "*")  # the model that arms start from
 
 
 class Looks(dict[str, Look]):

@@ -96,7 +96,7 @@ ARMS: dict[str, Arm] = {
     "LAMOL task tokens 0.05": in_turn(partial(lamol, tokens="task", gamma=0.05), "Lamol"),
     "LAMOL KL": in_turn(partial(lamol_kept, weight=1.0), "Lamol"),
     "LAMOL greedy dreams": in_turn(partial(lamol, top_k=1), "Lamol"),
-    "real": in_turn(partial(lamol, real=True), "Rehearsed"),
+    "real": in_turn(partial(lamol, real=True), "Lamol"),
     "replay 1 %": in_turn(partial(replay, ratio=0.01), "Rehearsed"),
     "replay 5 %": in_turn(partial(replay, ratio=0.05), "Rehearsed"),
     "replay 10 %": in_turn(partial(replay, ratio=0.1), "Rehearsed"),

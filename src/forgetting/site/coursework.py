@@ -1,4 +1,4 @@
-"""A reader's answers to a chapter's exercises: the file to start from, and what its tests say.
+"""Coursework: the file in which a reader answers a chapter's exercises, and its grades.
 
 A chapter's notebook is the one place where an exercise is written: its text names the test, as
 `exercises.repetition(repetition)`, and its solution defines what the test is given. The file to
@@ -12,11 +12,14 @@ import json
 import re
 import textwrap
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
-from forgetting.chapters import exercises
+from forgetting import chapters
 
 EXERCISE = re.compile(
     r"\{exercise-start\} *(?P<title>[^\n]*)\n:label: *(?P<label>\S+)\n```\n(?P<text>.*?)"
@@ -67,7 +70,7 @@ def exercises_of(notebook: Path) -> list[Exercise]:
     """
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     prose = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-    found = []
+    exercises = []
     for match in EXERCISE.finditer(prose):
         where = f"{notebook.name}, exercise {match['label']}"
         test = TEST.search(match["text"])
@@ -78,22 +81,20 @@ def exercises_of(notebook: Path) -> list[Exercise]:
         )
         if not exercise.asked:
             raise BadExercise(f"{where}: its solution defines nothing that {test[1]} is given")
-        found.append(exercise)
+        exercises.append(exercise)
     written = prose.count("{exercise-start}")
-    if len(found) != written:
-        raise BadExercise(f"{notebook.name}: {written - len(found)} exercises have no solution")
-    return found
+    if len(exercises) != written:
+        count = written - len(exercises)
+        raise BadExercise(f"{notebook.name}: {count} exercises have no solution")
+    return exercises
 
 
-# -- the file to start from --------------------------------------------------------------------
-
-
-def stubs(chapter: str, found: list[Exercise]) -> str:
+def stubs(chapter: str, exercises: Sequence[Exercise]) -> str:
     """The text of a file of answers in which nothing is answered yet."""
     head = f'"""Answers to the exercises of `{chapter}`; test them: forgetting grade {chapter}"""'
     imports: dict[str, None] = {}
     bodies = []
-    for exercise in found:
+    for exercise in exercises:
         tree = ast.parse(exercise.solution)
         imports |= dict.fromkeys(
             ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
@@ -112,15 +113,15 @@ def _definitions(code: str) -> list[ast.FunctionDef | ast.ClassDef]:
 
 def _stub(definition: ast.FunctionDef | ast.ClassDef, exercise: Exercise) -> str:
     words = [f"{exercise.title}.", "", *_wrapped(exercise.text)]
-    told = ast.Expr(ast.Constant("\n    ".join(words) + "\n    "))
+    text = ast.Expr(ast.Constant("\n    ".join(words) + "\n    "))
     not_yet = ast.parse("raise NotImplementedError").body
     if isinstance(definition, ast.FunctionDef):
-        definition.body = [told, *not_yet]
+        definition.body = [text, *not_yet]
     else:
         methods = [node for node in definition.body if isinstance(node, ast.FunctionDef)]
         for method in methods:
             method.body = list(not_yet)
-        definition.body = [told, *methods]
+        definition.body = [text, *methods]
     return ast.unparse(ast.fix_missing_locations(definition))
 
 
@@ -129,28 +130,36 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(" ".join(plain.split()), WIDTH)
 
 
-# -- grading -----------------------------------------------------------------------------------
+def grade(
+    chapter: str, exercises: Sequence[Exercise], code: str, name: str = "answers"
+) -> list[Grade]:
+    """Test each exercise of a chapter on what the Python text `code` defines.
 
-
-def grade(found: list[Exercise], code: str, name: str = "answers") -> list[Grade]:
-    """Test each exercise on what the Python text `code` defines.
-
-    Raises `BadExercise` in one line where the text itself cannot be run.
+    Raises `BadExercise` in one line where the text itself cannot be run, or the chapter has no
+    tests.
     """
+    tests = _tests(chapter)
     answers: dict[str, Any] = {"__name__": Path(name).stem}
     try:
         exec(compile(code, name, "exec"), answers)
     except Exception as error:
         raise BadExercise(f"{name}: {_last(error, name)}") from error
-    return [_grade(exercise, answers, name) for exercise in found]
+    return [_grade(exercise, tests, answers, name) for exercise in exercises]
 
 
-def _grade(exercise: Exercise, answers: dict[str, Any], name: str) -> Grade:
+def _tests(chapter: str) -> ModuleType:
+    """A chapter's own `exercises.py`."""
+    if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
+        raise BadExercise(f"chapter={chapter!r}: has no exercises.py; write it beside its design")
+    return import_module(f"forgetting.chapters.{chapter}.exercises")
+
+
+def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name: str) -> Grade:
     absent = [asked for asked in exercise.asked if asked not in answers]
     if absent:
         return Grade(exercise, "not attempted", f"the file does not define {absent[0]}")
     try:
-        eval(exercise.test, {"exercises": exercises}, answers)
+        eval(exercise.test, {"exercises": tests}, answers)
     except NotImplementedError:
         return Grade(exercise, "not attempted")
     except AssertionError as error:
