@@ -1,154 +1,473 @@
-"""Records: what was measured, as small files that read back to the same bytes."""
+"""Records: what was measured, as small sealed files; who asks again is answered from them."""
 
 import hashlib
 import json
+import logging
 import math
+import multiprocessing
+import os
 import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import sem
+from studies import CHINESE, put, run, scores
 
+from forgetting import Ask, Budget, Cell, Experiment, Task, chapters, measure, train
 from forgetting.evidence import records
-from forgetting.evidence.records import BadRecord, Record, Sample, Scores
+from forgetting.evidence.records import BadRecord, Entry, Index, Record
+from forgetting.evidence.sealed import seal, unseal
+from forgetting.experiments.study import Question, answer, probe_key
+from forgetting.probes import evaluation
 
 pytestmark = pytest.mark.usefixtures("own_home")
+KEY = "0123456789abcdef0123"
 
 
-def scores(tokens=None, **items):
-    n = len(next(iter(items.values())))
-    return Scores(task="t", version=1.0, templates="abcd", n=n, batch=8, items=items, tokens=tokens)
-
-
-def record(**fields):
-    accuracy = scores(acc=[1.0, 0.0, 1.0], gold_margin=[0.25, -1.5, 3.125])
-    text = scores(log_likelihood=[-10.5, -20.25], tokens=[5, 9])
-    known = {
-        "key": "0123456789abcdef0123",
-        "chapter": "trial",
-        "tier": "smoke",
-        "labels": {"method": "LoRA", "learning_rate": 3e-5, "seed": 2},
-        "model": {"name": "tiny", "layers": 2},
-        "lineage": {"aa": {"step": "foundation", "digest": "dd"}},
-        "trainable": 1792,
-        "losses": [5.5, 5.25],
-        "scores": {"arc": accuracy, "english": text},
-        "samples": [Sample(task="prompts", prompt="早安？", answer='Good "morning"\n')],
-        "environment": {"torch": "2.13.0"},
-        "timing": {"seconds": 1.5},
+def a_run(**given):
+    """A LoRA's run: multiple choice, a text, an answer."""
+    asked = {
+        "arc": {"acc": [1, 0, 1], "gold_margin": [0.25, -1.5, 3.125]},
+        "english": {"log_likelihood": [-10.5, -20.25], "tokens": [5, 9]},
     }
-    return Record(**(known | fields))
+    usual = {"key": KEY, "trainable": 1792, "losses": [5.5, 5.25], "tier": "smoke"}
+    usual["answers"] = {"arc": [("早安？", 'Good "morning"\n')]}
+    return run("LoRA", 3e-5, 2, **({"asked": asked} | usual | given))
+
+
+def text_of(record):
+    return seal(record.model_dump(mode="json"))
 
 
 # -- files -------------------------------------------------------------------------------------
 
 
-def test_a_record_reads_back_the_same():
-    saved = record()
-    path = records.save(saved)
-    assert path == records.path_of("trial", saved.key, "smoke")
-    assert records.load(path) == saved
-    assert records.load(path).to_json() == saved.to_json()
-    assert records.seal(saved.to_json()) == path.read_text(encoding="utf-8")
+def test_a_record_reads_back_to_the_same_bytes():
+    record = a_run().record
+    path = records.append(record, "smoke")
+    assert path == records.path_of(KEY, "smoke")
+    assert records.load(path) == record
+    assert text_of(records.load(path)) == path.read_text(encoding="utf-8") == text_of(record)
+    assert json.loads(text_of(record)).items() >= record.model_dump(mode="json").items()
 
 
-def test_a_seal_is_the_sha256_of_the_record_without_it():
-    head, digest, tail = records.seal(record().to_json()).rpartition(',\n "sha256": "')
-    assert head + "\n}\n" == record().to_json()
+def test_a_seal_is_the_sha256_of_the_file_without_it():
+    head, digest, tail = text_of(a_run().record).rpartition(',\n "sha256": "')
     assert digest and tail == hashlib.sha256((head + "\n}\n").encode()).hexdigest() + '"\n}\n'
 
 
-def test_every_changed_byte_of_a_record_is_found():
-    content = records.seal(record().to_json()).encode()
-    assert records.read(content, "r") == record()
+def test_a_field_a_line_and_lists_of_numbers_on_one():
+    lines = text_of(a_run().record).splitlines()
+    assert ' "losses": [5.5,5.25],' in lines
+    assert '      "acc": [1,0,1],' in lines
+    assert any('"prompt": "早安？", "answer": "Good' in line for line in lines)
+
+
+@pytest.mark.parametrize("kind", [Record, Index])
+def test_every_changed_byte_of_a_file_is_noticed(kind):
+    put(a_run(asked={"arc": {"acc": [1, 0]}}))
+    index = records.index_path("trial", "smoke")
+    content = (index if kind is Index else records.path_of(KEY, "smoke")).read_bytes()
+    assert unseal(kind, content, "r")
     for at in range(len(content)):
         for bit in (1, 8, 64):
             changed = bytearray(content)
             changed[at] ^= bit
             with pytest.raises(BadRecord, match=r"^r: "):
-                records.read(bytes(changed), "r")
+                unseal(kind, bytes(changed), "r")
 
 
-def test_records_from_before_there_were_seals_are_read(tmp_path):
-    (tmp_path / "old.json").write_text(record().to_json(), encoding="utf-8")
-    assert records.load(tmp_path / "old.json") == record()
-
-
-def test_the_same_record_is_the_same_bytes_and_plain_json():
-    assert record().to_json() == record().to_json()
-    assert json.loads(record().to_json()) == record().model_dump(mode="json")
-
-
-def test_a_field_a_line_and_lists_of_numbers_on_one():
-    lines = record().to_json().splitlines()
-    assert ' "losses": [5.5,5.25],' in lines
-    assert '    "acc": [1,0,1],' in lines
-    assert '   "prompt": "早安？",' in lines
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_training_that_diverged_can_be_recorded(loss):
-    path = records.save(record(losses=[5.5, loss]))
-    assert records.load(path).losses[1] == pytest.approx(loss, nan_ok=True)
-
-
-def test_above_100_kib_is_refused_and_nothing_is_written():
-    long = Sample(task="prompts", prompt="p", answer="x" * 101 * 1024)
-    with pytest.raises(BadRecord, match=r"record 0123456789abcdef0123: 10\d KiB, at most 100"):
-        records.save(record(samples=[long]))
-    assert not records.path_of("trial", record().key, "smoke").exists()
-
-
-def edited(change):
-    content = json.loads(record().to_json())
-    change(content)
-    return json.dumps(content)
+def sealed(change):
+    fields = a_run().record.model_dump(mode="json")
+    change(fields)
+    return seal(fields).encode()
 
 
 BROKEN = {
-    "a field too few": (edited(lambda c: c.pop("trainable")), "trainable"),
-    "a field too many": (edited(lambda c: c.update(colour="red")), "colour"),
-    "another type": (edited(lambda c: c.update(losses="low")), "losses"),
-    "deep inside": (edited(lambda c: c["scores"]["arc"].update(n="x")), "scores.arc.n"),
-    "an unknown tier": (edited(lambda c: c.update(tier="huge")), "tier"),
-    "half a file": (record().to_json()[:200], "file"),
-    "an empty file": ("", "file"),
+    "a field too few": (sealed(lambda f: f.pop("trainable")), "trainable"),
+    "a field too many": (sealed(lambda f: f.update(colour="red")), "colour"),
+    "another type": (sealed(lambda f: f.update(losses="low")), "losses"),
+    "deep inside": (
+        sealed(lambda f: f["sessions"][0]["scores"]["probe of arc"].update(n="x")),
+        "sessions.0.scores.probe of arc.n",
+    ),
+    "without a seal": (json.dumps(a_run().record.model_dump(mode="json")).encode(), "sha256"),
+    "half a file": (text_of(a_run().record)[:200].encode(), "sha256"),
+    "an empty file": (b"", "sha256"),
+    "no text": (b"\xff\xfe", "sha256"),
 }
 
 
-@pytest.mark.parametrize(("text", "field"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_file_is_named_with_its_field(text, field, tmp_path):
+@pytest.mark.parametrize(("content", "field"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_named_with_its_field(content, field, tmp_path):
     path = tmp_path / "abc.json"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(content)
     with pytest.raises(BadRecord, match=rf"^abc\.json: {field}: .*run the chapter again$"):
         records.load(path)
 
 
-def test_bytes_that_are_no_text_are_a_broken_file(tmp_path):
-    (tmp_path / "abc.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadRecord, match=r"^abc\.json"):
-        records.load(tmp_path / "abc.json")
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_training_that_diverged_can_be_recorded(loss):
+    path = records.append(a_run(losses=[5.5, loss]).record, "smoke")
+    assert records.load(path).losses[1] == pytest.approx(loss, nan_ok=True)
 
 
-def test_records_of_a_chapter_by_label(own_home):
-    for seed in (2, 0, 1):
-        labels = {"method": "LoRA" if seed else "Full", "seed": seed}
-        records.save(record(key=f"{seed:020d}", labels=labels))
-    records.save(record(key="f" * 20, chapter="other"))
-    found = records.stored("trial", "smoke")
-    assert [r.labels["seed"] for r in found] == [0, 1, 2]
-    assert [r.seed for r in records.select(found, method="LoRA")] == [1, 2]
-    assert records.select(found, method="LoRA", seed=0) == []
-    assert records.stored("nothing", "smoke") == []
+def test_a_session_above_100_kib_is_refused_and_nothing_is_written():
+    long = a_run(answers={"arc": [("p", "x" * 101 * 1024)]})
+    with pytest.raises(BadRecord, match=rf"record {KEY}: 10\d KiB, at most 100"):
+        records.append(long.record, "smoke")
+    assert not records.path_of(KEY, "smoke").exists()
 
 
 def test_a_toys_numbers_stay_out_of_the_book(own_home, tmp_path, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path / "results"))
-    assert own_home in records.save(record()).parents
-    assert tmp_path / "results" in records.save(record(tier="laptop")).parents
-    assert records.chapters() == ["trial"]
-    assert len(records.stored("trial", "smoke")) == len(records.stored("trial", "laptop")) == 1
+    put(a_run(), a_run(tier="laptop"), a_run(tier="laptop", experiment="other"))
+    for tier, folder in {"smoke": own_home / "results", "laptop": tmp_path / "results"}.items():
+        assert records.path_of(KEY, tier) == folder / "records" / f"{KEY}.json"
+        assert records.path_of(KEY, tier).exists() and records.index_path("trial", tier).exists()
+        assert [stored.tier for stored in records.stored("trial", tier)] == [tier]
+    assert records.experiments() == ["other", "trial"]
+    assert records.experiments(own_home / "results") == ["trial"]
+
+
+# -- sessions ----------------------------------------------------------------------------------
+
+
+def test_one_more_question_appends_a_session_and_nothing_else():
+    path = records.append(a_run().record, "smoke")
+    before = path.read_text(encoding="utf-8")
+    assert records.append(a_run(timing={"date": "2030"}).record, "smoke") == path
+    assert path.read_text(encoding="utf-8") == before  # it had all of that
+    more = a_run(asked={"quiz": {"acc": [0, 1]}}, answers={}, losses=[9.0])
+    records.append(more.record, "smoke")
+    kept, _, _ = before.rpartition("\n ],")  # up to the end of the sessions
+    assert path.read_text(encoding="utf-8").startswith(f"{kept},\n")
+    assert records.load(path).sessions == a_run().record.sessions + more.record.sessions
+    assert records.load(path).losses == [5.5, 5.25]
+
+
+def test_answers_that_are_asked_for_later_are_kept_for_who_asks():
+    """Session 0 has scores alone, 1 the same scores with answers: an entry names its own."""
+    silent, heard = a_run(answers={}).record, a_run().record
+    assert silent.place("probe of arc", answers=True) is None
+    both = records.load(records.append(silent, "smoke"))
+    both = records.load(records.append(heard, "smoke"))
+    assert [len(session.samples) for session in both.sessions] == [0, 1]
+    assert both.place("probe of arc") == 0 and both.place("probe of arc", answers=True) == 1
+    labels = {"seed": 2}
+    for name, own in {"first": [0], "second": [0, 1]}.items():
+        entry = Entry(system=KEY, tier="smoke", design="", sessions=own, labels=labels)
+        records.enter(name, "smoke", {"choice": "probe of arc"}, [entry])
+    (first,), (second,) = records.stored("first", "smoke"), records.stored("second", "smoke")
+    assert first.samples == [] and first.mean("choice.acc") == 2 / 3
+    assert [(said.task, said.answer) for said in second.samples] == [("choice", 'Good "morning"\n')]
+
+
+def test_a_run_reads_its_own_sessions_before_others():
+    """Two experiments measured one probe to different digits; each keeps what it published."""
+    for share in (0.5, 0.25):
+        part = a_run(asked={"quiz": {"acc": [share]}}, answers={"quiz": [("p", str(share))]})
+        path = records.path_of(KEY, "smoke")
+        more = records.load(path).sessions if path.exists() else []
+        both = part.record.model_copy(update={"sessions": more + part.record.sessions})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text_of(both), encoding="utf-8")
+    for name, own in {"first": [0], "second": [1], "lost": [7]}.items():
+        entry = Entry(system=KEY, tier="smoke", design="", sessions=own, labels={})
+        records.enter(name, "smoke", {"role": "probe of quiz"}, [entry])
+    means = {n: records.stored(n, "smoke")[0].mean("role.acc") for n in ("first", "second", "lost")}
+    assert means == {"first": 0.5, "second": 0.25, "lost": 0.5}
+
+
+def test_what_a_run_says_of_its_sessions_and_its_computing():
+    record = a_run(computing={"seconds": 7.0, "peak_memory_mib": 5}).record
+    records.append(record, "smoke")
+    timing = {"date": "2027-01-01T00:00:00Z", "seconds": 2.5, "peak_memory_mib": 9}
+    later = a_run(asked={"quiz": {"acc": [0.5]}}, answers={}, timing=timing)
+    put(later)
+    roles = {"a": "probe of arc", "q": "probe of quiz"}
+    entry = Entry(system=KEY, tier="smoke", design="", sessions=[0, 1], labels={"seed": 2})
+    one = records.run_of("trial", roles, entry)
+    assert one.timing == timing | {"seconds": 10.5, "training_seconds": 7.0}
+    assert (one.key, one.seed, one.trainable, one.losses) == (KEY, 2, 1792, [5.5, 5.25])
+    assert one.session("q").timing == timing and one.session("a") == record.sessions[0]
+    assert one.last_step["settings"] == {"learning_rate": 3e-5}
+    assert one.mean("a.acc") == pytest.approx(2 / 3)
+    assert one.stderr("a.acc") == pytest.approx(1 / 3)
+    with pytest.raises(KeyError, match=f"role='b': {KEY} was asked a, q"):
+        one.mean("b.acc")
+
+
+# -- an experiment's own -----------------------------------------------------------------------
+
+
+def test_a_run_entered_again_keeps_its_labels_and_has_the_roles_of_both():
+    put(a_run(asked={"arc": {"acc": [1]}}, answers={}))
+    again = a_run(asked={"quiz": {"acc": [0]}}, answers={}, labels={"method": "everything"})
+    records.append(again.record, "smoke")
+    entry = Entry(system=KEY, tier="smoke", design="", sessions=[1], labels=again.labels)
+    records.enter("trial", "smoke", {"quiz": "probe of quiz"}, [entry])
+    index = records.load_index("trial", "smoke")
+    (known,) = index.runs
+    assert known.labels["method"] == "LoRA" and known.sessions == [0, 1]
+    both = {"arc": "probe of arc", "quiz": "probe of quiz"}
+    assert index.panels == {known.panel: both}  # the narrower one is nobody's any more
+    (stored,) = records.stored("trial", "smoke")
+    assert {role: of.mean("acc") for role, of in stored.scores.items()} == {"arc": 1, "quiz": 0}
+
+
+def test_an_index_is_the_same_bytes_whoever_came_first():
+    runs = [a_run(key=f"{n:020d}", labels={"seed": n % 2}, design=f"d{n % 3}") for n in range(6)]
+    put(*runs)
+    path = records.index_path("trial", "smoke")
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    put(runs[3])
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    path.unlink()
+    put(*reversed(runs))
+    assert path.read_bytes() == before[0]
+    assert [stored.seed for stored in records.stored("trial", "smoke")] == [0, 0, 0, 1, 1, 1]
+
+
+def test_designs_separate_runs_and_each_has_its_start():
+    """The start of two designs is one System, measured once, with an entry in each."""
+    later = {"date": "2027-01-01T00:00:00Z"}
+    old = [run("untouched", 0, key=KEY, design="old", tier="smoke")]
+    new = [run("untouched", 0, key=KEY, design="new", tier="smoke")]
+    old += [run(seed=seed, design="old", tier="smoke") for seed in range(3)]
+    new += [run("LoRA", seed=9, design="new", tier="smoke", timing=later)]
+    surprise = run("untouched", 0, seed=5, design="surprise", tier="smoke", timing={"date": "2099"})
+    put(*old, *new, surprise)
+    stored = records.stored("trial", "smoke")
+    assert len(stored) == 7 and len(records.load(records.path_of(KEY, "smoke")).sessions) == 1
+    alike = {design: records.comparable(stored, design) for design in ("old", "new")}
+    assert [(one.labels["method"], one.seed, one.design) for one in alike["new"]] == [
+        ("untouched", 0, "new"),
+        ("LoRA", 9, "new"),
+    ]
+    assert [one.start for one in alike["old"]] == [True, False, False, False]
+    for runs in alike.values():
+        assert records.start_of(runs).key == KEY
+    assert records.comparable(stored) == alike["new"]  # its arm was measured last
+    assert records.comparable([surprise]) == [surprise] and records.comparable([]) == []
+    assert [one.seed for one in records.select(alike["old"], method="full")] == [0, 1, 2]
+    assert records.select(stored, method="LoRA", seed=0) == []
+    with pytest.raises(LookupError, match="no model that they start from"):
+        records.start_of(alike["new"][1:])
+
+
+def test_an_index_whose_record_is_gone_or_lacks_a_role_says_so():
+    put(a_run())
+    entry = Entry(system=KEY, tier="smoke", design="", sessions=[0], labels={})
+    records.enter("other", "smoke", {"role": "another probe"}, [entry])
+    with pytest.raises(BadRecord, match=rf"^{KEY}\.json: role: has no scores; run the chapter"):
+        records.stored("other", "smoke")
+    records.path_of(KEY, "smoke").unlink()
+    with pytest.raises(BadRecord, match=rf"^trial\.json: {KEY}\.json is missing; run the chapter"):
+        records.stored("trial", "smoke")
+    assert records.stored("nothing", "smoke") == []
+
+
+def write_often(home, side):
+    """A process that adds ten sessions to one record, and ten runs to one index."""
+    os.environ["FORGETTING_HOME"] = home
+    for number in range(10):
+        role = f"{side} {number}"
+        put(a_run(asked={role: {"acc": [1]}}, answers={}))
+        put(a_run(key=f"{side}{number:019d}", asked={"quiz": {"acc": [1]}}, answers={}))
+
+
+def test_two_processes_that_write_at_once_lose_nothing(own_home):
+    fork = multiprocessing.get_context("fork")
+    both = [fork.Process(target=write_often, args=(str(own_home), side)) for side in "ab"]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    every = {f"{side} {number}" for side in "ab" for number in range(10)}
+    sessions = records.load(records.path_of(KEY, "smoke")).sessions
+    assert len(sessions) == 20
+    assert {role for s in sessions for role in s.scores} == {f"probe of {role}" for role in every}
+    stored = records.stored("trial", "smoke")
+    assert len(stored) == 21 and {role for one in stored for role in one.scores} == every | {"quiz"}
+
+
+# -- who asks again ----------------------------------------------------------------------------
+
+QUICK = {"tokens": 64, "length": 32, "batch": 2}
+ASKS = {"choice": Task("arc_easy_standin", 2), "chinese": Task("zh_everyday", 2)}
+START = {"method": "untouched", "learning_rate": 0.0, "seed": 0}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The task and number of items of everything that was really measured, in order."""
+    asked, really = [], evaluation._measure
+
+    def counted(checkpoint, model, tokenizer, group, chat):
+        asked.extend((task.name, task.items) for task in group)
+        really(checkpoint, model, tokenizer, group, chat)
+
+    monkeypatch.setattr(evaluation, "_measure", counted)
+    return asked
+
+
+def ask(name, *cells, asks=ASKS, **given):
+    return measure(name, cells, asks, "smoke", say=lambda line: None, **given)
+
+
+def test_a_system_that_two_experiments_ask_is_measured_once(tiny, measured):
+    (first,) = ask("first", Cell(tiny, START, start=True), asks={"a": ASKS["choice"]})
+    other = {"b": ASKS["choice"], "c": ASKS["chinese"]}
+    (second,) = ask("second", Cell(tiny, {"method": "as it was", "seed": 1}), asks=other)
+    assert measured == [("arc_easy_standin", 2), ("zh_everyday", 2)]
+    assert len(records.load(records.path_of(tiny.key, "smoke")).sessions) == 2
+    for name, one in {"first": first, "second": second}.items():
+        (stored,) = records.stored(name, "smoke")
+        assert (stored.labels, stored.scores) == (one.labels, one.scores)
+    assert (first.start, second.start, second.labels["seed"]) == (True, False, 1)
+    assert first.scores["a"] == second.scores["b"] and first.scores.keys() == {"a"}
+
+
+def test_a_task_asked_twice_with_two_numbers_of_items_has_both(tiny):
+    two, three = Task("arc_easy_standin", 2), Task("arc_easy_standin", 3)
+    (both,) = ask("trial", Cell(tiny, START), asks={"two": two, "three": three, "same": two})
+    assert {role: of.n for role, of in both.scores.items()} == {"two": 2, "three": 3, "same": 2}
+    assert both.scores["three"].items["acc"][:2] == both.scores["two"].items["acc"]
+
+
+def test_answers_asked_for_later_come_once(tiny, measured):
+    spoken, start = {"said": Task("prompts_en", 1)}, Cell(tiny, START)
+    assert ask("quiet", start, asks=spoken)[0].samples == []
+    (heard,) = ask("loud", start, asks=spoken, keep=["said"])
+    assert [said.task for said in heard.samples] == ["said"]
+    (now,) = ask("quiet", start, asks=spoken, keep=["said"])
+    assert now.samples == heard.samples and measured == [("prompts_en", 1)]
+    assert len(records.load(records.path_of(tiny.key, "smoke")).sessions) == 2
+
+
+def test_more_is_asked_of_a_run_and_what_it_published_stays(tiny):
+    """Its own session has 0.5 for a probe, an earlier one of others 0.25."""
+    put(run(key=tiny.key, experiment="others", tier="smoke", asked={}))
+    path, probe = records.path_of(tiny.key, "smoke"), probe_key(ASKS["choice"])
+    record = records.load(path)
+    sessions = [
+        record.sessions[0].model_copy(update={"scores": {probe: scores(acc=[share])}})
+        for share in (0.25, 0.5)
+    ]
+    path.write_text(text_of(record.model_copy(update={"sessions": sessions})), encoding="utf-8")
+    entry = Entry(system=tiny.key, tier="smoke", design="", sessions=[1], labels=START)
+    records.enter("trial", "smoke", {"choice": probe}, [entry])
+    (more,) = ask("trial", Cell(tiny, START))
+    assert more.mean("choice.acc") == 0.5 and more.scores.keys() == ASKS.keys()
+    assert records.load_index("trial", "smoke").runs[0].sessions == [1, 2]
+
+
+def test_a_damaged_index_is_set_aside_and_made_again_by_asking(tiny, own_home, caplog, measured):
+    questions = [
+        Question("trial", "smoke", [Cell(tiny, START, start=True)], ASKS, design="d"),
+        Question("trial", "smoke", [Cell(tiny, START)], {"one": ASKS["choice"]}, design="e"),
+    ]
+    runs = answer(questions, say=lambda line: None)
+    path = records.index_path("trial", "smoke")
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"untouched", b"unTouched", 1))
+    with caplog.at_level(logging.WARNING):
+        assert answer(questions, say=pytest.fail) == runs
+    assert "index of trial is damaged (trial.json: sha256: the file was changed" in caplog.text
+    assert path.read_bytes() == before and len(measured) == 2
+    assert list((own_home / "store" / "damaged").glob("index-of-trial-*/trial.json"))
+
+
+def half_way_back(at):
+    return at.base + 0.5 * (train()(at) - at.base)
+
+
+def test_a_merge_is_an_arm_a_parent_and_a_start(tiny):
+    """Its record is like a training's, without anything trained."""
+    experiment = Experiment(
+        name="trial",
+        teaches=Ask("chinese", "zh_articles", "zh_everyday"),
+        arms={
+            "full": train(),
+            "half way back": half_way_back,
+            "and on": lambda at: at.train(half_way_back(at), at.task),
+        },
+        asks=(
+            Ask("choice", "arc_easy_standin", everywhere=True),
+            Ask("chinese", "zh_articles", "zh_everyday", everywhere=True),
+        ),
+        budgets={"smoke": Budget("tiny", QUICK, rates=(1e-3,))},
+    )
+    runs = {r.labels["method"]: r for r in experiment.run("smoke", data="bundled", say=str)}
+    assert [name for name, one in runs.items() if one.start] == ["untouched"]
+    full, half, on = (runs[name] for name in experiment.arms)
+    assert half.last_step["step"] == "merge" and half.losses == [] and half.trainable == 0
+    assert half.last_step["terms"] == sorted([[tiny.key, 0.5], [full.key, 0.5]])
+    assert half.labels == {"method": "half way back", "learning_rate": 1e-3, "seed": 0}
+    assert half.timing["training_seconds"] == 0.0
+    assert text_of(half.record) == records.path_of(half.key, "smoke").read_text(encoding="utf-8")
+    assert on.last_step["parent"] == half.key and len(on.losses) == len(full.losses) == 1
+    merged = tiny + 0.5 * (tiny.train(CHINESE, learning_rate=1e-3, **QUICK) - tiny)
+    taught = experiment.taught("smoke", "bundled")
+    cells, _ = experiment.cells(merged, taught, methods=["full"], rates=[1e-3], **QUICK)
+    start, after = ask("from a merge", *cells)
+    assert records.start_of([after, start]).key == start.key == half.key
+    assert after.key == on.key and not after.start
+
+
+# -- the book's own ----------------------------------------------------------------------------
+
+
+def test_every_published_file_is_whole_and_every_run_can_be_read():
+    """Each index entry has its record with all roles; each record is some experiment's."""
+    runs = [run for name in records.experiments() for run in records.stored(name)]
+    assert len(runs) >= 308 and all(run.tier == "laptop" and run.scores for run in runs)
+    files = {path.stem for path in records.path_of("", "laptop").parent.glob("*.json")}
+    assert files == {run.key for run in runs}
+
+
+def test_published_designs_are_those_that_the_experiments_have_now():
+    assert set(records.experiments()) == {*chapters.names(), "tasks"}
+    for name in chapters.names():
+        experiment = chapters.experiment(name)
+        designs = {run.design for run in records.stored(name)}
+        assert designs - {"surprise"} == {experiment.design("laptop")}
+        assert [run.start for run in experiment.stored("laptop")].count(True) == 1
+
+
+# A few values of the records of the first schema, a file a run, as those files had them.
+FIRST_SCHEMA = {
+    "freezing": ("freeze attention", 1e-4, 1, {}, 3.168602, "2026-11-21T12:37:30Z"),
+    "lamol": ("GEM", 2e-4, 1, {"order": "sst, srl"}, 2.168648, "2026-11-22T16:43:24Z"),
+    "lora": ("LoRA r 4", 3e-4, 1, {"epochs": 2}, 0.882211, "2026-11-21T21:02:49Z"),
+    "operation": ("RL style", 1e-4, 0, {"epochs": 3}, 0.0, "2026-11-22T01:22:09Z"),
+    "own_answers": ("gold", 1e-4, 2, {"epochs": 3}, 4.580716, "2026-11-22T08:04:46Z"),
+    "own_words": ("STM", 3e-4, 2, {"epochs": 3}, 0.150612, "2026-11-22T01:45:16Z"),
+    "tasks": ("untouched", 0.0, 0, {}, None, "2026-11-21T18:49:32Z"),
+}
+FIRST_SCORES = {
+    "freezing": ("chinese", "log_likelihood", [-322.0958, -491.6576, -532.3266]),
+    "lamol": ("srl", "nf1", [1, 0.5, 1]),
+    "lora": ("new answers", "forward_kl", [0.2512156, 0.3263977, 0.2913769]),
+    "operation": ("old answers", "forward_kl", [7.870854, 6.508217, 1.364483]),
+    "own_answers": ("margin harmful", "gold_margin", [-4.731823, -4.981486, -6.640149]),
+    "own_words": ("old text", "agreement", [0.9607843, 0.9504132, 0.9292035]),
+    "tasks": ("alpaca_benign", "log_likelihood", [-36.88667, -6.889942, -36.1513]),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_SCHEMA)
+def test_what_was_published_first_stands_digit_for_digit(name):
+    method, learning_rate, seed, labels, loss, date = FIRST_SCHEMA[name]
+    labels = {"method": method, "learning_rate": learning_rate, "seed": seed} | labels
+    (run,) = records.select(records.stored(name), **labels)
+    role, metric, items = FIRST_SCORES[name]
+    assert run.scores[role].items[metric][:3] == items
+    assert run.losses[:1] == ([] if loss is None else [loss])
+    assert run.session(role).timing["date"] == date
 
 
 # -- means and their errors --------------------------------------------------------------------
@@ -156,43 +475,30 @@ def test_a_toys_numbers_stay_out_of_the_book(own_home, tmp_path, monkeypatch):
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))
 def test_plain_means_are_numpys_and_scipys(values):
-    found = scores(acc=values)
-    assert found.mean("acc") == pytest.approx(statistics.fmean(values), abs=1e-9)
-    assert found.stderr("acc") == pytest.approx(sem(values), abs=1e-9)
+    of_task = scores(acc=values)
+    assert of_task.mean("acc") == pytest.approx(statistics.fmean(values), abs=1e-9)
+    assert of_task.stderr("acc") == pytest.approx(sem(values), abs=1e-9)
 
 
 def test_nats_are_weighted_by_tokens():
-    """8 nats over 2 tokens and 6 over 6: 14/8 a token, not the mean of 4 and 1."""
-    found = scores(log_likelihood=[-8.0, -6.0], tokens=[2, 6])
-    assert found.metrics == ["nats"]
-    assert found.values("nats") == ([4.0, 1.0], [2.0, 6.0])
-    assert found.mean("nats") == 14 / 8
+    """8 nats over 2 tokens and 6 over 6: 14/8 a token, not the mean of 4 and 1.
 
-
-def test_the_ratio_estimators_error_by_hand():
-    """r = 14/8; residuals x - r·t: 8 - 3.5 = 4.5 and 6 - 10.5 = -4.5; mean tokens 4.
-
-    Var = Σ residual² / (n - 1) / n / mean² = 40.5 / 1 / 2 / 16.
+    The ratio estimator's error: residuals x - r·t are 8 - 3.5 = 4.5 and 6 - 10.5 = -4.5, the mean
+    item has 4 tokens; Var = Σ residual² / (n - 1) / n / mean² = 40.5 / 1 / 2 / 16.
     """
-    found = scores(log_likelihood=[-8.0, -6.0], tokens=[2, 6])
-    assert found.stderr("nats") == pytest.approx(math.sqrt(40.5 / 2 / 16))
+    text = scores(log_likelihood=[-8.0, -6.0], tokens=[2, 6])
+    assert text.metrics == ["nats"]
+    assert text.values("nats") == ([4.0, 1.0], [2.0, 6.0])
+    assert text.mean("nats") == 14 / 8
+    assert text.stderr("nats") == pytest.approx(math.sqrt(40.5 / 2 / 16))
 
 
-def test_equal_weights_give_the_plain_error():
+def test_equal_weights_give_the_plain_error_and_one_item_none():
     weighted = scores(log_likelihood=[-4.0, -8.0, -15.0], tokens=[4, 4, 4])
     assert weighted.stderr("nats") == pytest.approx(sem([1.0, 2.0, 3.75]))
-
-
-def test_one_item_has_no_error():
     assert math.isnan(scores(acc=[1.0]).stderr("acc"))
 
 
-def test_a_measure_is_task_dot_metric():
-    assert record().mean("arc.acc") == pytest.approx(2 / 3)
-    assert record().stderr("arc.acc") == pytest.approx(1 / 3)
-    assert record().mean("english.nats") == pytest.approx(30.75 / 14)
-
-
 def test_an_unknown_metric_lists_the_known_ones():
-    with pytest.raises(KeyError, match="metric='f1': t has acc, nats"):
+    with pytest.raises(KeyError, match="metric='f1': quiz has acc, nats"):
         scores(acc=[1.0], log_likelihood=[-1.0], tokens=[1]).mean("f1")

@@ -288,6 +288,7 @@ FUNCTION = {
             "tags": {"type": "array", "items": {"type": "string"}},
             "point": {"type": "tuple", "items": {"type": "integer"}},
             "style": {"type": "dict"},
+            "day": {"type": "integer"},
         },
         "required": ["base", "height"],
     },
@@ -301,6 +302,7 @@ POSSIBLE = {
         "corners": ["", [0.5, 1.0]],
         "tags": ["", ["Red", "dark-blue"]],
         "point": ["", [1, 2]],
+        "day": ["", "to-day"],
         "style": ["", {"colour": ["red", "scarlet"], "width": [2, ""]}],
     }
 }
@@ -322,6 +324,7 @@ VALUES_OF = {  # possible and impossible values of each parameter
         ["{'colour': 'Scarlet'}", "{'width': 2, 'colour': 'red'}"],
         ["{'colour': 'blue'}", "{'width': 2}", "{'colour': 'red', 'depth': 1}", "[]"],
     ),
+    "day": (["'to-day'"], ["'Today'", "3"]),  # of another type than stated: to the letter
     "width": ([], ["3"]),
 }
 

@@ -4,37 +4,31 @@
 by session. One more question appends a session; a checkpoint that two experiments share is measured
 once. `results/<experiment>.json` is an experiment's index: its runs, each with its labels, its tier
 and what stands there for each role. The smoke tier's files stay in the user's cache, so that a
-toy's number never reaches a page. Every file's last field is the sha256 of what stands above it.
+toy's number never reaches a page. Every file is sealed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from forgetting import store
+from forgetting.evidence.sealed import BadRecord, seal, unseal
 from forgetting.home import data_dir, home, setting
 from forgetting.probes.scores import Sample, Scores
 
 SCHEMA = 2
 Tier = Literal["smoke", "classroom", "laptop", "full", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "classroom", "laptop", "full", "paper")
-LARGEST = 100 * 1024  # bytes of a session
-SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n\Z')
-
-
-class BadRecord(ValueError):
-    """A file of records that is not what the schema asks for."""
+LARGEST = 100  # KiB of a session
 
 
 class Session(BaseModel):
@@ -49,6 +43,10 @@ class Session(BaseModel):
     samples: list[Sample] = []
     environment: dict[str, str]
     timing: dict[str, Any]
+
+    def answers(self, probe: str) -> list[Sample]:
+        """What was answered to a probe, as far as it was kept."""
+        return [sample for sample in self.samples if sample.task == self.scores[probe].task]
 
 
 class Record(BaseModel):
@@ -71,14 +69,17 @@ class Record(BaseModel):
     computing: dict[str, Any] = Field(default={}, exclude_if=lambda computing: not computing)
     sessions: list[Session]
 
-    def places(self, probes: Iterable[str]) -> dict[str, int]:
-        """The first session that has each of these probe keys; those without one are left out."""
-        places = {
-            key: number
-            for number in reversed(range(len(self.sessions)))
-            for key in self.sessions[number].scores
-        }
-        return {key: places[key] for key in probes if key in places}
+    def place(self, probe: str, own: Collection[int] = (), *, answers: bool = False) -> int | None:
+        """The number of the first session with a probe's scores, or `answers`; one of `own` first.
+
+        None where there is none.
+        """
+        places = [
+            number
+            for number, session in enumerate(self.sessions)
+            if probe in session.scores and (not answers or session.answers(probe))
+        ]
+        return min(places, key=lambda number: (number not in own, number), default=None)
 
 
 class Entry(BaseModel):
@@ -94,10 +95,15 @@ class Entry(BaseModel):
     system: str
     tier: Tier
     design: str
-    panel: str
+    panel: str = ""
     sessions: list[int]
     start: bool = Field(default=False, exclude_if=lambda start: not start)
     labels: dict[str, Any]
+
+    @property
+    def place(self) -> tuple[str, Tier, str]:
+        """What it is an entry for: there is one for each System, tier and design."""
+        return self.system, self.tier, self.design
 
 
 class Index(BaseModel):
@@ -122,8 +128,9 @@ class Run:
     tier: Tier
     labels: dict[str, Any] = field(hash=False)
     record: Record = field(hash=False, repr=False)
-    asked: Mapping[str, str] = field(hash=False, repr=False)  # probe key by role
-    places: Mapping[str, int] = field(hash=False, repr=False)  # session by probe key
+    sessions: Mapping[str, Session] = field(hash=False, repr=False)  # where a role's scores are
+    scores: Mapping[str, Scores] = field(hash=False, repr=False)  # by role
+    samples: Sequence[Sample] = field(hash=False, repr=False)  # what was answered, by role too
     design: str = ""
     start: bool = False
 
@@ -160,30 +167,15 @@ class Run:
         """The recipe of the last step of its lineage."""
         return list(self.lineage.values())[-1]
 
-    @cached_property
-    def scores(self) -> dict[str, Scores]:
-        """By role."""
-        sessions = self.record.sessions
-        return {role: sessions[self.places[key]].scores[key] for role, key in self.asked.items()}
-
-    @cached_property
-    def samples(self) -> list[Sample]:
-        """What was answered, each named by its role."""
-        return [
-            sample.model_copy(update={"task": role})
-            for role, key in self.asked.items()
-            for sample in self.record.sessions[self.places[key]].samples
-            if sample.task == self.scores[role].task
-        ]
-
-    @property
-    def _sessions(self) -> list[Session]:
-        return [self.record.sessions[number] for number in sorted(set(self.places.values()))]
-
     @property
     def environment(self) -> dict[str, str]:
         """Of its first session."""
         return self._sessions[0].environment
+
+    @property
+    def _sessions(self) -> list[Session]:
+        own = {id(session) for session in self.sessions.values()}
+        return [session for session in self.record.sessions if id(session) in own]
 
     @cached_property
     def timing(self) -> dict[str, Any]:
@@ -207,19 +199,16 @@ class Run:
         role, _, metric = measure.rpartition(".")
         return self.scores_of(role).stderr(metric)
 
-    def session(self, role: str) -> Session:
-        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
-        self.scores_of(role)
-        return self.record.sessions[self.places[self.asked[role]]]
-
     def scores_of(self, role: str) -> Scores:
         """Raises `KeyError` with the roles that there are."""
         if role not in self.scores:
             raise KeyError(f"role={role!r}: {self.key} was asked {', '.join(self.scores)}")
         return self.scores[role]
 
-
-# -- folders -----------------------------------------------------------------------------------
+    def session(self, role: str) -> Session:
+        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
+        self.scores_of(role)
+        return self.sessions[role]
 
 
 def project_root() -> Path:
@@ -252,38 +241,30 @@ def experiments(folder: Path | None = None) -> list[str]:
     return sorted(path.stem for path in (folder or results_dir("laptop")).glob("*.json"))
 
 
-# -- writing -----------------------------------------------------------------------------------
-
-
 def append(record: Record, tier: Tier) -> Path:
     """Write a record, sealed, whole or not at all; of one that is there, add the new sessions.
 
-    A session whose probes are all there already is not added. Raises `BadRecord` above 100 KiB a
-    session, `NotStored` where the folder cannot be written to.
+    A session whose scores and answers are all there already is not added. Raises `BadRecord` above
+    100 KiB a session, `NotStored` where the folder cannot be written to.
     """
     path = path_of(record.key, tier)
     for session in record.sessions:
         size = len(session.model_dump_json().encode()) // 1024
-        if size > LARGEST // 1024:
+        if size > LARGEST:
             raise BadRecord(f"record {record.key}: {size} KiB, at most 100; store fewer samples")
     with _locked(path):
         if path.exists():
-            there = load(path)
-            asked = {(s.task, key) for old in there.sessions for key, s in _answers(old)}
-            new = [
-                session
-                for session in record.sessions
-                if not {(s.task, key) for key, s in _answers(session)} <= asked
-            ]
-            record = there.model_copy(update={"sessions": [*there.sessions, *new]})
+            before = load(path)
+            known = {part for session in before.sessions for part in _parts(session)}
+            new = [session for session in record.sessions if not _parts(session) <= known]
+            record = before.model_copy(update={"sessions": before.sessions + new})
         store.write_atomically(path, seal(record.model_dump(mode="json")))
     return path
 
 
-def _answers(session: Session) -> Iterator[tuple[str, Scores | Sample]]:
-    """What a session has, by probe key; samples as "said" by it."""
-    yield from session.scores.items()
-    yield from (("said", sample) for sample in session.samples)
+def _parts(session: Session) -> set[tuple[str, bool]]:
+    """The probes that a session has scores of, and those that it has answers to."""
+    return {(p, said) for p in session.scores for said in (False, bool(session.answers(p)))}
 
 
 def enter(experiment: str, tier: Tier, panel: Mapping[str, str], entries: Sequence[Entry]) -> None:
@@ -294,22 +275,27 @@ def enter(experiment: str, tier: Tier, panel: Mapping[str, str], entries: Sequen
     path = index_path(experiment, tier)
     with _locked(path):
         index = load_index(experiment, tier)
-        by_run = {(entry.system, entry.tier, entry.design): entry for entry in index.runs}
+        by_place = {entry.place: entry for entry in index.runs}
         for entry in entries:
-            place = entry.system, entry.tier, entry.design
-            before = by_run.get(place, entry)
+            before = by_place.get(entry.place, entry)
             roles = {**index.panels.get(before.panel, {}), **panel}
             name = store.hash_key(roles)[:8]
             index.panels[name] = roles
             sessions = sorted({*before.sessions, *entry.sessions})
-            by_run[place] = before.model_copy(update={"panel": name, "sessions": sessions})
-        runs = sorted(by_run.values(), key=lambda e: (e.tier, json.dumps(e.labels, sort_keys=True)))
-        used = {entry.panel for entry in runs}
-        panels = {name: roles for name, roles in sorted(index.panels.items()) if name in used}
+            update = {"panel": name, "sessions": sessions}
+            by_place[entry.place] = before.model_copy(update=update)
+        runs = sorted(by_place.values(), key=_order)
+        names = sorted({entry.panel for entry in runs})
+        panels = {name: index.panels[name] for name in names}
         index = index.model_copy(update={"panels": panels, "runs": runs})
         text = seal(index.model_dump(mode="json"))
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             store.write_atomically(path, text)
+
+
+def _order(entry: Entry) -> tuple[str, ...]:
+    """Entries stand in one order, whoever came first."""
+    return (entry.tier, json.dumps(entry.labels, sort_keys=True), entry.design, entry.system)
 
 
 @contextmanager
@@ -318,8 +304,7 @@ def _locked(path: Path) -> Iterator[None]:
     with store.explained(path.name, path.parent):
         locks = home() / "locks"
         locks.mkdir(parents=True, exist_ok=True)
-        name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:20]
-        lock = FileLock(locks / f"{name}.lock")
+        lock = FileLock(locks / f"{path.name}.lock")
         lock.acquire()
     try:
         yield
@@ -327,24 +312,9 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def seal(fields: dict[str, Any]) -> str:
-    """Diff-friendly JSON, a line a field, with its own sha256 as the last field."""
-    text = _pack(fields) + "\n"
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return text.removesuffix("\n}\n") + f',\n "sha256": "{digest}"\n}}\n'
-
-
-# -- reading -----------------------------------------------------------------------------------
-
-
 def load(path: Path) -> Record:
     """Read one record. Raises `BadRecord` naming the file and the first wrong field."""
-    return read(path.read_bytes(), path.name)
-
-
-def read(content: bytes, name: str) -> Record:
-    """The record in a file's bytes; `name` is what errors call it."""
-    return _validated(Record, content, name, "delete the file and run the chapter again")
+    return unseal(Record, path.read_bytes(), path.name)
 
 
 def load_index(experiment: str, tier: Tier) -> Index:
@@ -352,69 +322,54 @@ def load_index(experiment: str, tier: Tier) -> Index:
     path = index_path(experiment, tier)
     if not path.exists():
         return Index(experiment=experiment)
-    remedy = "delete the file and run the chapter again: what is measured is kept"
-    return _validated(Index, path.read_bytes(), path.name, remedy)
+    return unseal(Index, path.read_bytes(), path.name)
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _validated(kind: type[Model], content: bytes, name: str, remedy: str) -> Model:
-    sealed = SEAL.search(content)
-    if sealed is None:
-        raise BadRecord(f"{name}: sha256: the file is cut or was changed; {remedy}")
-    content = content[: sealed.start()] + b"\n}\n"
-    if hashlib.sha256(content).hexdigest() != sealed[1].decode():
-        raise BadRecord(f"{name}: sha256: the record was changed; {remedy}")
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        location = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadRecord(f"{name}: {location}: {first['msg']}; {remedy}") from error
-
-
-def run_of(experiment: str, tier: Tier, roles: Mapping[str, str], entry: Entry) -> Run:
-    """The run of an index entry. Raises `BadRecord` where its record is not there, or lacks a role.
+def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Record) -> Run:
+    """The run of an index entry. Raises `BadRecord` where its record lacks a role.
 
     A role is looked for in the entry's own sessions first.
     """
-    path = path_of(entry.system, tier)
-    if not path.exists():
-        raise BadRecord(
-            f"{index_path(experiment, tier).name}: {entry.system}: {path.name} is missing; "
-            "run the chapter again"
-        )
-    record = load(path)
-    own = {
-        key: number
-        for number in reversed(entry.sessions)
-        if number < len(record.sessions)
-        for key in record.sessions[number].scores
-    }
-    places = {**record.places(roles.values()), **{k: own[k] for k in roles.values() if k in own}}
-    if lacking := [role for role, key in roles.items() if key not in places]:
-        raise BadRecord(f"{path.name}: {lacking[0]}: has no scores; run the chapter again")
+    own = entry.sessions
+    sessions, samples = {}, []
+    for role, probe in roles.items():
+        if (number := record.place(probe, own)) is None:
+            raise BadRecord(f"{record.key}.json: {role}: has no scores; run the chapter again")
+        sessions[role] = record.sessions[number]
+        if (answered := record.place(probe, own, answers=True)) in own:
+            answers = record.sessions[answered].answers(probe)
+            samples += [answer.model_copy(update={"task": role}) for answer in answers]
     return Run(
         experiment=experiment,
-        tier=tier,
+        tier=entry.tier,
         labels=entry.labels,
         record=record,
-        asked=roles,
-        places=places,
+        sessions=sessions,
+        scores={role: session.scores[roles[role]] for role, session in sessions.items()},
+        samples=samples,
         design=entry.design,
         start=entry.start,
     )
 
 
 def stored(experiment: str, tier: Tier = "laptop") -> list[Run]:
-    """All runs of an experiment and tier, ordered by their labels."""
-    index = load_index(experiment, tier)
-    return [
-        run_of(experiment, tier, index.panels[entry.panel], entry)
-        for entry in index.runs
-        if entry.tier == tier
-    ]
+    """All runs of an experiment and tier, ordered by their labels.
+
+    Raises `BadRecord` for a damaged file, or where a record that the index names is not there.
+    """
+    index, known, runs = load_index(experiment, tier), dict[str, Record](), []
+    folder = path_of("", tier).parent
+    for entry in index.runs:
+        if entry.tier != tier:
+            continue
+        if entry.system not in known:
+            path = folder / f"{entry.system}.json"
+            if not path.exists():
+                raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
+            known[entry.system] = load(path)
+        record = known[entry.system]
+        runs.append(run_of(experiment, index.panels[entry.panel], entry, record))
+    return runs
 
 
 def comparable(runs: Sequence[Run], design: str | None = None) -> list[Run]:
@@ -440,27 +395,3 @@ def start_of(runs: Iterable[Run]) -> Run:
 def select(runs: Iterable[Run], **labels: Any) -> list[Run]:
     """Those runs whose labels equal `labels`."""
     return [run for run in runs if all(run.labels.get(k) == v for k, v in labels.items())]
-
-
-def _pack(value: Any, indent: str = "") -> str:
-    """JSON with one line a field; lists of plain values, and their objects, stay on one line."""
-    if isinstance(value, dict) and value and (not indent or _nested(value)):
-        inner = indent + " "
-        lines = [f"{inner}{_plain(k)}: {_pack(v, inner)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    if isinstance(value, list) and any(isinstance(v, dict | list) for v in value):
-        inner = indent + " "
-        return "[\n" + ",\n".join(inner + _pack(v, inner) for v in value) + f"\n{indent}]"
-    return _plain(value)
-
-
-def _nested(value: dict[str, Any]) -> bool:
-    return any(isinstance(v, dict | list) for v in value.values())
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float) and abs(value) < 1e15 and value == int(value):
-        value = int(value)
-    if isinstance(value, list):
-        return "[" + ",".join(_plain(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)

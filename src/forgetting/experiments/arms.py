@@ -81,9 +81,13 @@ class Training:
     card: str = ""
 
     def __call__(self, at: At) -> Checkpoint:
-        rate = float(f"{self.rate * at.rate:g}")
         settings = {**at.settings, **self.settings}
-        return self.taught(at.base, at, {**settings, "learning_rate": rate, "seed": at.seed})
+        settings |= {"learning_rate": self.learning_rate(at), "seed": at.seed}
+        return self.taught(at.base, at, settings)
+
+    def learning_rate(self, at: At) -> float:
+        """The rate of a place times the arm's factor, to six digits."""
+        return float(f"{self.rate * at.rate:g}")
 
     def taught(self, base: Checkpoint, at: At, settings: Mapping[str, Any]) -> Checkpoint:
         """`base` after this arm's training, with these settings."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from forgetting import home
 from forgetting.evidence.records import Tier
@@ -74,8 +74,10 @@ def scaled(items: int, tier: Tier) -> int:
 def resolve(source: Source, probes: Iterable[Asked]) -> Data:
     """`auto` is public data where all that the probes read is at hand (mirror or cache).
 
-    While a book is rendered it is public: published records are.
+    While a book is rendered it is public: published records are. Raises `ValueError`.
     """
+    if source not in get_args(Source):
+        raise ValueError(f"data={source!r}: expected {', '.join(get_args(Source))}")
     if source != "auto":
         return source
     if home.rendering():

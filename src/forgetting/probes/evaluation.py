@@ -268,8 +268,10 @@ def evaluate(
         model, tokenizer = (load or (lambda: compute.model(checkpoint)))()
         for chat in (False, True):
             group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
-            if group:
-                _measure(checkpoint, model, tokenizer, group, chat)
+            while group:  # lm-eval knows tasks by name: one with two numbers of items comes twice
+                once = {task.name: task for task in group}
+                _measure(checkpoint, model, tokenizer, list(once.values()), chat)
+                group = [task for task in group if task != once[task.name]]
         for measure in missing:
             if not isinstance(measure, Task):
                 _keep(checkpoint, measure, *measure.scores(checkpoint, model, tokenizer))

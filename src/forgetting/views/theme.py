@@ -25,6 +25,7 @@ from forgetting.evidence import claims
 from forgetting.evidence.records import Run
 from forgetting.experiments.arms import Arm, AtOnce, InTurn, Training
 from forgetting.experiments.experiment import Experiment
+from forgetting.tuning import Full
 
 # Okabe & Ito's colours, safe for colour-blind readers.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A00")
@@ -93,8 +94,9 @@ def distinct(methods: Mapping[str, str]) -> Looks:
 def method_of(arm: Arm) -> str:
     """The method that an arm is about: what it is asked for, else shown, else what may move."""
     if isinstance(arm, Training):
-        usual = type(arm.tune).__name__ if arm.tune else "Full"
-        return arm.card or (type(arm.objective).__name__ if arm.objective else usual)
+        if arm.card:
+            return arm.card
+        return type(arm.objective or arm.tune or Full()).__name__
     if isinstance(arm, InTurn | AtOnce):
         return arm.card
     return ""
