@@ -170,24 +170,6 @@ def test_scores_of_other_items_are_one_clear_line(other, message):
             "answers: 1 and 2 texts for 2 items of quiz",
         ),
         (lambda: agreement([], []), "0 and 0 answers: must be as many, at least one"),
-        (
-            lambda: between(*[record(scores([1, 0]), ["a"])] * 2, "quiz"),
-            "answers: 1 and 1 texts for 2 items of quiz",
-        ),
-        (
-            lambda: between(
-                record(scores([1, 0]), ["a", "b"]),
-                record(scores([1, 0]), ["a", "b"], prompts=["question 0", "another"]),
-                "quiz",
-            ),
-            "task='quiz': the two records hold other prompts",
-        ),
-        (
-            lambda: between(
-                record(scores([1, 0])), record(scores([1, 0], task="exam"), key="bb"), "quiz"
-            ),
-            r"task='quiz': after \(bb\) has exam; measure both",
-        ),
     ],
 )
 def test_what_cannot_be_paired_is_refused(compare, message):
