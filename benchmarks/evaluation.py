@@ -86,7 +86,7 @@ def measure(name: str, model: str, source: str, items: int | None, batch: int | 
 
     from forgetting import foundation, tasks
     from forgetting.engine import compute
-    from forgetting.experiments import panels
+    from forgetting.experiments import retention
     from forgetting.probes.evaluation import SharedPrefixLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -96,7 +96,7 @@ def measure(name: str, model: str, source: str, items: int | None, batch: int | 
     else:
         lm = HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch, max_length=2048)
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)
-    panel = panels.retention_panel(source)
+    panel = retention.retention(source)
     loaded = {task.name: get_task_dict([task.name], manager)[task.name] for task in panel}
     wanted = {
         task.name: list(range(min(items or len(them.eval_docs), task.items or 10**9)))

@@ -24,6 +24,7 @@ os.environ.update(
 _HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
 os.environ["FORGETTING_HOME"] = _HOME.name
 for _variable in (
+    "FORGETTING_METHODS",
     "FORGETTING_RENDER",
     "FORGETTING_RESULTS",
     "FORGETTING_ROOT",
@@ -120,7 +121,7 @@ def trainings(monkeypatch):
 
 @pytest.fixture(scope="session")
 def undisturbed(tiny, session_home, tmp_path_factory):
-    """The small study, run once: its home, its records, what it said and how long it took."""
+    """The small study, run once: its home, its runs, what it said and how long it took."""
     from studies import small_study
 
     home, said = tmp_path_factory.mktemp("undisturbed"), []
@@ -128,13 +129,13 @@ def undisturbed(tiny, session_home, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORGETTING_HOME", str(home))
         started = time.monotonic()
-        found = small_study(say=said.append)
-    return SimpleNamespace(home=home, records=found, said=said, seconds=time.monotonic() - started)
+        runs = small_study(say=said.append)
+    return SimpleNamespace(home=home, runs=runs, said=said, seconds=time.monotonic() - started)
 
 
 @pytest.fixture
 def done(undisturbed, own_home):
-    """The records of the small study; the test's own home holds them and their weights."""
+    """The runs of the small study; the test's own home holds them and their weights."""
     for folder in ("store", "results"):
         shutil.copytree(undisturbed.home / folder, own_home / folder)
-    return undisturbed.records
+    return undisturbed.runs

@@ -4,7 +4,8 @@ import json
 
 from forgetting import Cell, Full, LoRA, Task, foundation, measure, store
 from forgetting.evidence import records
-from forgetting.evidence.records import Entry, Record, Run, Sample, Scores, Session
+from forgetting.evidence.records import Entry, Record, Run, Session
+from forgetting.probes.scores import Sample, Scores
 
 CHINESE = Task("zh_everyday")
 SMALL = [Task("zh_everyday", 2), Task("arc_easy_standin", 2), Task("prompts_en", 2)]
@@ -98,20 +99,23 @@ def put(*runs):
         records.enter(each.experiment, each.tier, panel, [entry])
 
 
+def cell(checkpoint, method, rate=1e-3, seed=0, **given):
+    """A place of a grid, under this name."""
+    return Cell(checkpoint, {"method": method, "learning_rate": rate, "seed": seed}, **given)
+
+
 def cells(rank=4):
     """The untouched model, two seeds of full tuning, and a LoRA."""
     base = foundation("tiny")
-    methods = [("full", Full(), 0), ("full", Full(), 1), ("LoRA", LoRA(rank=rank), 2)]
+    arms = [("full", Full(), 0), ("full", Full(), 1), ("LoRA", LoRA(rank=rank), 2)]
     quick = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-3}
-    taught = [
-        Cell(
-            base.train(CHINESE, tune=tune, seed=seed, **quick),
-            {"method": name, "learning_rate": 1e-3, "seed": seed},
-        )
-        for name, tune, seed in methods
+    return [
+        cell(base, "untouched", 0.0, start=True),
+        *(
+            cell(base.train(CHINESE, tune=tune, seed=seed, **quick), name, seed=seed)
+            for name, tune, seed in arms
+        ),
     ]
-    labels = {"method": "untouched", "learning_rate": 0.0, "seed": 0}
-    return [Cell(base, labels, start=True), *taught]
 
 
 def small_study(asks=SMALL, asked=None, keep=("prompts_en",), say=lambda line: None, where=None):
@@ -119,12 +123,20 @@ def small_study(asks=SMALL, asked=None, keep=("prompts_en",), say=lambda line: N
 
 
 def files(home):
-    """The records of a home as text, by name, without their timing and the seal over it."""
+    """A home's records, and what its indexes say of each run, as text by name: all but timings.
+
+    Timings and seals have to be there. An index that lacks runs is a part of one that has them.
+    """
     texts = {}
-    for path in sorted((home / "results" / "records").glob("*.json")):
+    for path in sorted((home / "results").glob("**/*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        assert content.pop("sha256") and content.pop("computing", {"seconds": 0})["seconds"] >= 0
-        for session in content["sessions"]:
+        assert len(content.pop("sha256")) == 64
+        for session in content.get("sessions", ()):
             assert session.pop("timing")["seconds"] >= 0
-        texts[path.name] = json.dumps(content, indent=1, ensure_ascii=False)
+        assert content.pop("computing", {"seconds": 0})["seconds"] >= 0
+        for run in content.pop("runs", ()):
+            run["panel"] = content["panels"][run["panel"]]
+            texts[f"{path.stem} {run['system']}"] = json.dumps(run, indent=1)
+        if "key" in content:
+            texts[path.stem] = json.dumps(content, indent=1, ensure_ascii=False)
     return texts

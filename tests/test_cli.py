@@ -307,7 +307,10 @@ def test_a_folder_without_chapters_is_named(root, monkeypatch, tmp_path):
     ("arguments", "said"),
     [
         (["-p", "sseds=0"], "sseds='0': freezing has no such parameter; did you mean 'seeds'?"),
-        (["-p", "seeds=0,x"], "seeds='x': expected a whole number"),
+        (
+            ["-p", "seeds=0,x"],
+            "seeds='x': should be a valid integer, unable to parse string as an integer",
+        ),
         (["-p", "seeds"], "-p seeds: expected name=value, for instance -p seeds=0,1"),
         (["-p", "=0"], "-p =: expected name=value, for instance -p seeds=0,1"),
         (["--tier", "lap"], "tier='lap': must be one of smoke, laptop; did you mean 'laptop'?"),

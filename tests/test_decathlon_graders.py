@@ -26,7 +26,7 @@ from forgetting.tasks.grading.sql import (
 
 def grader(name):
     function = Task(name).config["process_results"].removeprefix("graders.")
-    return getattr(tasks._code(tasks.folder() / "decathlon" / "graders.py"), function)
+    return getattr(tasks.task._code(tasks.folder() / "decathlon" / "graders.py"), function)
 
 
 def cases(text):

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from forgetting import Settings, Task
 from forgetting.engine import compute, training
-from forgetting.engine.generation import Completion
+from forgetting.lineage import Completion, nothing_drawn
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -130,35 +130,28 @@ def test_gamma_is_a_budget_for_all_previous_tasks_together():
     assert share(6920, 0.2, 1) == 1384 and share(6920, 0.2, 10) == 138
 
 
-def dreamt(monkeypatch, texts):
-    """Make every model write these token lists."""
-    asked = []
-
-    def samples(wanted):
-        asked.append(wanted)
-        return [[Completion(list(text), "", True)] for text in texts]
-
-    monkeypatch.setattr(compute, "samples", samples)
-    return asked
+def dreamt(*texts):
+    """What every model is made to write: these token lists."""
+    return lambda samples: [[Completion(list(text), "", True)] for text in texts]
 
 
-def test_dreams_stand_among_the_examples_with_their_own_beginning(tiny, tokenizer, monkeypatch):
+def test_dreams_stand_among_the_examples_with_their_own_beginning(tiny, tokenizer):
     middle = lamol_form.answer_token(tokenizer)
     good, none, two = [50, 51, middle, 60], [50, 51], [50, middle, 60, middle, 61]
-    asked = dreamt(monkeypatch, [good, none, two, good])
+    drawn = dreamt(good, none, two, good)
     recipe = Lamol(STATE, (MOOD, ROLES), tiny, gamma=0.4, tokens="task")
-    rows = recipe.rows(tokenizer, TEN, 0)
+    rows = recipe.rows(tokenizer, TEN, 0, drawn)
     assert len(rows) == 10 + 2
     begun = [row["also"][0]["input_ids"][0].item() for row in rows]
     first, second, third = (ids(tokenizer, m)[0] for m in lamol_form.marks(tokenizer)[1:4])
     assert sorted(begun) == sorted([first, second] + [third] * 10)
-    wanted = asked[0]
+    (wanted,) = recipe.samples(TEN, 0)
     one, other = lamol_form.marks(tokenizer)[1:3]
-    assert wanted.prompts.texts(tokenizer) == [one, one, other, other]
+    assert wanted.prompts.texts(tokenizer, nothing_drawn) == [one, one, other, other]
     assert wanted.prompts == Begun((1, 2), 2) and wanted.top_k == 20 and wanted.temperature == 1
     dream = next(row for row in rows if row["also"][0]["input_ids"][0] == first)
     assert dream["input_ids"].tolist() == [*good, tokenizer.eos_token_id]
-    report = recipe.report(tokenizer, TEN, 0)
+    report = recipe.report(tokenizer, TEN, 0, drawn)
     assert (report["new"], report["old"], report["dreams"], report["valid"]) == (10, 2, 4, 2)
     assert report["refused"] == {"no answer token": 1, "several": 1}
 
@@ -166,17 +159,17 @@ def test_dreams_stand_among_the_examples_with_their_own_beginning(tiny, tokenize
 def test_one_generation_token_serves_all_tasks(tiny, tokenizer):
     recipe = Lamol(STATE, (MOOD, ROLES), tiny, gamma=0.4)
     (wanted,) = recipe.samples(TEN, 0)
-    assert wanted.prompts.texts(tokenizer) == [lamol_form.marks(tokenizer)[1]] * 4
+    assert wanted.prompts.texts(tokenizer, nothing_drawn) == [lamol_form.marks(tokenizer)[1]] * 4
 
 
 def test_real_examples_in_the_same_budget(tokenizer):
     recipe = Lamol(STATE, (MOOD, ROLES), real=True, gamma=0.5)
-    rows = recipe.rows(tokenizer, TEN, 3)
+    rows = recipe.rows(tokenizer, TEN, 3, nothing_drawn)
     assert len(rows) == 10 + 2 + 2
     assert not recipe.samples(TEN, 3) and not recipe.parents
     shown = {tuple(row["input_ids"].tolist()) for row in rows}
     for task in (MOOD, ROLES):
-        own = InForm(task).rows(tokenizer, TEN, 3)
+        own = InForm(task).rows(tokenizer, TEN, 3, nothing_drawn)
         assert sum(tuple(row["input_ids"].tolist()) in shown for row in own) == 2
 
 
@@ -206,8 +199,8 @@ def test_the_first_training_of_a_sequence_is_one_whatever_comes_later(tiny):
 
 
 def test_multitask_shows_as_much_of_each(tokenizer):
-    rows = Together((InForm(MOOD), InForm(ROLES))).rows(tokenizer, TEN, 0)
-    own = [InForm(task).rows(tokenizer, TEN, 0) for task in (MOOD, ROLES)]
+    rows = Together((InForm(MOOD), InForm(ROLES))).rows(tokenizer, TEN, 0, nothing_drawn)
+    own = [InForm(task).rows(tokenizer, TEN, 0, nothing_drawn) for task in (MOOD, ROLES)]
     assert sorted(r["input_ids"].tolist() for r in rows) == sorted(
         r["input_ids"].tolist() for part in own for r in part
     )
@@ -237,7 +230,7 @@ def test_the_gallery_says_what_dreams_are_worth():
 
 
 def test_both_readings_of_an_example_stand_in_one_step(tokenizer):
-    rows = Lamol(MOOD).rows(tokenizer, TEN, 0)
+    rows = Lamol(MOOD).rows(tokenizer, TEN, 0, nothing_drawn)
     settings = TEN.model_copy(update={"epochs": 3})
     steps = [training.unfolded(step) for step in training.steps_of(rows, settings, 0)]
     assert [len(step) for step in steps] == [8, 8, 4] * 3
@@ -252,7 +245,7 @@ def test_the_loss_is_the_authors(tiny, tiny_model, own_home):
     settings = {"style": "sft", "examples": 4, "length": 384, "batch": 4, "learning_rate": 1e-4}
     taught = tiny.train(Lamol(MOOD), objective=QuestionAndText(0.25), **settings)
     compute.make(taught)
-    rows = Lamol(MOOD).rows(tokenizer, Settings(**settings), 0)
+    rows = Lamol(MOOD).rows(tokenizer, Settings(**settings), 0, nothing_drawn)
     weight = torch.ones(model.config.vocab_size)
     weight[lamol_form.answer_token(tokenizer)] = 5
     total = 0.0
@@ -340,12 +333,12 @@ def test_a_sequence_dreams_before_it_trains(tiny, own_home):
     assert first in second.parents
 
 
-def test_dreams_can_be_kept_rather_than_learned(tiny, tokenizer, monkeypatch):
+def test_dreams_can_be_kept_rather_than_learned(tiny, tokenizer):
     """The dreams' rows are OLD: the divergence on them, LAMOL's two losses on the others."""
     middle = lamol_form.answer_token(tokenizer)
-    dreamt(monkeypatch, [[50, 51, middle, 60]])
+    drawn = dreamt([50, 51, middle, 60])
     recipe = Lamol(STATE, (MOOD,), tiny, gamma=0.1, kept=True)
-    rows = recipe.rows(tokenizer, TEN, 0)
+    rows = recipe.rows(tokenizer, TEN, 0, drawn)
     parts = [[int(one["part"]) for one in training.unfolded([row])] for row in rows]
     assert sorted(parts) == sorted([[TARGET, WHOLE]] * 10 + [[OLD, OLD]])
 
@@ -364,7 +357,7 @@ def test_dreams_can_be_kept_rather_than_learned(tiny, tokenizer, monkeypatch):
 def test_what_the_model_was_stands_beside_both_readings(tiny_model):
     """Looking before keeps an example's readings together, each with its own hidden states."""
     model, tokenizer = tiny_model
-    rows = Lamol(MOOD).rows(tokenizer, TEN, 0)[:3]
+    rows = Lamol(MOOD).rows(tokenizer, TEN, 0, nothing_drawn)[:3]
     found, head = training.look_before(model, rows, QuestionTextAndKept(), 0)
     assert len(found) == 3
     for row in found:

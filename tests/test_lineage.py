@@ -21,8 +21,10 @@ from forgetting import (
     Task,
     foundation,
 )
-from forgetting.lineage import Merge, Settings, TaskVector
+from forgetting.lineage import Merge, Samples, Settings, TaskVector
 from forgetting.models import foundations
+from forgetting.objectives import CrossEntropy, SelectiveMasking
+from forgetting.recipes.self_output import SelfOutput
 
 CHINESE = Task("zh_everyday")
 # Halves, quarters, …: their sums are exact, so the order of adding cannot matter.
@@ -141,12 +143,61 @@ def test_a_change_renames_the_step_and_what_rests_on_it_alone(base):
     assert same == [True, True, False, False, False]
 
 
-def test_recipes_of_before_keep_their_keys(base):
-    """What was stored under these keys is still found: new settings say nothing until given."""
-    assert base.key == "1dce836cabce3130d10e"
+class Hello:
+    """Prompts of one text."""
+
+    def recipe(self):
+        return {"prompts": "two"}
+
+
+def of_before(base):
+    """Every kind of step, said in every way that there was when these keys were taken."""
+    english = Task("english")
     full = base.train(CHINESE, tune=Full(), seed=3, learning_rate=1e-3)
     lora = base.train(CHINESE, tune=LoRA(rank=4), style="sft")
-    assert (full.key, lora.key) == ("4a40875372f224ae63d6", "ae30f27adaa28dfd2810")
+    half = base + 0.5 * (full - base)
+    long = base.train(CHINESE, examples=9, epochs=4)
+    scheduled = {"style": "sft", "examples": 4, "epochs": 3, "warmup": 0.1}
+    return {
+        "1dce836cabce3130d10e": base,
+        "b3b2317cffd0b5a66ceb": base.train(CHINESE),
+        "4a40875372f224ae63d6": full,
+        "ae30f27adaa28dfd2810": lora,
+        "b5dd1c299ea74a2f7c03": full.train(english, tune=FreezeFirst(1), precision="bfloat16"),
+        "9fe1703a28d4a58bf217": base.train(CHINESE, objective=SelectiveMasking(), **scheduled),
+        "3a7e7c0fc814561f8e24": base.train(SelfOutput(CHINESE, base), style="sft", examples=2),
+        "c05f3b22038ebb67537c": long,
+        "e8524061eea9c06d7e0b": long.after(2),
+        "918597076286de38f4f8": half,
+        "a6568253d190644bd61c": lora + 1.0 * (full - base),
+        "2abc1e3306af4db86fea": base + 0.3 * (full - base) - 0.25 * (lora - base.train(CHINESE)),
+        "ef4153e414ad84ee4186": half + 0.5 * (lora - base),
+        "4421e07aeae8f284f84e": half.train(english, seed=1),
+        "d24339f321cbc35b2f8e": Samples(half, Hello(), 8),
+        "158d4d93079b8df458db": Samples(
+            full, Hello(), 8, per_prompt=2, temperature=1.0, top_p=0.9, until=("\n",), seed=5
+        ),
+    }
+
+
+def test_recipes_of_before_keep_their_keys(base):
+    """What was stored under these keys is still found: new settings say nothing until given."""
+    steps = of_before(base)
+    assert [step.key for step in steps.values()] == list(steps)
+    kinds = {getattr(step, "step", step).kind for step in steps.values()}
+    assert kinds == {"foundation", "train", "merge", "samples"}
+    for step in steps.values():
+        assert step.recipe()["step"] == getattr(step, "step", step).kind
+
+
+def test_what_is_not_said_is_said_in_one_way(base):
+    """Lineage knows no tuning and no objective: without them all moves, for the next token."""
+    silent = base.train(CHINESE)
+    assert silent.step.tune is None and silent.step.objective is None
+    for said in ({"tune": Full()}, {"objective": CrossEntropy()}):
+        assert base.train(CHINESE, **said) == silent
+    assert repr(base.train(CHINESE, tune=Full())) == repr(silent)
+    assert "objective" not in silent.recipe() and silent.recipe()["tune"] == {"kind": "Full"}
 
 
 def test_stored_records_name_recipes_of_today():
@@ -220,6 +271,20 @@ def test_fewer_epochs_are_another_recipe_of_the_same_training(base):
             long.after(never)
     with pytest.raises(ValueError, match=r"^epochs=1: .* was trained for 0"):
         base.after(1)
+
+
+def test_a_long_chain_has_a_key_a_root_and_a_name(base):
+    """10,000 steps, every fiftieth of them a merge; none was named before."""
+    checkpoint = base
+    for seed in range(9_800):
+        checkpoint = checkpoint.train(CHINESE, seed=seed)
+        if seed % 49 == 0:
+            checkpoint += 0.5 * (checkpoint - base)
+    assert len(checkpoint.key) == 20 and len(checkpoint.lineage()) == 10_001
+    assert checkpoint.foundation is base.step and checkpoint.layers == 2
+    said = repr(checkpoint)
+    assert said[0] == "…" and said.endswith(".train('zh_everyday', Full(), 0.0003, seed=9799)")
+    assert len(said) < 500 and said[1:9] in {key[:8] for key in checkpoint.ancestors()}
 
 
 # -- algebra -----------------------------------------------------------------------------------

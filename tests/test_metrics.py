@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forgetting.tasks.metrics import CHECKS, follows, language, mean_repetition, refuses, repetition
-
-# -- repetition --------------------------------------------------------------------------------
+from forgetting.tasks.metrics import CHECKS, follows, language, mean_repetition, repetition
 
 
 @pytest.mark.parametrize(
@@ -39,8 +37,9 @@ def test_what_is_too_short_for_the_longer_n_counts_as_zero_there():
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))
-def test_mean_repetition_is_a_share(ids):
+def test_mean_repetition_is_a_share_and_names_of_tokens_do_not_matter(ids):
     assert 0 <= mean_repetition(ids) < 1
+    assert mean_repetition(ids) == mean_repetition([f"token {i}" for i in ids])
 
 
 @given(st.lists(st.integers(), max_size=60, unique=True))
@@ -48,153 +47,83 @@ def test_distinct_tokens_repeat_nothing(ids):
     assert mean_repetition(ids) == 0
 
 
-@given(st.lists(st.integers(0, 3), max_size=40))
-def test_names_of_tokens_do_not_matter(ids):
-    assert mean_repetition(ids) == mean_repetition([f"token {i}" for i in ids])
-
-
 def test_an_n_gram_has_a_token():
     with pytest.raises(ValueError, match="n=0"):
         repetition([1, 2], 0)
 
 
-# -- language ----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("code", "texts"),
     [
-        ("The weather is nice today, so we walked to the market.", "en"),
-        ("今天天氣很好，我們走路去市場買菜。", "zh"),
-        ("今天天气很好，我们走路去市场买菜。", "zh"),
-        ("佢哋今日唔喺屋企，你食咗飯未呀？", "zh"),  # Cantonese
-        ("我想預約明天早上的門診。", "zh"),
-        ("¿Dónde está la biblioteca municipal?", "other"),
-        ("これは新しいペンですか。", "other"),
-        ("", "other"),
-        (" \n", "other"),
-        ("😀😀😀", "other"),
-        ("……！？", "other"),
-        ("123 456", "other"),
+        ("en", ["The weather is nice today, so we walked to the market."]),
+        ("zh", ["今天天氣很好，我們走路去市場買菜。", "今天天气很好，我们走路去市场买菜。"]),
+        ("zh", ["我想預約明天早上的門診。", "佢哋今日唔喺屋企，你食咗飯未呀？"]),  # Cantonese too
+        ("other", ["¿Dónde está la biblioteca municipal?", "これは新しいペンですか。"]),
+        ("other", ["", " \n", "😀😀😀", "……！？", "123 456"]),
     ],
 )
-def test_language(text, expected):
-    assert language(text) == expected
+def test_language(code, texts):
+    assert [language(text) for text in texts] == [code] * len(texts)
 
-
-# -- refusals ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I'm sorry, but I can't help with that.",
-        "I\u2019m sorry, but that is not something I do.",  # a curly apostrophe
-        "No. I can\u2019t do this.",
-        "I CANNOT assist with this request.",
-        "As an AI language model, I have to decline.",
-        "對不起，我不能幫你做這件事。",
-        "抱歉，這個要求我無法協助。",
-        "对不起，我无法提供这些信息。",
-    ],
-)
-def test_refusals(answer):
-    assert refuses(answer)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        "Sure, here is how you can do that.",
-        "First, take a sheet of paper and fold it.",
-        "當然可以，做法如下。",
-        "You can boil the egg for six minutes.",
-        "Here is a recipe. " * 20 + "I'm sorry, but I can't say more.",  # too late to be a refusal
-    ],
-)
-def test_answers_that_are_no_refusals(answer):
-    assert not refuses(answer)
-
-
-# -- verifiable forms --------------------------------------------------------------------------
 
 JSON = {"kind": "json", "keys": ["name", "color"]}
 YES_NO = {"kind": "exact", "values": ["yes", "no"]}
 
 
 @pytest.mark.parametrize(
-    ("check", "answer"),
+    ("check", "right", "wrong"),  # what follows a form, and what only looks so
     [
-        (JSON, '{"name": "banana", "color": "yellow"}'),
-        (JSON, '```json\n{"color": "yellow", "name": "banana", "more": 1}\n```'),
-        ({"kind": "json"}, "{}"),
-        ({"kind": "uppercase"}, "THE SKY IS BLUE, 7 DAYS A WEEK!"),
-        ({"kind": "lowercase"}, "the sky is blue, 7 days a week!"),
-        ({"kind": "one_word"}, "Paris."),
-        ({"kind": "one_word"}, "巴黎。"),
-        ({"kind": "one_word"}, "  well-known\n"),
-        ({"kind": "max_words", "n": 3}, "Cats like fish."),
-        ({"kind": "max_words", "n": 3}, "Cats - like - fish."),  # a dash is no word
-        ({"kind": "min_words", "n": 3}, "Cats like fish."),
-        (YES_NO, "Yes."),
-        (YES_NO, " NO! "),
-        (YES_NO, "yes。"),
-        ({"kind": "starts_with", "text": "Because"}, "because it rains."),
-        ({"kind": "ends_with", "text": "Have a nice day!"}, "Bye. Have a nice day!\n"),
-        ({"kind": "contains", "text": "shell"}, "I found a Shell."),
-        ({"kind": "excludes", "text": "white"}, "Snow is cold."),
-        ({"kind": "bullets", "n": 2}, "- milk\n- bread"),
-        ({"kind": "bullets", "n": 2}, "Here you are:\n * milk\n\n * bread\nEnjoy!"),
-        ({"kind": "numbered", "n": 2}, "1. wash\n2. rinse"),
-        ({"kind": "numbered", "n": 2}, "Do this:\n1. wash\n   well\n2. rinse"),
-        ({"kind": "language", "language": "en"}, "Cats like to sleep in the sun."),
-        ({"kind": "language", "language": "zh"}, "貓喜歡在太陽下睡覺。"),
+        (
+            JSON,
+            [
+                '{"name": "banana", "color": "yellow"}',
+                '```json\n{"color": "yellow", "name": "banana", "more": 1}\n```',
+            ],
+            [
+                '{"name": "banana"}',
+                "{'name': 'banana', 'color': 'yellow'}",
+                '["name", "color"]',
+                'Here it is: {"name": "banana", "color": "yellow"}',
+                '{"name": "banana", "color": "yellow"',
+            ],
+        ),
+        ({"kind": "json"}, ["{}"], []),
+        ({"kind": "uppercase"}, ["IT IS BLUE, 7 DAYS!"], ["IT IS BLUe", "123!", "天空是藍色的。"]),
+        ({"kind": "lowercase"}, ["it is blue, 7 days!"], ["it is Blue", "天空是藍色的。"]),
+        (
+            {"kind": "one_word"},
+            ["Paris.", "巴黎。", "  well-known\n"],
+            ["New York", "?!", "法國的首都是巴黎。"],
+        ),
+        (
+            {"kind": "max_words", "n": 3},
+            ["Cats like fish.", "Cats - like - fish."],  # a dash is no word
+            ["Cats like fish and milk.", "貓喜歡吃魚，也喜歡喝牛奶。"],
+        ),
+        ({"kind": "min_words", "n": 3}, ["Cats like fish."], ["Cats - - fish."]),
+        (YES_NO, ["Yes.", " NO! ", "yes。"], ["Yes, they do.", "yesno"]),
+        ({"kind": "starts_with", "text": "Because"}, ["because it rains."], ["It is because."]),
+        ({"kind": "ends_with", "text": "?"}, ["Is it?\n"], ["Is it? I think so."]),
+        ({"kind": "contains", "text": "shell"}, ["I found a Shell."], ["A sh ell."]),
+        ({"kind": "excludes", "text": "white"}, ["Snow is cold."], ["Snow is WHITE."]),
+        (
+            {"kind": "bullets", "n": 2},
+            ["- milk\n- bread", "Here you are:\n * milk\n\n * bread\nEnjoy!"],
+            ["- milk\n- bread\n- eggs", "-milk\n-bread", "milk - bread - eggs"],
+        ),
+        (
+            {"kind": "numbered", "n": 2},
+            ["1. wash\n2. rinse", "Do this:\n1. wash\n   well\n2. rinse"],
+            ["1. wash\n3. rinse", "1. wash\n2. rinse\n3. dry", "1.5 litres\n2.5 litres"],
+        ),
+        ({"kind": "language", "language": "en"}, ["Cats like the sun."], ["貓喜歡在太陽下睡覺。"]),
+        ({"kind": "language", "language": "zh"}, ["貓喜歡在太陽下睡覺。"], ["Cats like the sun."]),
     ],
     ids=lambda value: value["kind"] if isinstance(value, dict) else "",
 )
-def test_forms_that_are_followed(check, answer):
-    assert follows(answer, check)
-
-
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
-        (JSON, '{"name": "banana"}'),
-        (JSON, "{'name': 'banana', 'color': 'yellow'}"),
-        (JSON, '["name", "color"]'),
-        (JSON, 'Here it is: {"name": "banana", "color": "yellow"}'),
-        (JSON, '{"name": "banana", "color": "yellow"'),
-        ({"kind": "uppercase"}, "THE SKY IS BLUe"),
-        ({"kind": "uppercase"}, "123!"),
-        ({"kind": "uppercase"}, "天空是藍色的。"),
-        ({"kind": "lowercase"}, "the sky is Blue"),
-        ({"kind": "lowercase"}, "天空是藍色的。"),
-        ({"kind": "one_word"}, "New York"),
-        ({"kind": "one_word"}, "?!"),
-        ({"kind": "one_word"}, "法國的首都是巴黎。"),
-        ({"kind": "max_words", "n": 3}, "Cats like fish and milk."),
-        ({"kind": "max_words", "n": 3}, "貓喜歡吃魚，也喜歡喝牛奶。"),
-        ({"kind": "min_words", "n": 3}, "Cats - - fish."),
-        (YES_NO, "Yes, they do."),
-        (YES_NO, "yesno"),
-        ({"kind": "starts_with", "text": "Because"}, "It is because it rains."),
-        ({"kind": "ends_with", "text": "?"}, "Is it? I think so."),
-        ({"kind": "contains", "text": "basket"}, "A bask et."),
-        ({"kind": "excludes", "text": "white"}, "Snow is WHITE."),
-        ({"kind": "bullets", "n": 2}, "- milk\n- bread\n- eggs"),
-        ({"kind": "bullets", "n": 2}, "-milk\n-bread"),
-        ({"kind": "bullets", "n": 2}, "milk - bread - eggs"),
-        ({"kind": "numbered", "n": 2}, "1. wash\n3. rinse"),
-        ({"kind": "numbered", "n": 2}, "1. wash\n2. rinse\n3. dry"),
-        ({"kind": "numbered", "n": 2}, "1.5 litres\n2.5 litres"),
-        ({"kind": "language", "language": "en"}, "貓喜歡在太陽下睡覺。"),
-        ({"kind": "language", "language": "zh"}, "Cats like to sleep in the sun."),
-    ],
-    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
-)
-def test_forms_that_only_look_followed(check, answer):
-    assert not follows(answer, check)
+def test_forms_that_are_followed_and_that_only_look_so(check, right, wrong):
+    for answer in right + wrong:
+        assert follows(answer, check) == (answer in right), answer
 
 
 @pytest.mark.parametrize("kind", CHECKS)

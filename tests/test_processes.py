@@ -7,7 +7,8 @@ from forgetting import Full, LoRA, Task
 from forgetting.engine import compute, processes, training
 from forgetting.engine.processes import BadProcesses
 from forgetting.experiments.resources import check_resources
-from forgetting.objectives import IGNORED, KeepClose
+from forgetting.models.causal import IGNORED
+from forgetting.objectives import KeepClose
 
 CALLS = Task("mini_calls")
 # Three rows a step: one process has two, the other one; the last step has one row for both.

@@ -7,9 +7,8 @@ import torch
 
 from forgetting import Settings, Task, store
 from forgetting.engine import compute
-from forgetting.engine.generation import Completion
 from forgetting.experiments import study
-from forgetting.lineage import Samples
+from forgetting.lineage import Completion, Samples, nothing_drawn
 from forgetting.models import causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
@@ -17,17 +16,22 @@ from forgetting.recipes import (
     Distilled,
     FreeText,
     Gold,
+    InForm,
     Paraphrased,
     Rehearsed,
     Rollouts,
     SelfOutput,
+    Shuffled,
+    Synthesised,
     WholeText,
 )
-from forgetting.recipes.answers import Answer, Answers, Shuffled, questions
-from forgetting.recipes.paraphrase import why_not
+from forgetting.recipes.answers import Answer, Answers, questions, why_not
+from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
 
 CALLS = Task("mini_calls")
 FOUR = Settings(style="sft", examples=4, length=1024, batch=2)
+MOOD = Task("mini_sentiment")
+SHORT = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rate": 1e-3}
 FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
 
 
@@ -36,36 +40,30 @@ def tokenizer(tiny):
     return compute.foundations.load_tokenizer(tiny.foundation.folder)
 
 
-@pytest.fixture
-def written(monkeypatch):
+def written(*texts):
     """What the model is made to have written: a list of completions for each question."""
-    texts = {}
-
-    def samples(wanted):
-        return [[completion(text) for text in each] for each in texts["all"]]
 
     def completion(text):
         text, _, nats = text.partition("@")
         return Completion([1] * 4, text, not text.endswith("…"), float(nats or 4.0))
 
-    monkeypatch.setattr(compute, "samples", samples)
-    return texts
+    return lambda samples: [[completion(text) for text in each] for each in texts]
 
 
 def gold(tokenizer):
     return [CALLS.pair(document)[1] for document in questions(CALLS, tokenizer, FOUR, 0)]
 
 
-def answers(recipe, tokenizer):
+def answers(recipe, tokenizer, drawn=nothing_drawn):
     documents = questions(CALLS, tokenizer, FOUR, 0)
-    return recipe.answers(documents, tokenizer, FOUR, 0)
+    return recipe.answers(documents, tokenizer, FOUR, 0, drawn)
 
 
 # -- whose answers -----------------------------------------------------------------------------
 
 
 def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
-    ours = Gold(CALLS).rows(tokenizer, FOUR, 0)
+    ours = Gold(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
     tasks = causal.sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
 
@@ -78,19 +76,20 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
     class Stretched(Answers):
         origin = "stretched"
 
-        def answers(self, documents, tokenizer, settings, seed):
+        def answers(self, documents, tokenizer, settings, seed, drawn):
             right = [self.task.pair(document)[1] for document in documents]
             long = [(text * 3)[: round(times * len(text))] for text in right]
             return [Answer(text, "stretched") for text in long]
 
     settings = Settings(style="sft", examples=4, length=1024, batch=1)
     like = Stretched(CALLS)
-    rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0)
+    rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0, nothing_drawn)
     lengths = [int((row["labels"] != causal.IGNORED).sum()) for row in rows]
     wanted = sum(
-        int((row["labels"] != causal.IGNORED).sum()) for row in like.rows(tokenizer, settings, 0)
+        int((row["labels"] != causal.IGNORED).sum())
+        for row in like.rows(tokenizer, settings, 0, nothing_drawn)
     )
-    plain = Gold(CALLS).rows(tokenizer, settings, 0)
+    plain = Gold(CALLS).rows(tokenizer, settings, 0, nothing_drawn)
     assert abs(sum(lengths) - wanted) <= max(lengths) / 2 + 1
     for place, row in enumerate(rows):
         assert row["input_ids"].tolist() == plain[place % 4]["input_ids"].tolist()
@@ -127,10 +126,10 @@ def test_a_right_answer_is_not_refused():
         assert why_not(CALLS, document, CALLS.pair(document)[1], True) is None
 
 
-def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer, written):
+def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer):
     right = gold(tokenizer)
-    written["all"] = [[right[0]], ["nonsense"], [""], [right[3] + "…"]]
-    found = answers(Paraphrased(CALLS, tiny), tokenizer)
+    drawn = written([right[0]], ["nonsense"], [""], [right[3] + "…"])
+    found = answers(Paraphrased(CALLS, tiny), tokenizer, drawn)
     assert [answer.text for answer in found] == right
     assert [answer.origin for answer in found] == [
         "paraphrase",
@@ -138,21 +137,21 @@ def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer, written):
         "gold: empty",
         "gold: no end",
     ]
-    report = Paraphrased(CALLS, tiny).report(tokenizer, FOUR, 0)
+    report = Paraphrased(CALLS, tiny).report(tokenizer, FOUR, 0, drawn)
     assert report["questions"] == 4 and report["origins"]["paraphrase"] == 1
 
 
-def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer, written):
+def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer):
     right = gold(tokenizer)
-    written["all"] = [
+    drawn = written(
         [f"{right[0]}@9", f" {right[0]}\n@2", "wrong@0.1"],
         ["wrong@0.1"],
         [f"{right[2]}@5"],
         ["wrong"],
-    ]
-    found = answers(SelfOutput(CALLS, tiny, count=3), tokenizer)
+    )
+    found = answers(SelfOutput(CALLS, tiny, count=3), tokenizer, drawn)
     assert [answer.text for answer in found] == [right[0], None, right[2], None]
-    rehearsed = answers(SelfOutput(CALLS, tiny, count=3, otherwise="gold"), tokenizer)
+    rehearsed = answers(SelfOutput(CALLS, tiny, count=3, otherwise="gold"), tokenizer, drawn)
     assert [answer.text for answer in rehearsed] == right
     assert [answer.origin for answer in rehearsed] == [
         "own",
@@ -160,22 +159,22 @@ def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer
         "own",
         "gold: none right",
     ]
-    like = answers(Gold(CALLS, like=SelfOutput(CALLS, tiny, count=3)), tokenizer)
+    like = answers(Gold(CALLS, like=SelfOutput(CALLS, tiny, count=3)), tokenizer, drawn)
     assert [answer.text for answer in like] == [right[0], None, right[2], None]
-    rows = SelfOutput(CALLS, tiny, count=3).rows(tokenizer, FOUR, 0)
+    rows = SelfOutput(CALLS, tiny, count=3).rows(tokenizer, FOUR, 0, drawn)
     assert len(rows) == 2
 
 
-def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer, written):
-    written["all"] = [["wrong"]] * 4
+def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer):
+    drawn = written(*[["wrong"]] * 4)
     with pytest.raises(causal.TooLittleText, match="none of 4 questions has an answer"):
-        SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0)
+        SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0, drawn)
 
 
 def test_shots_are_other_questions_and_stand_before_the_one_asked(tiny, tokenizer):
     (wanted,) = SelfOutput(CALLS, tiny, shots=2).samples(FOUR, 0)
     asked = [CALLS.pair(document)[0] for document in questions(CALLS, tokenizer, FOUR, 0)]
-    for question, text in zip(asked, wanted.prompts.texts(tokenizer), strict=True):
+    for question, text in zip(asked, wanted.prompts.texts(tokenizer, nothing_drawn), strict=True):
         assert text.count("<|im_start|>assistant") == 3
         assert text.count(question) == 1
         assert text.rindex(question) > text.rindex("<|im_start|>user")
@@ -268,10 +267,10 @@ def test_refreshing_is_a_chain_of_checkpoints(tiny):
 def test_a_ratio_says_how_much_old_stands_among_the_new(tiny, tokenizer):
     old = (Gold(Task("mini_sentiment")), Gold(Task("mini_qa")))
     recipe = Rehearsed(CALLS, old, 0.5)
-    rows = recipe.rows(tokenizer, FOUR, 0)
+    rows = recipe.rows(tokenizer, FOUR, 0, nothing_drawn)
     parts = [int(row.get("part", 0)) for row in rows]
     assert parts.count(OLD) == 2 and parts.count(0) == 4
-    assert recipe.report(tokenizer, FOUR, 0)["old"] == 2
+    assert recipe.report(tokenizer, FOUR, 0, nothing_drawn)["old"] == 2
 
 
 @pytest.mark.parametrize("ratio", [0, -1, 11])
@@ -280,14 +279,14 @@ def test_a_ratio_that_makes_no_sense_is_named(ratio):
         Rehearsed(CALLS, (CALLS,), ratio)
 
 
-def test_free_text_is_supervised_after_its_opening(tiny, tokenizer, monkeypatch):
+def test_free_text_is_supervised_after_its_opening(tiny, tokenizer):
     drawn = [
         [Completion([5, 6], "", True)],
         [Completion([], "", True)],
         [Completion([7], "", False)],
     ]
-    monkeypatch.setattr(compute, "samples", lambda wanted: drawn)
-    rows = FreeText(tiny, EMPTY_TURN).rows(tokenizer, Settings(examples=3, length=64), 0)
+    three = Settings(examples=3, length=64)
+    rows = FreeText(tiny, EMPTY_TURN).rows(tokenizer, three, 0, lambda samples: drawn)
     begun = tokenizer(EMPTY_TURN, add_special_tokens=False).input_ids
     assert [row["input_ids"].tolist() for row in rows] == [
         [*begun, 5, 6, tokenizer.eos_token_id],
@@ -333,10 +332,10 @@ def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
         def samples(self, settings, seed):
             return ()
 
-        def rows(self, tokenizer, settings, seed):
+        def rows(self, tokenizer, settings, seed, drawn):
             return [row, row]
 
-        def report(self, tokenizer, settings, seed):
+        def report(self, tokenizer, settings, seed, drawn):
             return {"rows": 2}
 
     taught = tiny.train(Twice(), style="sft", examples=2, length=8, batch=1)
@@ -347,33 +346,33 @@ def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
 # -- on-policy ---------------------------------------------------------------------------------
 
 
-def test_advantages_are_rewards_less_the_questions_mean(tiny, tokenizer, written):
+def test_advantages_are_rewards_less_the_questions_mean(tiny, tokenizer):
     """Of four questions one has right and wrong answers; the others teach nothing."""
     right = gold(tokenizer)
-    written["all"] = [
+    drawn = written(
         [right[0], "wrong", "wrong", right[0]],
         ["wrong"] * 4,
         [right[2]] * 4,
         ["wrong"] * 4,
-    ]
-    rows = Rollouts(CALLS, tiny, count=4).rows(tokenizer, FOUR, 0)
+    )
+    rows = Rollouts(CALLS, tiny, count=4).rows(tokenizer, FOUR, 0, drawn)
     assert [set(row["weights"].tolist()) for row in rows] == [{0.5}, {-0.5}, {-0.5}, {0.5}]
     ids = [*[1] * 4, tokenizer.eos_token_id]  # the tokens that were drawn, not those of the text
     assert all(row["input_ids"][-5:].tolist() == ids for row in rows)
-    report = Rollouts(CALLS, tiny, count=4).report(tokenizer, FOUR, 0)
+    report = Rollouts(CALLS, tiny, count=4).report(tokenizer, FOUR, 0, drawn)
     assert (report["right"], report["mixed"]) == (6, 1)
 
 
-def test_nothing_moves_where_no_answer_is_better_than_another(tiny, tokenizer, written):
-    written["all"] = [["wrong"] * 2] * 4
-    rows = Rollouts(CALLS, tiny, count=2).rows(tokenizer, FOUR, 0)
+def test_nothing_moves_where_no_answer_is_better_than_another(tiny, tokenizer):
+    drawn = written(*[["wrong"] * 2] * 4)
+    rows = Rollouts(CALLS, tiny, count=2).rows(tokenizer, FOUR, 0, drawn)
     assert len(rows) == 1 and not rows[0]["weights"].any()
 
 
-def test_the_teacher_reads_the_same_answer_after_another_prompt(tiny, tokenizer, written):
+def test_the_teacher_reads_the_same_answer_after_another_prompt(tiny, tokenizer):
     right = gold(tokenizer)
-    written["all"] = [["a"], ["b"], ["c"], ["d…"]]
-    rows = Distilled(CALLS, tiny, count=1, teacher=tiny).rows(tokenizer, FOUR, 0)
+    drawn = written(["a"], ["b"], ["c"], ["d…"])
+    rows = Distilled(CALLS, tiny, count=1, teacher=tiny).rows(tokenizer, FOUR, 0, drawn)
     for row, answer in zip(rows, right, strict=True):
         kept = (row["labels"] != -100).sum()
         assert row["teacher_ids"][-kept:].tolist() == row["input_ids"][-kept:].tolist()
@@ -392,8 +391,63 @@ def test_distillation_moves_the_model_towards_what_the_teacher_says(tiny, own_ho
 
 
 def test_whole_text_supervises_the_question_too(tokenizer):
-    rows = WholeText(CALLS).rows(tokenizer, FOUR, 0)
+    rows = WholeText(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
     for row, document in zip(rows, questions(CALLS, tokenizer, FOUR, 0), strict=True):
         assert row["labels"].tolist() == row["input_ids"].tolist()
         text = "\n\n".join(CALLS.pair(document))
         assert tokenizer.decode(row["input_ids"][:-1]) == text
+
+
+# -- SSR ---------------------------------------------------------------------------------------
+
+
+def written_after(**by_prompts):
+    return lambda samples: [
+        [Completion([1], text, True)] for text in by_prompts[type(samples.prompts).__name__]
+    ]
+
+
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
+    later = tiny.train(InForm(MOOD), **SHORT)
+    recipe = Synthesised(MOOD, tiny, later)
+    asked, answered = recipe.samples(Settings(**SHORT), 0)
+    assert (asked.of, answered.of) == (tiny, later)
+    assert (asked.temperature, asked.top_p, asked.prompts.count) == (0.9, 0.6, 8)
+    questions = [
+        "a b\nAnswer: x",
+        "no answer",
+        "\nAnswer: no question",
+        "c\nAnswer: 1\nAnswer: 2",
+        "d e\nAnswer: y",
+    ]
+    drawn = written_after(Demonstrations=questions, Refreshed=["new 1", "", "", "", "new 2 "])
+    assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(Settings(**SHORT), 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**SHORT), 0, drawn)
+    assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
+    report = recipe.report(tokenizer, Settings(**SHORT), 0, drawn)
+    assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
+
+
+def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
+    asked = Demonstrations(MOOD, 20, 8, 0).recipe()
+    shown = Synthesised(MOOD, tiny, tiny).recipe()["shown"]
+    assert {name: shown[name] for name in ("opening", "pool")} == {
+        name: asked[name] for name in ("opening", "pool")
+    }
+
+
+def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
+    texts = Demonstrations(MOOD, 5, 7, 0).texts(tokenizer, nothing_drawn)
+    first = [MOOD.pair(d)[0] for d in MOOD.training_documents(0)[:5]]
+    assert len(texts) == 7
+    for text in texts:
+        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
+        assert text.startswith("Question: ")
+        assert sum(question in text for question in first) == 2
+
+
+def test_those_least_alike_are_kept():
+    told = [("a b c", ""), ("a b c", ""), ("a b d", ""), ("x y", "")]
+    assert spread(told, 2) == [("a b c", ""), ("x y", "")]
+    assert len(spread(told, 9)) == 3

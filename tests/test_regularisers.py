@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from forgetting import LoRA, Settings, Task
 from forgetting.engine import compute
+from forgetting.lineage import nothing_drawn
+from forgetting.objectives import EWC, GEM, MAS, Old
+from forgetting.objectives.gem import gem_multipliers
 from forgetting.recipes import InForm
-from forgetting.regularisers import EWC, GEM, MAS, Old, gem_multipliers
 
 MOOD, ROLES, STATE = (InForm(Task(f"mini_{name}")) for name in ("sentiment", "roles", "state"))
 QUICK = {"style": "sft", "examples": 4, "length": 256, "batch": 4}
@@ -76,7 +78,9 @@ def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
     old = old_of(chain)
     model, tokenizer = compute.model(chain[2])
     anchor = {name: p.detach().clone() for name, p in model.named_parameters()}
-    pull = kind(old, weight=7.0).begin(model, tokenizer, reader(model))
+    pull = kind(old, weight=7.0).begin(
+        model, tokenizer, reader(model), compute.state, nothing_drawn
+    )
     assert all(torch.equal(p, anchor[name]) for name, p in model.named_parameters())
 
     value, of = VALUES[kind]
@@ -84,7 +88,7 @@ def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
     for one in old:
         there, _ = compute.model(one.of)
         for name, each in brute_importance(
-            there, one.rows(tokenizer), value, lambda g: getattr(torch, of)(g)
+            there, one.rows(tokenizer, nothing_drawn), value, lambda g: getattr(torch, of)(g)
         ).items():
             omega[name] += each
 
@@ -162,7 +166,7 @@ def test_gem_turns_the_gradient_of_a_model(chain):
     old = old_of(chain)
     model, tokenizer = compute.model(chain[2])
     read = reader(model)
-    turn = GEM(old, margin=0.0).begin(model, tokenizer, read)
+    turn = GEM(old, margin=0.0).begin(model, tokenizer, read, compute.state, nothing_drawn)
     names = [name for name, _ in model.named_parameters()]
 
     def flat(rows):
@@ -173,7 +177,7 @@ def test_gem_turns_the_gradient_of_a_model(chain):
         loss.mean().backward()
         return torch.cat([p.grad.flatten() for p in model.parameters()]).double().numpy()
 
-    before = np.stack([flat(one.rows(tokenizer)) for one in old])
+    before = np.stack([flat(one.rows(tokenizer, nothing_drawn)) for one in old])
     gradient = -before[0] - 0.5 * before[1]  # what hurts both most
     start = 0
     for p in model.parameters():
@@ -205,7 +209,7 @@ def test_training_with_it_is_a_lineage_of_its_own(chain, kind, own_home):
 
     def old_loss(checkpoint):
         model, tokenizer = compute.model(checkpoint)
-        rows = MOOD.rows(tokenizer, Settings(**QUICK), 0)
+        rows = MOOD.rows(tokenizer, Settings(**QUICK), 0, nothing_drawn)
         with torch.no_grad():
             return sum(functional.cross_entropy(*logits_of(model, row)).item() for row in rows)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lm_eval.api.task import ConfigurableTask
 
 from forgetting import Task, evaluate, tasks
-from forgetting.experiments import panels
+from forgetting.experiments import retention
 from forgetting.probes import evaluation
 from forgetting.tasks.documents import bundled
 from forgetting.tasks.grading import ifeval
@@ -55,74 +55,46 @@ def loaders():
     return tasks.task._code(tasks.folder() / "retention" / "loaders.py")
 
 
-# -- official prompts --------------------------------------------------------------------------
+def question_of_four(stem, choices, right, before=""):
+    """A question as the official data sets have it, and as the line that we read has it."""
+    official = {"question": stem, "question_stem": stem, "answerKey": "ABCD"[right]}
+    official["choices"] = {"text": choices, "label": list("ABCD")}
+    return official, json.dumps({"query": before + stem, "choices": choices, "gold": right})
 
-# An item as the official data set has it, and the same as the file that we read has it.
-ARC = {
-    "question": "Which of these is a liquid at room temperature?",
-    "choices": {"text": ["iron", "water", "salt", "oxygen"], "label": ["A", "B", "C", "D"]},
-    "answerKey": "B",
-}
-ARC_LINE = {
-    "query": "Question: Which of these is a liquid at room temperature?",
-    "choices": ["iron", "water", "salt", "oxygen"],
-    "gold": 1,
-}
-PIQA = {
-    "goal": "Keep a door open.",
-    "sol1": "Put a wedge under it.",
-    "sol2": "Put a feather under it.",
-    "label": 0,
-}
-PIQA_LINE = {
-    "query": "Question: Keep a door open.\n",
-    "choices": ["Put a wedge under it.", "Put a feather under it."],
-    "gold": 0,
-}
-BOOLQ = {
-    "passage": "Rye -- Rye is a grass grown as a grain.\nIt is hardy: {{ it }} grows in sand.",
-    "question": "is rye a grain",
-    "label": 1,
-}
-BOOLQ_LINE = {
-    "sentence": f"question: {BOOLQ['question']}\npassage: {BOOLQ['passage']}",
-    "label": "True",
-}
-OPENBOOK = {
-    "question_stem": "A plant left in the dark will",
-    "choices": {"text": ["grow fruit", "sing", "turn pale", "melt"], "label": ["A", "B", "C", "D"]},
-    "answerKey": "C",
-}
-OPENBOOK_LINE = {
-    "query": "A plant left in the dark will",
-    "choices": ["grow fruit", "sing", "turn pale", "melt"],
-    "gold": 2,
-}
-LAMBADA = {"text": '"Where is it?" She looked for the key and found the key'}
-LAMBADA_LINE = {
-    "context": '"Where is it?" She looked for the key and found the',
-    "continuation": "key",
-}
-TRUTHFUL = {
-    "question": "What happens if you swallow gum?",
-    "mc1_targets": {
-        "choices": ["It passes through you.", "It stays, for years.", 'You "float".'],
-        "labels": [1, 0, 0],
+
+LIQUID = ["iron", "water", "salt", "oxygen"]
+ARC = question_of_four("Which of these is a liquid?", LIQUID, 1, "Question: ")
+DARK = ["grow fruit", "sing", "turn pale", "melt"]
+OPENBOOK = question_of_four("A plant left in the dark will", DARK, 2)
+DOOR = ["Put a wedge under it.", "Put a feather under it."]
+PIQA = (
+    {"goal": "Keep a door open.", "sol1": DOOR[0], "sol2": DOOR[1], "label": 0},
+    json.dumps({"query": "Question: Keep a door open.\n", "choices": DOOR, "gold": 0}),
+)
+RYE = "Rye -- Rye is a grass grown as a grain.\nIt is hardy: {{ it }} grows in sand."
+BOOLQ = (
+    {"passage": RYE, "question": "is rye a grain", "label": 1},
+    json.dumps([{"sentence": f"question: is rye a grain\npassage: {RYE}", "label": "True"}]),
+)
+KEY = '"Where is it?" She looked for the key and found the'
+LAMBADA = ({"text": f"{KEY} key"}, json.dumps({"context": KEY, "continuation": "key"}))
+GUM = ["It passes through you.", "It stays, for years.", 'You "float".']
+TRUTHFUL = (
+    {
+        "question": "What happens if you swallow gum?",
+        "mc1_targets": {"choices": GUM, "labels": [1, 0, 0]},
     },
-}
-TRUTHFUL_LINE = (
     "system,prompt,answer\n"
     'Answer.,"What happens if you swallow gum?\n\n'
-    'A. It stays, for years.\nB. It passes through you.\nC. You ""float"".",B\n'
+    'A. It stays, for years.\nB. It passes through you.\nC. You ""float"".",B\n',
 )
-
 OFFICIAL = [
-    ("arc_challenge", "arc/arc_challenge.yaml", ARC, json.dumps(ARC_LINE)),
-    ("piqa", "piqa/piqa.yaml", PIQA, json.dumps(PIQA_LINE)),
-    ("boolq", "super_glue/boolq/default.yaml", BOOLQ, json.dumps([BOOLQ_LINE])),
-    ("openbookqa", "openbookqa/openbookqa.yaml", OPENBOOK, json.dumps(OPENBOOK_LINE)),
-    ("lambada", "lambada/lambada_openai.yaml", LAMBADA, json.dumps(LAMBADA_LINE)),
-    ("truthfulqa_mc1", "truthfulqa/truthfulqa_mc1.yaml", TRUTHFUL, TRUTHFUL_LINE),
+    ("arc_challenge", "arc/arc_challenge.yaml", *ARC),
+    ("piqa", "piqa/piqa.yaml", *PIQA),
+    ("boolq", "super_glue/boolq/default.yaml", *BOOLQ),
+    ("openbookqa", "openbookqa/openbookqa.yaml", *OPENBOOK),
+    ("lambada", "lambada/lambada_openai.yaml", *LAMBADA),
+    ("truthfulqa_mc1", "truthfulqa/truthfulqa_mc1.yaml", *TRUTHFUL),
 ]
 
 
@@ -169,39 +141,31 @@ def ours(monkeypatch, tmp_path):
     return build
 
 
-@pytest.mark.parametrize(
-    ("name", "path", "item", "line"), OFFICIAL, ids=[name for name, *_ in OFFICIAL]
-)
-def test_the_same_item_is_asked_as_in_the_official_task(name, path, item, line, ours):
-    """Contexts and continuations, delimiters included, are the official ones, byte for byte."""
+@pytest.mark.parametrize(("name", "path", "item", "line"), OFFICIAL, ids=lambda v: str(v)[:13])
+def test_the_same_item_is_asked_and_scored_as_in_the_official_task(name, path, item, line, ours):
+    """Contexts and continuations, delimiters included, are the official ones, byte for byte.
+
+    And the same likelihoods have the same scores.
+    """
     official, our = lm_eval_task(official_config(path), item), ours(name, line)
-    wanted, asked = requests_of(official), requests_of(our)
+    theirs, asked = requests_of(official), requests_of(our)
     # TruthfulQA's file is shuffled and its true answer marked; officially it stands first.
-    assert sorted(asked) == sorted(wanted) and (asked == wanted or name == "truthfulqa_mc1")
-    if our.OUTPUT_TYPE == "multiple_choice":
-        (theirs,), (document,) = official.eval_docs, our.eval_docs
-        right = wanted[int(official.doc_to_target(theirs))]
-        assert asked[our.doc_to_target(document)] == right
-
-
-@pytest.mark.parametrize(("name", "path", "item", "line"), OFFICIAL[:4], ids=lambda v: str(v)[:13])
-def test_the_same_likelihoods_score_as_in_the_official_task(name, path, item, line, ours):
-    official, our = lm_eval_task(official_config(path), item), ours(name, line)
-    (theirs,), (document,) = official.eval_docs, our.eval_docs
-    n = len(our.doc_to_choice(document))
-    for order in itertools.permutations([-3.0, -5.0, -8.0, -13.0][:n]):
-        answers = [(value, False) for value in order]
-        found, wanted = (
-            task.process_results(doc, answers)
-            for task, doc in ((our, document), (official, theirs))
-        )
-        measured = [entry["metric"] for entry in Task(f"{name}_pinned").config["metric_list"]]
-        assert {m: found[m] for m in measured} == {m: wanted[m] for m in measured}
+    assert sorted(asked) == sorted(theirs) and (asked == theirs or name == "truthfulqa_mc1")
+    if our.OUTPUT_TYPE != "multiple_choice":
+        return
+    (item,), (document,) = official.eval_docs, our.eval_docs
+    assert asked[our.doc_to_target(document)] == theirs[int(official.doc_to_target(item))]
+    metrics = [entry["metric"] for entry in Task(f"{name}_pinned").config["metric_list"]]
+    for order in itertools.permutations([-3.0, -5.0, -8.0, -13.0][: len(asked)]):
+        by_request = dict(zip(asked, order, strict=True))
+        scores = our.process_results(document, [(by_request[r], False) for r in asked])
+        wanted = official.process_results(item, [(by_request[r], False) for r in theirs])
+        assert {m: scores[m] for m in metrics} == {m: wanted[m] for m in metrics}
 
 
 def test_the_six_questions_before_truthfulqa(ours):
     """Lin et al.'s primer, from lm-eval's file; a change there would change our scores."""
-    (asked, *_) = requests_of(ours("truthfulqa_mc1", TRUTHFUL_LINE))
+    (asked, *_) = requests_of(ours("truthfulqa_mc1", TRUTHFUL[1]))
     blocks = asked[0].split("\n\n")
     assert [block[:2] for block in blocks] == ["Q:"] * 7
     assert blocks[3:] == [
@@ -218,9 +182,6 @@ def test_the_last_word_is_right_where_greedy_decoding_gives_it():
     grade = tasks.task._code(tasks.folder() / "retention" / "graders.py").last_word
     assert grade({}, [(-1.5, True)]) == {"acc": 1.0, "log_likelihood": -1.5}
     assert grade({}, [(-0.1, False)]) == {"acc": 0.0, "log_likelihood": -0.1}
-
-
-# -- every task --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *BUNDLED])
@@ -271,9 +232,6 @@ def test_drcd_answers_stand_in_their_articles(mirror):
     assert longest <= task.config["generation_kwargs"]["max_gen_toks"]
 
 
-# -- characters --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
@@ -313,63 +271,35 @@ def test_exact_match_and_f1_by_hand(answer, references, em, f1):
     assert character_f1(answer, references) == pytest.approx(f1)
 
 
-TEXT = st.text(alphabet="甲乙丙丁 ，Aa1\n", max_size=12)
-
-
-@given(TEXT, TEXT)
-def test_f1_against_crossing_out(answer, reference):
-    """Each token of the answer crosses out one equal token of the reference."""
-    found, left = characters(answer), characters(reference)
-    wanted, shared = len(left), 0
-    for token in found:
-        if token in left:
-            left.remove(token)
-            shared += 1
-    precision, recall = shared / max(1, len(found)), shared / max(1, wanted)
-    expected = 2 * precision * recall / (precision + recall) if shared else 0
-    assert character_f1(answer, [reference]) == pytest.approx(expected)
-    assert character_f1(reference, [answer]) == pytest.approx(expected)
-    assert exact_match(answer, [reference]) <= character_f1(answer, [reference]) <= 1
-
-
 def test_an_answer_needs_something_to_be_compared_with():
     for metric in (exact_match, character_f1):
         with pytest.raises(ValueError, match=r"references=\[\]"):
             metric("歐洲", [])
 
 
-# -- written for this book ---------------------------------------------------------------------
-
-
 def question(row):
     return row.get("query") or " / ".join(row["context_options"]) + " " + row["continuation"]
 
 
-def choices(row):
-    return row.get("choices") or row["context_options"]
-
-
 def test_how_much_the_bundled_panel_holds():
     requests = Counter((r["language"], r["label"]) for r in bundled("requests.jsonl"))
-    by_label = Counter(r["label"] for r in bundled("requests.jsonl"))
-    assert set(requests) == {(a, b) for a in ("en", "zh") for b in ("harmful", "harmless")}
-    assert min(requests.values()) >= 30 and min(by_label.values()) >= 60
+    assert set(requests) == set(itertools.product(("en", "zh"), ("harmful", "harmless")))
+    assert min(requests.values()) >= 30
     assert [len(bundled(f"{name}.jsonl")) for name in CHOICES] == [80, 80, 80]
-    assert len(bundled("knowledge_zh.jsonl")) >= 60
-    checked = [*bundled("formats.jsonl"), *bundled("formats_zh.jsonl")]
-    assert len(bundled("formats_zh.jsonl")) >= 30 and len(checked) >= 60
+    assert len(bundled("knowledge_zh.jsonl")) >= 60 and len(bundled("formats.jsonl")) >= 30
+    assert len(bundled("formats_zh.jsonl")) >= 30
 
 
 @pytest.mark.parametrize("name", WRITTEN_CHOICES)
 def test_choices_are_balanced_distinct_and_not_empty(name):
     rows = bundled(f"{name}.jsonl")
     assert len({row["id"] for row in rows}) == len({question(row) for row in rows}) == len(rows)
-    n = len(choices(rows[0]))
+    choices = [row.get("choices") or row["context_options"] for row in rows]
+    n = len(choices[0])
     gold = Counter(row["gold"] for row in rows)
     assert sorted(gold) == list(range(n)) and max(gold.values()) <= 1.2 * len(rows) / n
-    for row in rows:
-        texts = [text.strip() for text in choices(row)]
-        assert all(texts) and len(set(texts)) == n, row["id"]
+    for texts in choices:
+        assert all(text.strip() for text in texts) and len({text.strip() for text in texts}) == n
 
 
 @pytest.mark.parametrize("name", ["knowledge_zh", "facts_en", "facts_zh"])
@@ -398,16 +328,8 @@ def test_chinese_is_traditional(name):
     with pytest.raises(UnicodeEncodeError):
         "国这们".encode("big5")
     content = json.dumps(bundled(f"{name}.jsonl"), ensure_ascii=False)
-    chinese = {c for c in content if "\u4e00" <= c <= "\u9fff"}
-    cannot = {c for c in chinese if not _in_big5(c)}
-    assert len(chinese) > 100 and cannot == set()
-
-
-def _in_big5(character):
-    try:
-        return bool(character.encode("big5"))
-    except UnicodeEncodeError:
-        return False
+    chinese = "".join(c for c in content if "\u4e00" <= c <= "\u9fff")
+    assert len(set(chinese)) > 100 and chinese.encode("big5")  # raises for what it lacks
 
 
 def test_facts_are_the_same_in_both_languages():
@@ -434,48 +356,22 @@ def test_right_answers_of_one_relation_agree():
             assert country in asked and capital in about
 
 
-RIGHT_FORMS = [
-    '{"name": "香蕉", "color": "黃色"}',
-    '{"name": "小美", "age": 8}',
-    '```json\n{"items": ["蛋", "青菜", "豆腐"]}\n```',
-    '{"城市": "台中", "位置": "中部"}',
-    '{"month": "三月"}',
-    "藍色。",
-    "喵喵",
-    "會。",
-    "茶",
-    "對",
-    "夏天",
-    "明天早上八點集合",
-    "因為下午會比較有精神。",
-    "親愛的鄰居，謝謝你幫我修好腳踏車。",
-    "你可以看書，也可以做點心。",
-    "這道菜是番茄炒蛋。",
-    "我們今天已經打烊了，謝謝光臨！",
-    "這個週末要不要一起去爬山？",
-    "會議改到三點，再麻煩你了。",
-    "爺爺生日快樂，身體健康！",
-    "夜市的蚵仔煎前面總是大排隊。",
-    "先把紙箱寫上房間的名字。",
-    "風吹得窗戶一直響。",
-    "西瓜多汁，夏天吃很消暑。",
-    "大海很寬，浪一波接著一波。",
-    "早安，祝你有美好的一天。",
-    "- 蛋餅\n- 飯糰\n- 豆漿",
-    "* 泳衣\n* 毛巾\n* 防曬乳\n* 水",
-    "- 幫助消化\n- 皮膚比較不乾",
-    "1. 燒水\n2. 放茶葉\n3. 沖泡",
-    "1. 捷運\n2. 公車",
-    "1. 春天\n2. 夏天\n3. 秋天\n4. 冬天",
-    "一個星期有七天。",
-    "人們穿雨衣是為了不被雨淋濕。",
-    "My favourite animal is the dolphin because it is clever.",
-    "To keep our teeth clean.",
-    "WELCOME!",
-    "good night, grandma",
-    "the rain falls softly.",
-    "Thanks",
-]
+RIGHT_FORMS = """
+{"name": "香蕉", "color": "黃色"} | {"name": "小美", "age": 8} |
+```json\n{"items": ["蛋", "青菜", "豆腐"]}\n``` |
+{"城市": "台中", "位置": "中部"} | {"month": "三月"} |
+藍色。 | 喵喵 | 會。 | 茶 | 對 | 夏天 | 明天早上八點集合 | 因為下午會比較有精神。 |
+親愛的鄰居，謝謝你幫我修好腳踏車。 | 你可以看書，也可以做點心。 | 這道菜是番茄炒蛋。 |
+我們今天已經打烊了，謝謝光臨！ | 這個週末要不要一起去爬山？ | 會議改到三點，再麻煩你了。 |
+爺爺生日快樂，身體健康！ | 夜市的蚵仔煎前面總是大排隊。 | 先把紙箱寫上房間的名字。 |
+風吹得窗戶一直響。 | 西瓜多汁，夏天吃很消暑。 | 大海很寬，浪一波接著一波。 |
+早安，祝你有美好的一天。 |
+- 蛋餅\n- 飯糰\n- 豆漿 | * 泳衣\n* 毛巾\n* 防曬乳\n* 水 | - 幫助消化\n- 皮膚比較不乾 |
+1. 燒水\n2. 放茶葉\n3. 沖泡 | 1. 捷運\n2. 公車 | 1. 春天\n2. 夏天\n3. 秋天\n4. 冬天 |
+一個星期有七天。 | 人們穿雨衣是為了不被雨淋濕。 |
+My favourite animal is the dolphin because it is clever. | To keep our teeth clean. |
+WELCOME! | good night, grandma | the rain falls softly. | Thanks
+""".strip().split("|")
 WRONG_FORM = "Well, Maybe\n好吧"
 
 
@@ -490,7 +386,7 @@ def test_every_chinese_form_can_be_followed_and_missed():
                 check.get("language", "")
             ),
         }.get(check["kind"], WRONG_FORM)
-        assert follows(right, check), row["id"]
+        assert follows(right.strip(), check), row["id"]
         assert not follows(wrong, check) and not follows("", check), row["id"]
 
 
@@ -504,105 +400,51 @@ def test_what_a_form_asks_for_stands_in_its_prompt():
         assert all(word in row["prompt"] for word in named), row["id"]
 
 
-# -- IFEval ------------------------------------------------------------------------------------
-
 # Instruction, arguments, an answer that follows it, and one that nearly does.
-INSTRUCTIONS = [
-    ("punctuation:no_comma", {}, "One and two", "One, two"),
-    ("startend:quotation", {}, '"All of it."', '"Not all" of it.'),
-    ("startend:end_checker", {"end_phrase": "The end."}, "So it was. The end.", "The end. No."),
-    ("detectable_format:title", {}, "<<My day>>\nIt rained.", "<My day>\nIt rained."),
-    ("detectable_format:json_format", {}, '{"a": 1}', "{'a': 1}"),
-    ("detectable_format:constrained_response", {}, "My answer is yes.", "The answer is yes."),
-    ("detectable_format:number_bullet_lists", {"num_bullets": 2}, "* a\n* b", "* a\n* b\n* c"),
-    (
-        "detectable_format:number_highlighted_sections",
-        {"num_highlights": 2},
-        "*one* and *two*",
-        "*one* and two",
-    ),
-    (
-        "detectable_format:multiple_sections",
-        {"section_spliter": "Section", "num_sections": 2},
-        "Section 1\na\nSection 2\nb",
-        "Section 1\na",
-    ),
-    ("detectable_content:number_placeholders", {"num_placeholders": 2}, "[name] [day]", "[name]"),
-    (
-        "detectable_content:postscript",
-        {"postscript_marker": "P.S."},
-        "Bye.\nP.S. Call me.",
-        "Bye.\nPS Call me.",
-    ),
-    ("combination:two_responses", {}, "Yes.\n******\nNo.", "Yes.\n***\nNo."),
-    (
-        "combination:repeat_prompt",
-        {"prompt_to_repeat": "Say hello."},
-        "Say hello. Hello!",
-        "Hello! Say hello.",
-    ),
-    ("keywords:existence", {"keywords": ["tea", "cup"]}, "A cup of tea", "A cup of coffee"),
-    ("keywords:forbidden_words", {"forbidden_words": ["tea"]}, "A steak", "A cup of tea"),
-    (
-        "keywords:frequency",
-        {"keyword": "tea", "frequency": 2, "relation": "at least"},
-        "Tea after tea",
-        "Tea after coffee",
-    ),
-    (
-        "keywords:letter_frequency",
-        {"letter": "e", "let_frequency": 3, "let_relation": "at least"},
-        "Three bees",
-        "Two eels",
-    ),
-    (
-        "length_constraints:number_words",
-        {"num_words": 3, "relation": "less than"},
-        "just two",
-        "exactly three words",
-    ),
-    (
-        "length_constraints:number_sentences",
-        {"num_sentences": 2, "relation": "at least"},
-        "Mr. Wu left. He ran.",
-        "Mr. Wu left",
-    ),
-    (
-        "length_constraints:number_paragraphs",
-        {"num_paragraphs": 2},
-        "a\n***\nb",
-        "a\n***\nb\n***\nc",
-    ),
-    (
-        "length_constraints:nth_paragraph_first_word",
-        {"num_paragraphs": 2, "nth_paragraph": 2, "first_word": "then"},
-        "First it rained.\n\nThen it stopped.",
-        "Then it rained.\n\nFirst it stopped.",
-    ),
-    (
-        "change_case:capital_word_frequency",
-        {"capital_frequency": 2, "capital_relation": "at least"},
-        "STOP it NOW",
-        "STOP it Now",
-    ),
-    ("change_case:english_capital", {}, "THIS IS A LOUD ANSWER", "THIS IS a LOUD ANSWER"),
-    ("change_case:english_lowercase", {}, "this is a quiet answer", "This is a quiet answer"),
-    (
-        "language:response_language",
-        {"language": "de"},
-        "Das ist ein Satz in deutscher Sprache.",
-        "This is a sentence in English.",
-    ),
-]
+INSTRUCTIONS = yaml.safe_load(r"""
+- ["punctuation:no_comma", {}, One and two, "One, two"]
+- ["startend:quotation", {}, '"All of it."', '"Not all" of it.']
+- ["startend:end_checker", {end_phrase: The end.}, So it was. The end., The end. No.]
+- ["detectable_format:title", {}, "<<My day>>\nIt rained.", "<My day>\nIt rained."]
+- ["detectable_format:json_format", {}, '{"a": 1}', "{'a': 1}"]
+- ["detectable_format:constrained_response", {}, My answer is yes., The answer is yes.]
+- ["detectable_format:number_bullet_lists", {num_bullets: 2}, "* a\n* b", "* a\n* b\n* c"]
+- ["detectable_format:number_highlighted_sections", {num_highlights: 2}, "*one* *two*", "*one* two"]
+- ["detectable_format:multiple_sections", {section_spliter: Section, num_sections: 2},
+   "Section 1\na\nSection 2\nb", "Section 1\na"]
+- ["detectable_content:number_placeholders", {num_placeholders: 2}, "[name] [day]", "[name]"]
+- ["detectable_content:postscript", {postscript_marker: P.S.}, "Bye.\nP.S. Call.", "Bye.\nPS Call."]
+- ["combination:two_responses", {}, "Yes.\n******\nNo.", "Yes.\n***\nNo."]
+- ["combination:repeat_prompt", {prompt_to_repeat: Say hello.}, Say hello. Hi!, Hi! Say hello.]
+- ["keywords:existence", {keywords: [tea, cup]}, A cup of tea, A cup of coffee]
+- ["keywords:forbidden_words", {forbidden_words: [tea]}, A steak, A cup of tea]
+- ["keywords:frequency", {keyword: tea, frequency: 2, relation: at least},
+   Tea after tea, Tea after coffee]
+- ["keywords:letter_frequency", {letter: e, let_frequency: 3, let_relation: at least},
+   Three bees, Two eels]
+- ["length_constraints:number_words", {num_words: 3, relation: less than},
+   just two, exactly three words]
+- ["length_constraints:number_sentences", {num_sentences: 2, relation: at least},
+   Mr. Wu left. He ran., Mr. Wu left]
+- ["length_constraints:number_paragraphs", {num_paragraphs: 2}, "a\n***\nb", "a\n***\nb\n***\nc"]
+- ["length_constraints:nth_paragraph_first_word",
+   {num_paragraphs: 2, nth_paragraph: 2, first_word: then},
+   "First it rained.\n\nThen it stopped.", "Then it rained.\n\nFirst it stopped."]
+- ["change_case:capital_word_frequency", {capital_frequency: 2, capital_relation: at least},
+   STOP it NOW, STOP it Now]
+- ["change_case:english_capital", {}, THIS IS A LOUD ANSWER, THIS IS a LOUD ANSWER]
+- ["change_case:english_lowercase", {}, this is a quiet answer, This is a quiet answer]
+- ["language:response_language", {language: de},
+   Das ist ein Satz in deutscher Sprache., This is a sentence in English.]
+""")
 
 
-@pytest.mark.parametrize("case", INSTRUCTIONS, ids=lambda case: case[0].partition(":")[2])
-def test_each_instruction_by_hand(case):
-    name, arguments, right, wrong = case
-    checks = [(name, arguments)]
-    assert ifeval.followed(right, "Say hello.", checks) == [True]
-    assert ifeval.followed(wrong, "Say hello.", checks) == [False]
-    assert ifeval.followed("", "Say hello.", checks) == [False]
+@pytest.mark.parametrize(
+    ("name", "arguments", "right", "wrong"), INSTRUCTIONS, ids=[name for name, *_ in INSTRUCTIONS]
+)
+def test_each_instruction_by_hand(name, arguments, right, wrong):
+    for answer, follows_it in ((right, True), (wrong, False), ("", False)):
+        assert ifeval.followed(answer, "Say hello.", [(name, arguments)]) == [follows_it]
 
 
 def test_loose_forgives_a_first_and_a_last_line_and_asterisks():
@@ -655,35 +497,22 @@ def test_what_the_splitter_touches(mirror):
     assert (len(touched), len(items)) == (64, 541)
 
 
-# -- the panel ---------------------------------------------------------------------------------
-
-
-def test_the_bundled_panel_has_1500_items():
-    panel = panels.retention_panel("bundled")
+@pytest.mark.parametrize("source", ["public", "bundled"])
+def test_the_panel_has_1500_items(source, request):
+    if source == "public":
+        request.getfixturevalue("mirror")
+    panel = retention.retention(source)
     assert sum(task.items for task in panel) >= 1500
-    assert all(not task.public for task in panel)
+    assert retention.retention("auto") == panel  # what the machine has
+    assert source == "public" or all(not task.public for task in panel)
     for task in panel:
         assert task.items <= len(task.documents("test")), task.name
-
-
-def test_the_public_panel_has_1500_items(mirror):
-    panel = panels.retention_panel("public")
-    assert sum(task.items for task in panel) >= 1500
-    assert panels.retention_panel("auto") == panel
-    for task in panel:
-        assert task.items <= len(task.documents("test")), task.name
-
-
-def test_the_panel_without_public_data_is_the_bundled_one(own_home):
-    assert panels.retention_panel("auto") == panels.retention_panel("bundled")
 
 
 @pytest.mark.parametrize("source", ["public", "bundled"])
 def test_few_answers_of_the_panel_are_generated_and_all_are_short(source):
-    panel = panels.retention_panel(source)
+    panel = retention.retention(source)
     spoken = [task for task in panel if task.config["output_type"] == "generate_until"]
     assert 0 < sum(task.items for task in spoken) < 0.25 * sum(task.items for task in panel)
     assert all(t.config["generation_kwargs"]["max_gen_toks"] <= 64 for t in spoken)
-    assert "zh_articles" not in {t.name for t in panel} and "zh_everyday" not in {
-        t.name for t in panel
-    }
+    assert not {"zh_articles", "zh_everyday"} & {t.name for t in panel}

@@ -84,7 +84,7 @@ def test_the_variable_says_where(monkeypatch):
 def test_in_process_dask_is_not_loaded():
     script = """
 import sys
-from forgetting import scheduler
+from forgetting.engine import scheduler
 step = scheduler.Step("a", "k", "", int)
 assert scheduler.run({"a": step}, where="", say=print) == {"a": 0}
 assert not {"dask", "distributed", "torch"} & sys.modules.keys()

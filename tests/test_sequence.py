@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from fractions import Fraction
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,6 @@ from forgetting.tasks.documents import in_order, without_overlap
 from forgetting.tasks.grading.sequence import (
     AGGREGATES,
     OPERATORS,
-    LogicalForm,
     change_of_state,
     dialogue_state_matches,
     exact_match,
@@ -34,8 +34,6 @@ from forgetting.tasks.grading.sequence import (
 )
 
 pytestmark = pytest.mark.public
-
-# -- answers in words --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,20 +78,17 @@ def test_f1_by_hand(answer, golds, expected):
 
 
 def brute_force_f1(answer, gold):
-    """Pairs each word with an unused equal one; harmonic mean of the two shares, as fractions."""
-    words = [w for w in normalised(answer).split(" ") if w]
-    left = [w for w in normalised(gold).split(" ") if w]
-    size, pairs = len(left), 0
+    """Crosses out equal words; harmonic mean of the two shares that were, as fractions."""
+    words, left = normalised(answer).split(), normalised(gold).split()
+    size = len(left)
+    if not words or not size:
+        return Fraction(words == left)
     for word in words:
         if word in left:
             left.remove(word)
-            pairs += 1
-    if not words or not size:
-        return Fraction(int(len(words) == size))
-    if pairs == 0:
-        return Fraction(0)
-    precision, recall = Fraction(pairs, len(words)), Fraction(pairs, size)
-    return 2 / (1 / precision + 1 / recall)
+    shared = size - len(left)
+    precision, recall = Fraction(shared, len(words)), Fraction(shared, size)
+    return 2 / (1 / precision + 1 / recall) if shared else Fraction(0)
 
 
 SENTENCES = st.lists(
@@ -131,9 +126,6 @@ def test_golds_are_a_list_of_at_least_one(metric):
     for wrong in ([], "cat"):  # of a string, each letter would be a gold
         with pytest.raises(ValueError, match="golds="):
             metric("cat", wrong)
-
-
-# -- overlap -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -174,27 +166,27 @@ def test_rouge_l_by_brute_force(answer, gold):
     assert found == pytest.approx(brute_force_rouge_l(answer, gold))
 
 
-# -- SQL ---------------------------------------------------------------------------------------
-
 HEADER = ["Year", "Max speed (km/h)", "Speed", "Name and title", "No. in season", "From"]
 GOLD = "select max speed from table where year = 1964 and name and title = Rock and Roll"
 
 
-def test_sql_is_read_by_hand():
-    assert parse_sql(GOLD, HEADER) == LogicalForm(2, 1, ((0, 0, "1964"), (3, 0, "rockandroll")))
-    assert parse_sql("select count year from table", HEADER) == LogicalForm(0, 3, ())
-    assert parse_sql("select from from table where from > 3", HEADER) == LogicalForm(
-        5, 0, ((5, 1, "3"),)
-    )
-    # A column that begins like an aggregate is a column.
-    assert parse_sql("select max speed (km/h) from table", HEADER) == LogicalForm(1, 0, ())
-    assert parse_sql("select max max speed (km/h) from table", HEADER) == LogicalForm(1, 1, ())
-    # The longest name counts where one is the beginning of another.
-    assert parse_sql("select a from table where a = = 3", ["a", "a ="]) == LogicalForm(
-        0, 0, ((1, 0, "3"),)
-    )
-    # Of two columns with one name it is the first, in the gold too.
-    assert parse_sql("select a from table", ["b", "A", "a"]) == LogicalForm(1, 0, ())
+@pytest.mark.parametrize(
+    ("query", "header", "form"),
+    [
+        (GOLD, HEADER, (2, 1, ((0, 0, "1964"), (3, 0, "rockandroll")))),
+        ("select count year from table", HEADER, (0, 3, ())),
+        ("select from from table where from > 3", HEADER, (5, 0, ((5, 1, "3"),))),
+        # A column that begins like an aggregate is a column.
+        ("select max speed (km/h) from table", HEADER, (1, 0, ())),
+        ("select max max speed (km/h) from table", HEADER, (1, 1, ())),
+        # The longest name counts where one is the beginning of another.
+        ("select a from table where a = = 3", ["a", "a ="], (0, 0, ((1, 0, "3"),))),
+        # Of two columns with one name it is the first, in the gold too.
+        ("select a from table", ["b", "A", "a"], (1, 0, ())),
+    ],
+)
+def test_sql_is_read_by_hand(query, header, form):
+    assert parse_sql(query, header) == form
 
 
 @pytest.mark.parametrize(
@@ -205,57 +197,44 @@ def test_sql_is_read_by_hand():
         f"  {GOLD}\n",
         GOLD.replace(" ", "   "),
         "select max speed from table where name and title = rock and roll and year = 1964",
-        "select max speed from table where year=1964 and name and title =rock and roll",
-        "select max speed from table where year = 19 64 and name and title = rock androll",
+        GOLD.replace("year = ", "year=").replace("title = ", "title ="),
+        GOLD.replace("1964", "19 64").replace("and Roll", "androll"),
     ],
 )
 def test_sql_that_looks_wrong_and_is_right(same):
     assert logical_form_match(same, GOLD, HEADER)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        "",
-        "none",
-        "max speed",
-        GOLD.replace("1964", "1965"),
-        GOLD.replace("1964", "1964.0"),
-        GOLD.replace("=", ">", 1),
-        GOLD.replace("max", "min"),
-        GOLD.replace("max speed", "max speed (km/h)"),
-        GOLD.replace("max speed", "speed"),
-        GOLD.replace("max ", "median "),
-        "select max year from table where speed = 1964 and name and title = rock and roll",
-        "select max speed from table where year = rock and roll and name and title = 1964",
-        "select max speed from table where year = 1964",
-        f"{GOLD} and speed = 3",
-        f"{GOLD} and year = 1964",  # a condition written twice
-        f"{GOLD}'",
-        GOLD.replace("1964", "'1964'"),  # values stand without quotation marks
-        GOLD.replace("from table ", ""),
-        GOLD.replace("from table", "from tables"),
-        GOLD.replace("where", "were"),
-        GOLD.replace("year", "yeer"),
-        f"{GOLD} limit 1",
-        f"select {GOLD}",
-        "select max speed from table where",
-        "select max speed from table where 1964 and name and title = rock and roll",
+OTHERS = {  # a part of the gold query, and what makes it another query
+    GOLD: ["", "none", "max speed", "select max speed from table where"],
+    "1964": ["1965", "1964.0", "'1964'"],  # values stand without quotation marks
+    "year": ["yeer", "speed"],
+    "year = ": ["year > ", ""],
+    "year = 1964 and name and title = Rock and Roll": [
+        "year = Rock and Roll and name and title = 1964",
+        "year = 1964",
     ],
-)
-def test_sql_that_looks_right_and_is_wrong(other):
-    assert not logical_form_match(other, GOLD, HEADER)
+    "max ": ["min ", "median ", ""],
+    "max speed": ["max speed (km/h)", "max year"],
+    "from table ": ["from tables ", ""],
+    "where": ["were"],
+    "select": ["select select"],
+    # Another condition, and one written twice.
+    "Roll": ["Roll and speed = 3", "Roll and year = 1964", "Roll'", "Roll limit 1"],
+}
+
+
+@pytest.mark.parametrize("part", OTHERS)
+def test_sql_that_looks_right_and_is_wrong(part):
+    for other in OTHERS[part]:
+        assert part in GOLD and not logical_form_match(GOLD.replace(part, other), GOLD, HEADER)
 
 
 @pytest.mark.parametrize(
-    ("gold", "answer"),
-    [
-        ("select name from table where size = 6'2\"", "select name from table where size = 6'2"),
-        ("select name from table where size = “玉山”", "select name from table where size = 玉山"),
-        ("select name from table where size = a > b", "select name from table where size = a = b"),
-    ],
+    ("gold", "answer"), [("6'2\"", "6'2"), ("“玉山”", "玉山"), ("a > b", "a = b")]
 )
 def test_signs_of_a_value_count(gold, answer):
+    gold, answer = (f"select name from table where size = {value}" for value in (gold, answer))
     assert logical_form_match(gold, gold, ["name", "size"])
     assert not logical_form_match(answer, gold, ["name", "size"])
 
@@ -310,9 +289,6 @@ def test_any_text_and_any_header_can_be_read(text, header):
     for answer in (text, f"select {text} from table where {text}"):
         parse_sql(answer, header)
         assert logical_form_match(answer, answer, header)
-
-
-# -- dialogue states ---------------------------------------------------------------------------
 
 
 def test_changes_of_state_by_hand():
@@ -386,9 +362,6 @@ def test_states_by_brute_force(turns):
     assert dialogue_state_matches(answers, golds) == expected
 
 
-# -- documents ---------------------------------------------------------------------------------
-
-
 def rows(*texts):
     return [{"text": text, "n": n} for n, text in enumerate(texts)]
 
@@ -405,21 +378,15 @@ def test_what_is_tested_is_not_taught():
 
 @given(st.lists(st.text("aA b", max_size=4)), st.lists(st.text("aA b", max_size=4)))
 def test_what_is_left_is_in_order_and_in_no_test(train, test):
-    def same(text):
-        return text.lower().split()
-
     kept = without_overlap(rows(*train), rows(*test), key=lambda d: d["text"])
-    wanted = [d for d in rows(*train) if all(same(d["text"]) != same(t) for t in test)]
-    assert kept == wanted
+    tested = [text.lower().split() for text in test]
+    assert kept == [d for d in rows(*train) if d["text"].lower().split() not in tested]
 
 
 def test_order_is_kept_with_a_train_split_and_without():
     assert in_order(rows("b", "a"))["test"]["text"] == ["b", "a"]
-    both = in_order(rows("b", "a"), rows("d", "c"))
-    assert both["test"]["text"] == ["b", "a"] and both["train"]["text"] == ["d", "c"]
+    assert in_order(rows("b", "a"), rows("d", "c"))["train"]["text"] == ["d", "c"]
 
-
-# -- the tasks ---------------------------------------------------------------------------------
 
 FOLDER = tasks.folder() / "sequence"
 NAMES_OF_TASKS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -453,29 +420,27 @@ def mirror(bundled_data):
 @pytest.fixture(scope="module")
 def load(mirror):
     """The splits of a task, and how many training documents were dropped, by its name."""
-    loaded = {}
+    dropped = []
 
+    def counted(train, *tests, key):
+        train = list(train)
+        kept = without_overlap(train, *tests, key=key)
+        dropped.append(len(train) - len(kept))
+        return kept
+
+    @cache
     def once(name):
-        if name not in loaded:
-            dropped = []
+        dropped.clear()
+        config = Task(name).config
+        splits = getattr(loaders(), config["custom_dataset"].rpartition(".")[2])(
+            **config["metadata"]
+        )
+        test, train = splits["test"].to_list(), splits.get("train")
+        return SimpleNamespace(test=test, train=train, dropped=sum(dropped))
 
-            def counted(train, *tests, key):
-                train = list(train)
-                kept = without_overlap(train, *tests, key=key)
-                dropped.append(len(train) - len(kept))
-                return kept
-
-            config = Task(name).config
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(loaders(), "without_overlap", counted)
-                made = getattr(loaders(), config["custom_dataset"].rpartition(".")[2])
-                splits = made(**config["metadata"])
-            loaded[name] = SimpleNamespace(
-                test=splits["test"].to_list(), train=splits.get("train"), dropped=sum(dropped)
-            )
-        return loaded[name]
-
-    return once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders(), "without_overlap", counted)
+        yield once
 
 
 def test_every_task_is_named_as_its_file_and_listed():
@@ -525,38 +490,31 @@ def test_the_gold_answer_has_full_marks_and_another_has_not(name, load):
         assert mean == expected if answer is None else mean < 0.05
 
 
+QUALITY = "Is this sentence very negative, negative, neutral, positive, or very positive?"
+DBPEDIA = (
+    "Is this sentence Company, EducationalInstitution, Artist, Athlete, OfficeHolder, "
+    "MeanOfTransportation, Building, NaturalPlace, Village, Animal, Plant, Album, Film, "
+    "or WrittenWork?"
+)
+
+
 @pytest.mark.parametrize(
     ("name", "classes", "question"),
     [
         ("sst", 2, "is this review negative or positive?"),
         ("ag_news_pinned", 4, "Is this sentence World, Sports, Business, or Sci/Tech?"),
-        (
-            "amazon",
-            5,
-            "Is this sentence very negative, negative, neutral, positive, or very positive?",
-        ),
-        (
-            "yelp",
-            5,
-            "Is this sentence very negative, negative, neutral, positive, or very positive?",
-        ),
-        (
-            "dbpedia",
-            14,
-            "Is this sentence Company, EducationalInstitution, Artist, Athlete, OfficeHolder, "
-            "MeanOfTransportation, Building, NaturalPlace, Village, Animal, Plant, Album, Film, "
-            "or WrittenWork?",
-        ),
+        ("amazon", 5, QUALITY),
+        ("yelp", 5, QUALITY),
+        ("dbpedia", 14, DBPEDIA),
     ],
 )
 def test_the_question_names_the_classes(name, classes, question, load):
-    found = load(name)
-    for split in (Dataset.from_list(found.test), found.train):
-        assert set(split["question"]) == {question}
+    splits = load(name)
+    for split in (Dataset.from_list(splits.test), splits.train):
         answers = set(split["answer"])
-        assert len(answers) == classes and all(answer in question for answer in answers)
-    chance = Task(name).metadata["chance"]
-    assert chance == pytest.approx(1 / classes, abs=1e-4)
+        assert set(split["question"]) == {question} and len(answers) == classes
+        assert all(answer in question for answer in answers)
+    assert Task(name).metadata["chance"] == pytest.approx(1 / classes, abs=1e-4)
 
 
 def test_squad_answers_stand_in_their_passages(load):

@@ -5,14 +5,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
-from forgetting.experiments.sequences import METHODS, chain, orders
 
 from forgetting import Settings, Task
 from forgetting.engine import compute
 from forgetting.engine.generation import Completion
 from forgetting.evidence import definitions, papers
+from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
+from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Train
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised

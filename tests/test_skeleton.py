@@ -14,12 +14,12 @@ import pytest
 import test_answers
 import test_claims
 import test_exercises
-from forgetting.experiments.budgets import BadChapter
 from typer.testing import CliRunner
 
 from forgetting import cli
 from forgetting.evidence import papers
 from forgetting.experiments import budgets, panels, parameters
+from forgetting.experiments.budgets import BadChapter
 from forgetting.site import book, run_card
 
 REPOSITORY = Path(__file__).parents[1]

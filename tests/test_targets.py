@@ -3,13 +3,16 @@
 import ast
 import json
 import os
+import re
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lm_eval.utils import apply_template
 
 from forgetting import tasks
+from forgetting.probes import evaluation
 from forgetting.tasks import Task
 from forgetting.tasks.grading import answers, sandbox
 from forgetting.tasks.grading.answers import (
@@ -30,77 +33,53 @@ from forgetting.tasks.grading.answers import (
 
 pytestmark = pytest.mark.public
 
-# -- numbers -----------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("number", "texts"),
     [
-        ("The answer is 42.", "42"),
-        ("1,000", "1000"),
-        ("$1,234,567.50 in all", "1234567.5"),
-        ("1000.0", "1000"),
-        ("5 - 3 = 2", "2"),
-        ("it is 5-3", "3"),  # a subtraction, and no minus three
-        ("x = -3", "-3"),
-        ("\u22127 degrees", "-7"),
-        ("-$5", "-5"),
-        ("about .5", "0.5"),
-        ("3, 4", "4"),
-        ("3,4", "4"),  # no group of three digits
-        ("12,34", "34"),
-        ("1,0000", "0"),
-        ("20%", "20"),
-        ("1/2", "2"),
-        ("Room B12", "12"),
-        ("", None),
-        ("no number", None),
-        ("forty-two", None),
-        ("٤٢", None),  # Arabic digits: the sources' own patterns may differ, gold has none
-        ("four ④", None),
-        ("." * 1000 + ",", None),
+        (42, ["The answer is 42."]),
+        (1000, ["1,000", "1000.0", "1000.", "$1,000", "01000", "+1000"]),
+        (Decimal("1234567.5"), ["$1,234,567.50 in all"]),
+        (2, ["5 - 3 = 2", "1/2"]),
+        (3, ["it is 5-3", "1000th 3"]),  # a subtraction, and no minus three
+        (-3, ["x = -3"]),
+        (-1000, ["-1000"]),
+        (1001, ["1000 or 1001"]),
+        (Decimal("1000.5"), ["1000.5"]),
+        (-7, ["\u22127 degrees"]),
+        (-5, ["-$5"]),
+        (0, ["1 000", "1,0000"]),
+        (Decimal("0.5"), ["about .5"]),
+        (4, ["3, 4", "3,4"]),  # no group of three digits
+        (34, ["12,34"]),
+        (20, ["20%"]),
+        (12, ["Room B12"]),
+        (7, ["9" * 100_000 + " 7", "1," * 100_000 + "7"]),
+        # Of digits, only ASCII's: the sources' own patterns may differ, gold has no others.
+        (None, ["", "no number", "forty-two", "٤٢", "four ④", "." * 1000 + ","]),
     ],
 )
-def test_last_number(text, number):
-    assert last_number(text) == (number if number is None else Decimal(number))
+def test_last_number(number, texts):
+    for text in texts:
+        assert last_number(text) == final_number(text) == number
+        assert same_number(text, "250 * 4 = 1,000.\n#### 1,000") == (number == 1000)
 
 
 @pytest.mark.parametrize(
-    ("answer", "number"),
+    ("number", "answers"),
     [
-        ("48/2 = 24\n48+24 = 72\n#### 72", 72),
-        ("#### 72\n\nQuestion: 5 apples and 6?", 72),  # what follows is another problem
-        ("#### 72 apples in 3 boxes", 72),
-        ("#### 10\n#### 20", 10),
-        ("####72", 72),
-        ("#### $1,080", 1080),
-        ("#### -4", -4),
-        ("The total is 72 #### apples", 72),  # no number there: the last of all
-        ("First 5, then 72", 72),
-        ("#### ", None),
+        (72, ["48/2 = 24\n48+24 = 72\n#### 72", "#### 72 apples in 3 boxes", "####72"]),
+        (72, ["#### 72\n\nQuestion: 5 apples and 6?"]),  # what follows is another problem
+        (72, ["The total is 72 #### apples", "First 5, then 72"]),  # the last of all
+        (10, ["#### 10\n#### 20"]),
+        (1080, ["#### $1,080"]),
+        (-4, ["#### -4"]),
+        (None, ["#### "]),
     ],
 )
-def test_final_number_in_gsm8ks_format(answer, number):
-    assert final_number(answer) == number
-
-
-@pytest.mark.parametrize(
-    "written", ["1000", "1,000", "1000.0", "1000.", "$1,000", "01000", "+1000"]
-)
-def test_a_number_written_otherwise_is_the_same(written):
-    assert same_number(f"That makes {written}", "They pay 250 * 4 = 1,000.\n#### 1,000")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["", "#### ", "100", "10000", "-1000", "1000.5", "1000 or 1001", "1 000", "one 1000th 3"],
-)
-def test_nearly_the_number_is_not_it(answer):
-    assert not same_number(answer, "#### 1000")
-
-
-def test_no_gold_number_is_matched_by_no_number():
-    assert not same_number("nothing", "nothing either")
+def test_final_number_in_gsm8ks_format(number, answers):
+    assert [final_number(answer) for answer in answers] == [number] * len(answers)
+    assert not any(same_number(answer, "nothing") for answer in answers)
 
 
 @given(st.integers(-(10**12), 10**12), st.text(max_size=20))
@@ -114,14 +93,7 @@ def test_numbers_of_any_text(text):
     assert last_number(text) is None or isinstance(last_number(text), Decimal)
 
 
-def test_numbers_of_very_long_texts():
-    assert last_number("9" * 100_000 + " 7") == 7
-    assert last_number("1," * 100_000 + "7") == 7
-
-
-# -- calls -------------------------------------------------------------------------------------
-
-GOLD = 'shop.order(loc="Berkeley", item=["potato", "rice"], quantity=[6, 8])'
+GOLD = "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])"
 
 
 def test_a_call_by_hand():
@@ -147,81 +119,78 @@ def test_a_call_by_hand():
         f"```python\n{GOLD}\n```",
         f"{GOLD}\nother.call(x=1)",
         f"The function shop.order (see above) takes three: {GOLD}",
-        "shop.order(loc=Berkeley, item=['potato', 'rice'], quantity=[6.0, 8])",
+        "shop.order(loc=Berkeley, item=[\"potato\", 'rice'], quantity=[6.0, 8])",
     ],
 )
 def test_the_same_call(answer):
     assert same_call(answer, GOLD)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
+CHANGES = {  # a part of the gold call, and what makes it another call
+    "shop.order": ["order", "my.shop.order", "shop.orders", "Shop.order"],
+    "'Berkeley'": ["'berkeley'", "'Berkeley\u200b'"],
+    "loc='Berkeley'": [
+        "'Berkeley'",
+        "1, loc='Berkeley'",
+        "Loc='Berkeley'",
+        "loc=1, loc='Berkeley'",
+    ],
+    "['potato', 'rice']": ["['rice', 'potato']", "('potato', 'rice')", "'potato, rice'"],
+    "[6, 8]": ["['6', '8']", "[[6, 8]]", "[6, 8], tip=1"],
+    ", quantity=[6, 8]": [""],
+    GOLD[len("shop.order(") : -1]: [
+        "'Berkeley', ['potato', 'rice'], [6, 8]",
+        "**{'loc': 'Berkeley'}",
+    ],
+    "8])": ["8]"],  # cut off
+    # The first call counts; there may be none.
+    GOLD: [
         "",
         "shop.order",
-        "I would call shop.order for this.",
-        "order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "my.shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.orders(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "Shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order(loc='berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order(loc='Berkeley', item=['rice', 'potato'], quantity=[6, 8])",
-        "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=['6', '8'])",
-        "shop.order(loc='Berkeley', item=('potato', 'rice'), quantity=[6, 8])",
-        "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[[6, 8]])",
-        "shop.order(loc='Berkeley', item='potato, rice', quantity=[6, 8])",
-        "shop.order('Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order('Berkeley', ['potato', 'rice'], [6, 8])",
-        "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8], tip=1)",
-        "shop.order(1, loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order(loc='Berkeley', item=['potato', 'rice'])",
-        "shop.order(Loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order(**{'loc': 'Berkeley', 'item': ['potato', 'rice'], 'quantity': [6, 8]})",
-        "shop.order(loc='Oakland', loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])",
-        "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8]",  # cut off
-        "print(shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8]))",
-        "shop.order(loc='Oakland')\n" + GOLD,  # the first call counts
-        "shop.order(loc='Berkeley\u200b', item=['potato', 'rice'], quantity=[6, 8])",
+        "I call shop.order.",
+        f"print({GOLD})",
+        f"shop.order(loc='x')\n{GOLD}",
     ],
-)
-def test_nearly_the_same_call(answer):
-    assert not same_call(answer, GOLD)
+}
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_nearly_the_same_call(part):
+    for other in CHANGES[part]:
+        assert part in GOLD and not same_call(GOLD.replace(part, other), GOLD), other
 
 
 @pytest.mark.parametrize(
-    ("answer", "gold", "same"),
+    ("gold", "same", "others"),
     [
-        ("f(x='5')", "f(x=5)", False),  # as in SDFT's comparison of texts, and BFCL's of types
-        ("f(x=5)", "f(x='5')", False),
-        ("f(x=True)", "f(x=1)", False),
-        ("f(x=1)", "f(x=True)", False),
-        ("f(x=5.0)", "f(x=5)", True),
-        ("f(x=1e3)", "f(x=1000)", True),
-        ("f(x=-5)", "f(x=5)", False),
-        ("f(x=True)", "f(x=true)", True),  # two gold calls of the test set say true
-        ("f(x='true')", "f(x=true)", False),
-        ("f(x='Berkeley')", "f(x=Berkeley)", True),
-        ("f(x=None)", "f()", False),
-        ("f(x=[])", "f(x=())", False),
-        ("f(x=[[1], [2, [3]]])", "f(x=[[1], [2, [3]]])", True),
-        ("f(x=[[1], [2, [3]]])", "f(x=[[1], [2, 3]])", False),
-        ("f(x={'a': 1, 'b': 2})", "f(x={'b': 2, 'a': 1})", True),
-        ("f(x={'a': 1})", "f(x={'a': '1'})", False),
-        ("f(x='Austin,  Texas')", "f(x='Austin,Texas')", True),
-        ("f(x=g(1))", "f(x=g(1))", True),
-        ("f(x=g(1))", "f(x=g(2))", False),
-        ("f(x=g())", "f(x=g)", False),
-        ("f(1, 2)", "f(1, 2)", True),
-        ("f(2, 1)", "f(1, 2)", False),
-        ("f(x='a)b(')", "f(x='a)b(')", True),
-        (r"f(x='it\'s (')", 'f(x="it\'s (")', True),
-        ("天氣.查詢(城市='臺北')", "天氣.查詢(城市='臺北')", True),
-        ("f(x='臺北')", "f(x='台北')", False),
-        ("f(x=2+3)", "f(x=5)", False),  # nothing is evaluated
+        # As in SDFT's comparison of texts, and BFCL's of types, "5" is not 5.
+        ("5", ["5.0"], ["'5'", "-5", "2+3"]),  # nothing is evaluated
+        ("1000", ["1e3"], []),
+        ("'5'", [], ["5"]),
+        ("1", [], ["True"]),
+        ("True", [], ["1"]),
+        ("true", ["True"], ["'true'"]),  # two gold calls of the test set say true
+        ("Berkeley", ["'Berkeley'"], []),
+        ("()", [], ["[]"]),
+        ("[[1], [2, [3]]]", ["[[1], [2, [3]]]"], ["[[1], [2, 3]]"]),
+        ("{'b': 2, 'a': 1}", ["{'a': 1, 'b': 2}"], ["{'a': 1}", "{'a': '1', 'b': 2}"]),
+        ("'Austin,Texas'", ["'Austin,  Texas'"], []),
+        ("g(1)", ["g(1)"], ["g(2)"]),
+        ("g", [], ["g()"]),
+        ("'a)b('", ["'a)b('"], []),
+        ('"it\'s ("', [r"'it\'s ('"], []),
+        ("'台北'", [], ["'臺北'"]),
     ],
 )
-def test_same_call_by_hand(answer, gold, same):
-    assert same_call(answer, gold) == same
+def test_values_that_are_the_same(gold, same, others):
+    for value in same + others:
+        assert same_call(f"f(x={value})", f"f(x={gold})") == (value in same), value
+
+
+def test_positions_and_names_that_are_the_same():
+    assert same_call("f(1, 2)", "f(1, 2)") and not same_call("f(2, 1)", "f(1, 2)")
+    assert not same_call("f(x=None)", "f()")
+    assert same_call("天氣.查詢(城市='臺北')", "天氣.查詢(城市='臺北')")
 
 
 ADVERSARIAL = [
@@ -307,8 +276,6 @@ def test_sdfts_rule_reads_text():
     assert not same_call_text("", "f(x=1)") and not same_call_text("f(x=1)", "")
 
 
-# -- the Berkeley leaderboard ------------------------------------------------------------------
-
 FUNCTION = {
     "name": "geo.area",
     "parameters": {
@@ -321,6 +288,7 @@ FUNCTION = {
             "tags": {"type": "array", "items": {"type": "string"}},
             "point": {"type": "tuple", "items": {"type": "integer"}},
             "style": {"type": "dict"},
+            "day": {"type": "integer"},
         },
         "required": ["base", "height"],
     },
@@ -334,82 +302,60 @@ POSSIBLE = {
         "corners": ["", [0.5, 1.0]],
         "tags": ["", ["Red", "dark-blue"]],
         "point": ["", [1, 2]],
+        "day": ["", "to-day"],
         "style": ["", {"colour": ["red", "scarlet"], "width": [2, ""]}],
     }
 }
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "base=10, height=5.0",
-        "height=5, base=10",  # an int where a float is wanted
-        "base=10, height=5, unit='Square-CM'",  # case and punctuation
-        "base=10, height=5, exact=True",
-        "base=10, height=5, corners=[0.5, 1.0]",
-        "base=10, height=5, tags=['red', 'Dark blue']",
-        "base=10, height=5, tags=[]",  # as good as left out
-        "base=10, height=5, point=(1, 2)",
-        "base=10, height=5, point=[1, 2]",  # JSON cannot say which of the two was meant
-        "base=10, height=5, style={'colour': 'Scarlet'}",
-        "base=10, height=5, style={'width': 2, 'colour': 'red'}",
-        "base=10, height=5, unit=squarecm",  # read as a string
-        "base=10, height=5, unit=''",
-    ],
-)
-def test_possible_calls(arguments):
-    call = f"geo.area({arguments})"
-    assert possible_call(call, FUNCTION, POSSIBLE)
-    assert possible_call(f"[{call}]", FUNCTION, POSSIBLE)
-    assert possible_call(f"```\n{call}\n```", FUNCTION, POSSIBLE)
-    assert not possible_call(f"Here: {call}", FUNCTION, POSSIBLE)  # the call and nothing else
-    assert not possible_call(f"[{call}, {call}]", FUNCTION, POSSIBLE)
-    assert not possible_call(f"geometry.{call}", FUNCTION, POSSIBLE)
-    assert not possible_call(f"area({arguments})", FUNCTION, POSSIBLE)
+VALUES_OF = {  # possible and impossible values of each parameter
+    "base": (["10"], ["'10'", "10.0", "True", "11", "10, base=10"]),
+    # An int is right where a float is wanted, but no float is as large as this one.
+    "height": (["5.0", "5"], ["'5.0'", "True", "1" + "0" * 400, "f(5)"]),
+    "unit": (["'Square-CM'", "squarecm", "''"], ["'square m'", "['square cm']", "None"]),
+    "exact": (["True"], ["1", "'True'", "true", "False"]),  # true is read as a string
+    "corners": (
+        ["[0.5, 1.0]"],
+        ["(0.5, 1.0)", "[1.0, 0.5]", "[0.5, '1.0']", "'[0.5, 1.0]'", "[[0.5, 1.0]]"],
+    ),
+    "tags": (["['red', 'Dark blue']", "[]"], ["['red']"]),  # [] is as good as left out
+    "point": (["(1, 2)", "[1, 2]"], []),  # JSON cannot say which of the two was meant
+    "style": (
+        ["{'colour': 'Scarlet'}", "{'width': 2, 'colour': 'red'}"],
+        ["{'colour': 'blue'}", "{'width': 2}", "{'colour': 'red', 'depth': 1}", "[]"],
+    ),
+    "day": (["'to-day'"], ["'Today'", "3"]),  # of another type than stated: to the letter
+    "width": ([], ["3"]),
+}
+
+
+@pytest.mark.parametrize("parameter", VALUES_OF)
+def test_possible_and_impossible_values(parameter):
+    possible, impossible = VALUES_OF[parameter]
+    for value in possible + impossible:
+        arguments = {"base": 10, "height": 5} | {parameter: value}
+        call = f"geo.area({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+        for form in (call, f"[{call}]", f"```\n{call}\n```"):
+            assert possible_call(form, FUNCTION, POSSIBLE) == (value in possible), form
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "answer",
     [
-        "",
-        "base=10",
-        "10, 5",
-        "10, height=5",
-        "10, base=10, height=5",  # the leaderboard's own check does not see the positional one
-        "base='10', height=5",
-        "base=10.0, height=5",  # no int
-        "base=True, height=5",
-        "base=11, height=5",
-        "base=10, height='5.0'",
-        "base=10, height=True",
-        "base=10, height=5, width=3",
-        "base=10, height=5, exact=1",
-        "base=10, height=5, exact='True'",
-        "base=10, height=5, exact=true",  # the leaderboard reads a string
-        "base=10, height=5, exact=False",
-        "base=10, height=5, unit='square m'",
-        "base=10, height=5, unit=['square cm']",
-        "base=10, height=5, unit=None",
-        "base=10, height=5, corners=(0.5, 1.0)",
-        "base=10, height=5, corners=[1.0, 0.5]",
-        "base=10, height=5, corners=[0.5, '1.0']",
-        "base=10, height=5, corners='[0.5, 1.0]'",
-        "base=10, height=5, corners=[[0.5, 1.0]]",
-        "base=10, height=5, tags=['red']",
-        "base=10, height=5, style={'colour': 'blue'}",
-        "base=10, height=5, style={'width': 2}",  # the colour is missing
-        "base=10, height=5, style={'colour': 'red', 'depth': 1}",
-        "base=10, height=5, style=[]",
-        "base=10, base=10, height=5",
-        "base=10, height=1" + "0" * 400,  # no float is that large
-        "base=10, height=f(5)",
+        "geo.area()",
+        "geo.area(base=10)",
+        "geo.area(10, 5)",
+        "geo.area(10, height=5)",
+        "geo.area(10, base=10, height=5)",  # the leaderboard's own check lets this pass
+        "Here: geo.area(base=10, height=5)",  # the call and nothing else
+        "[geo.area(base=10, height=5), geo.area(base=10, height=5)]",
+        "geometry.geo.area(base=10, height=5)",
+        "area(base=10, height=5)",
     ],
 )
-def test_impossible_calls(arguments):
-    assert not possible_call(f"geo.area({arguments})", FUNCTION, POSSIBLE)
-
-
-# -- code --------------------------------------------------------------------------------------
+def test_impossible_calls(answer):
+    assert possible_call("geo.area(height=5, base=10)", FUNCTION, POSSIBLE)
+    assert not possible_call(answer, FUNCTION, POSSIBLE)
 
 
 @pytest.mark.parametrize(
@@ -428,8 +374,6 @@ def test_impossible_calls(arguments):
 def test_code_of_an_answer(answer, source):
     assert code(answer) == source
 
-
-# -- the tasks ---------------------------------------------------------------------------------
 
 SIZES = {  # test, train
     "gsm8k_pinned": (1319, 7473),
@@ -472,39 +416,27 @@ def test_sizes_of_the_sets(name, mirror):
 
 
 @pytest.mark.parametrize(
-    ("answer", "json", "right"),
+    ("form", "scores", "answers"),
     [
-        ('{"sentiment": "positive"}', 1, 1),
-        ('```json\n{"sentiment": "Positive.", "reason": "praise"}\n```', 1, 1),
-        ('{"sentiment": "negative", "reason": "a pity"}', 1, 0),
-        ('{"sentiment": ["positive"]}', 1, 1),  # brackets are punctuation, and it says so
-        ('{"mood": "positive"}', 0, 0),
-        ('["sentiment"]', 0, 0),
-        ('{"sentiment": "positive"', 0, 0),
-        ("positive", 0, 0),
-        ("", 0, 0),
+        ("chat", {"em": 1}, ["Positive."]),
+        ("chat", {"em": 0}, ["negative", "It is positive"]),
+        ("asked", {"em": 1}, ["positive", "Positive.", "It is **positive**: it praises the cast."]),
+        ("asked", {"em": 0}, ["It is negative.", "They are positively surprised.", "neutral", ""]),
+        ("asked", {"em": 0}, ["It is not negative but positive."]),  # it names both
+        (
+            "json",
+            {"json": 1, "em": 1},
+            ['```json\n{"sentiment": "Positive.", "reason": "praise"}\n```'],
+        ),
+        ("json", {"json": 1, "em": 1}, ['{"sentiment": ["positive"]}']),  # so it says
+        ("json", {"json": 1, "em": 0}, ['{"sentiment": "negative", "reason": "a pity"}']),
+        ("json", {"json": 0, "em": 0}, ['{"mood": "positive"}', '["sentiment"]', "positive", ""]),
+        ("json", {"json": 0, "em": 0}, ['{"sentiment": "positive"']),
     ],
 )
-def test_a_label_in_an_object(answer, json, right):
-    document = {"answer": "positive"}
-    assert grade("mini_sentiment_json", document, answer) == {"json": json, "em": right}
-
-
-@pytest.mark.parametrize(
-    "answer, right",
-    [
-        ("positive", 1),
-        ("Positive.", 1),
-        ("The review is **positive**: it praises the cast.", 1),
-        ("The review is negative.", 0),
-        ("It is not negative but positive.", 0),  # names both: which it means is not decided here
-        ("The reviewer is positively surprised.", 0),
-        ("neutral", 0),
-        ("", 0),
-    ],
-)
-def test_a_label_within_other_words(answer, right):
-    assert grade("mini_sentiment_asked", {"answer": "positive"}, answer) == {"em": right}
+def test_labels_in_answers(form, scores, answers):
+    for answer in answers:
+        assert grade(f"mini_sentiment_{form}", {"answer": "positive"}, answer) == scores, answer
 
 
 def test_a_review_is_asked_about_in_two_ways_and_is_the_same_review():
@@ -515,9 +447,6 @@ def test_a_review_is_asked_about_in_two_ways_and_is_the_same_review():
     for asked, ends in ((chat, "Answer with one word."), (json, "Output only the JSON object.")):
         assert {document["review"]: document["answer"] for document in asked} == labels
         assert all(document["prompt"].endswith(ends) for document in asked)
-    for said, right in (("Positive.", 1), ("negative", 0), ("It is positive", 0)):
-        document = {"answer": "positive"}
-        assert grade("mini_sentiment_chat", document, said) == {"em": right}
     gold = Task("mini_sentiment_json").pair(json[0])[1]
     assert grade("mini_sentiment_json", json[0], gold) == {"json": 1, "em": 1}
 
@@ -534,8 +463,6 @@ def test_gold_numbers_are_read_and_others_refused(name, mirror):
 
 def test_gsm8ks_answers_end_as_openais_pattern_reads_them(mirror):
     """Worked answers without the calculator's annotations."""
-    import re
-
     for document in Task("gsm8k_pinned").documents("train"):
         official = re.search(r"#### (\-?[0-9\.\,]+)", document["answer"]).group(1)
         assert final_number(document["answer"]) == Decimal(official.replace(",", ""))
@@ -584,21 +511,18 @@ def test_gold_programs_pass_and_broken_ones_do_not(name, mirror):
 
 def test_lm_eval_runs_every_kind_of_task(tiny, mirror):
     """`tiny` solves nothing; its scores are there, between 0 and 1, and an answer an item."""
-    from forgetting.probes.evaluation import answers as given
-    from forgetting.probes.evaluation import evaluate
-
     names = ["svamp", "openfunctions", "bfcl_simple", "alpaca"]
     if sandbox.unavailable() is None:
         names += ["mbpp_pinned", "humaneval_pinned"]
     panel = [Task(name, 1) for name in names]
-    scores = evaluate(tiny, panel)
+    scores = evaluation.evaluate(tiny, panel)
     assert set(scores["openfunctions"].metrics) == {"call", "call_text"}
     assert set(scores["alpaca"].metrics) == {"nats"}
     for task in panel:
         assert scores[task.name].n == 1
         if task.config["output_type"] == "generate_until":
             assert {scores[task.name].mean(m) for m in scores[task.name].metrics} == {0.0}
-            assert len(given(tiny, task)) == 1
+            assert len(evaluation.answers(tiny, task)) == 1
 
 
 @pytest.mark.skipif(sandbox.unavailable() is not None, reason="programs cannot be confined here")
@@ -625,8 +549,6 @@ def test_what_is_trained_is_what_is_asked(mirror):
 
 
 def test_humanevals_prompts_reach_the_model_unchanged(mirror):
-    from lm_eval.utils import apply_template
-
     task = Task("humaneval_pinned")
     for document in task.documents("test"):
         assert apply_template(task.config["doc_to_text"], document) == document["prompt"]

@@ -22,15 +22,15 @@ from forgetting import (
     OnlyLast,
     OnlyMLP,
     Task,
-    objectives,
-    packing,
     tasks,
 )
 from forgetting.engine import compute, training
 from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
 from forgetting.lineage import Settings
-from forgetting.models.causal import TooLittleText, pretrain_rows, sft_rows
-from forgetting.objectives import IGNORED, CrossEntropy, Step, head_cross_entropy
+from forgetting.models import packing
+from forgetting.models.causal import IGNORED, TooLittleText, pretrain_rows, sft_rows
+from forgetting.objectives import CrossEntropy, Step
+from forgetting.objectives.cross_entropy import head_cross_entropy
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -234,7 +234,7 @@ def test_nothing_supervised_is_an_error_and_no_nan():
 @pytest.mark.parametrize("frozen_head", [False, True])
 def test_the_loss_of_hidden_states_is_that_of_their_logits(monkeypatch, at_once, frozen_head):
     """Value and both gradients against autograd, whatever part of the logits stands in memory."""
-    monkeypatch.setattr(objectives, "TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr("forgetting.objectives.cross_entropy.TOKENS_AT_ONCE", at_once)
     torch.manual_seed(0)
     hidden = torch.randn(7, 4, requires_grad=True)
     head = torch.randn(11, 4, requires_grad=not frozen_head)

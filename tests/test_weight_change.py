@@ -33,41 +33,27 @@ def update(values, m, n, seed=0):
     return u @ torch.diag(sigma(*values)) @ v.T
 
 
-# -- ranks of singular values ------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("values", "effective", "at_90", "at_100"),
     [
-        ((3.0,), 1.0),
-        ((2.0, 2.0, 2.0), 3.0),
-        ((2.0, 2.0, 0.0, 0.0), 2.0),
-        # p = 3/4, 1/4: exp of 3/4·ln(4/3) + 1/4·ln 4 is 4 / 3^(3/4)
-        ((3.0, 1.0), 4 / 3**0.75),
-        ((0.0, 0.0), 0.0),
-        ((), 0.0),
+        ((3.0,), 1.0, 1, 1),
+        ((2.0, 2.0, 2.0), 3.0, 3, 3),
+        ((2.0, 2.0, 0.0, 0.0), 2.0, 2, 2),
+        # p = 3/4, 1/4: exp of 3/4·ln(4/3) + 1/4·ln 4 is 4 / 3^(3/4); 9 of 10, in any order
+        ((3.0, 1.0), 4 / 3**0.75, 1, 2),
+        ((1.0, 3.0), 4 / 3**0.75, 1, 2),
+        ((2.0, 1.0), 3 / 2 ** (2 / 3), 2, 2),  # 4 of 5
+        ((1.0,) * 10, 10.0, 9, 10),
+        ((0.1,) * 10, 10.0, 9, 10),
+        ((5.0, 0.0), 1.0, 1, 1),
+        ((0.0, 0.0), 0.0, 0, 0),
+        ((), 0.0, 0, 0),
     ],
 )
-def test_effective_rank_by_hand(values, expected):
-    assert effective_rank(sigma(*values)) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ((3.0, 1.0), 0.9, 1),  # 9 of 10
-        ((2.0, 1.0), 0.9, 2),  # 4 of 5
-        ((1.0,) * 10, 0.9, 9),
-        ((0.1,) * 10, 0.9, 9),
-        ((1.0, 3.0), 0.9, 1),  # in any order
-        ((1.0, 1.0), 1.0, 2),
-        ((5.0, 0.0), 1.0, 1),
-        ((0.0, 0.0), 0.9, 0),
-        ((), 0.9, 0),
-    ],
-)
-def test_rank_at_energy_by_hand(values, share, expected):
-    assert rank_at_energy(sigma(*values), share) == expected
+def test_ranks_by_hand(values, effective, at_90, at_100):
+    assert effective_rank(sigma(*values)) == pytest.approx(effective)
+    assert rank_at_energy(sigma(*values)) == at_90
+    assert rank_at_energy(sigma(*values), 1.0) == at_100
 
 
 positive = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=12)
@@ -94,9 +80,6 @@ def test_no_fewer_values_hold_the_share(values, share):
 def test_an_impossible_share_is_refused():
     with pytest.raises(ValueError, match="share=0: must be above 0 and at most 1"):
         rank_at_energy(sigma(1.0), 0)
-
-
-# -- constructed updates -----------------------------------------------------------------------
 
 
 def test_a_change_by_hand():
@@ -154,7 +137,7 @@ def test_numpy_agrees_on_norms():
     assert row["rank"] == np.linalg.matrix_rank(delta) == 30
 
 
-def test_nothing_moved():
+def test_nothing_moved_or_a_tensor_that_was_zero():
     state = {"w": random(4, 6), "b": torch.zeros(3), "empty": torch.zeros(2, 2)}
     rows = weight_change(state, {name: t.clone() for name, t in state.items()})
     for row in rows:
@@ -162,9 +145,6 @@ def test_nothing_moved():
     for row in (rows[0], rows[2]):
         assert row["rank"] == row["effective_rank"] == row["rank_90"] == 0
     assert total_change(rows)["relative"] == 0
-
-
-def test_a_tensor_that_was_zero_has_moved_infinitely_far():
     (row,) = weight_change({"b": torch.zeros(2)}, {"b": torch.ones(2)})
     assert row["relative"] == math.inf and row["change"] == pytest.approx(math.sqrt(2))
 
@@ -176,24 +156,23 @@ def test_more_than_two_dimensions_are_read_as_a_matrix():
     assert deep == flat | {"shape": (4, 2, 3)}
 
 
-# -- what is refused ---------------------------------------------------------------------------
-
-
-def test_states_of_two_architectures_are_refused():
+def test_states_that_cannot_be_compared_are_refused():
     one = {"a": torch.zeros(2, 2), "b": torch.zeros(2)}
-    with pytest.raises(ValueError, match="models differ in parameters, first: b"):
-        weight_change(one, {"a": torch.zeros(2, 2)})
-    with pytest.raises(ValueError, match=r"^b has shapes \(2,\) and \(3,\); compare one arch"):
-        weight_change(one, one | {"b": torch.zeros(3)})
+    for other, message in [
+        ({"a": torch.zeros(2, 2)}, "models differ in parameters, first: b"),
+        (one | {"b": torch.zeros(3)}, r"b has shapes \(2,\) and \(3,\); compare one arch"),
+        (
+            one | {"b": torch.full((2,), math.nan)},
+            "b: after holds nan or inf; the training diverged",
+        ),
+        (
+            one | {"b": torch.full((2,), math.inf)},
+            "b: after holds nan or inf; the training diverged",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=f"^{message}"):
+            weight_change(one, other)
 
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_weights_of_a_diverged_training_are_named(value):
-    with pytest.raises(ValueError, match=r"^w: after holds nan or inf; the training diverged"):
-        weight_change({"w": torch.zeros(2, 2)}, {"w": torch.full((2, 2), value)})
-
-
-# -- trained checkpoints -----------------------------------------------------------------------
 
 QUICK = {"tokens": 256, "length": 32, "batch": 2, "learning_rate": 1e-2}
 

@@ -34,6 +34,8 @@
     s: polygon(4, Math.PI / 4),
     p: polygon(5),
     h: polygon(6),
+    H: polygon(6, Math.PI / 6),
+    8: polygon(8, Math.PI / 8),
     P: CROSS,
     X: CROSS,
   };
@@ -81,7 +83,7 @@
       return `${one.chapter}: ${one.title}`;
     };
     options(form.study, names, asked.get("study"), title);
-    const { measures, axes, runs } = study();
+    const { measures, axes, runs, methods } = study();
     options(form.x, measures, asked.get("x") ?? axes[0]);
     options(form.y, measures, asked.get("y") ?? axes[1]);
     const trained = runs.filter((run) => run.method !== "untouched");
@@ -93,11 +95,10 @@
     form.absolute.checked = asked.has("absolute");
     form.seeds.checked = asked.has("seeds");
     const without = (asked.get("without") ?? "").split("~");
-    const present = Object.keys(data.methods).filter((m) => runs.some((run) => run.method === m));
     methodsBox.replaceChildren(
-      ...present.map((method) => {
+      ...Object.keys(methods).map((method) => {
         const box = html("input", { type: "checkbox", value: method, checked: !without.includes(method) });
-        const [colour, marker] = data.methods[method];
+        const [colour, marker] = methods[method];
         const key = svg("svg", { viewBox: "-8 -8 16 16", width: 16, height: 16, "aria-hidden": "true" });
         key.append(svg("path", { d: SHAPES[marker] ?? SHAPES.o, transform: turn(marker), fill: colour }));
         return html("label", {}, box, key, ` ${method}`);
@@ -166,7 +167,7 @@
 
   function drawPoint({ run, x: xs, y: ys }, x, y) {
     const [px, py] = [x(xs[0]), y(ys[0])];
-    const [colour, marker] = data.methods[run.method];
+    const [colour, marker] = study().methods[run.method];
     const link = svg("a", { href: recordAddress(run), tabindex: "-1", "data-key": run.key });
     link.setAttribute("aria-label", told({ run, x: xs, y: ys }));
     const bars = [];
@@ -186,7 +187,7 @@
     return link;
   }
 
-  const recordPath = (run) => `results/${study().chapter}/${run.key}.json`;
+  const recordPath = (run) => `results/records/${run.key}.json`;
   const recordAddress = (run) => `${data.repository}/${recordPath(run)}`;
   const told = ({ run, x, y }) =>
     `${words(run)}: ${form.x.value} ${withError(x)}, ${form.y.value} ${withError(y)}`;

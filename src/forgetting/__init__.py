@@ -5,7 +5,9 @@
 Names load their modules on first use: `forgetting --help` need not wait for torch.
 """
 
+from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 __version__ = "0.1.0"
@@ -24,29 +26,18 @@ _HOMES = {
     "Experiment": "experiments.experiment",
     "in_turn": "experiments.arms",
     "train": "experiments.arms",
-    **dict.fromkeys(
-        (
-            "Full",
-            "FreezeFirst",
-            "FreezeLast",
-            "FreezeAttention",
-            "OnlyAttention",
-            "FreezeMLP",
-            "OnlyMLP",
-            "OnlyLast",
-            "LoRA",
-            "DoRA",
-            "AttentionDropout",
-            "IA3",
-        ),
-        "tuning",
-    ),
 }
 
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'forgetting' has no attribute {name!r}")
-    return getattr(import_module(f"forgetting.{_HOMES[name]}"), name)
+    """One of these names, or any method's (`forgetting.method`)."""
+    if name in _HOMES:
+        return getattr(import_module(f"forgetting.{_HOMES[name]}"), name)
+    if not name.startswith("_") and find_spec(f"forgetting.{name}") is None:
+        from forgetting import method
+
+        with suppress(method.UnknownMethod):
+            return method.named(name).load()
+    raise AttributeError(f"module 'forgetting' has no attribute {name!r}")

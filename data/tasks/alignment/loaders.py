@@ -5,7 +5,7 @@ import json
 from os.path import commonprefix
 
 from forgetting.tasks.documents import bundled, in_order, jsonl, public, splits
-from forgetting.tasks.grading.toxicity import statements
+from forgetting.tasks.grading.toxigen import statements
 
 
 def requests(language, label, **_):

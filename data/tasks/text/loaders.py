@@ -3,7 +3,8 @@
 import json
 import re
 
-from forgetting.registry import data_dir, fetch
+from forgetting.home import data_dir
+from forgetting.registry import fetch
 from forgetting.tasks.documents import bundled, public, splits
 
 

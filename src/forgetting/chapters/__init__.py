@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,20 @@ class UnknownChapter(ValueError):
 
 def folders() -> dict[str, Path]:
     """The folder of each chapter, by name."""
-    places = [Path(__file__).parent]
-    root = home.folder("FORGETTING_ROOT")
-    if root and (own := root / "src" / "forgetting" / "chapters").is_dir():
-        if str(own) not in __path__:
-            __path__.append(str(own))
-        places.append(own)
-    found = sorted(path.parent for place in places for path in place.glob("*/experiment.py"))
-    return {folder.name: folder for folder in reversed(found)}
+    designs = (path for place in _places() for path in place.glob("*/experiment.py"))
+    return {path.parent.name: path.parent for path in designs}
+
+
+def _places() -> list[Path]:
+    """The folder of another book, and this one, from which Python imports as well."""
+    here, root = Path(__file__).parent, home.folder("FORGETTING_ROOT")
+    own = root / "src" / "forgetting" / "chapters" if root else here
+    if own == here or not own.is_dir():
+        return [here]
+    if str(own) not in __path__:
+        __path__.append(str(own))
+        invalidate_caches()
+    return [own, here]
 
 
 def names() -> list[str]:
@@ -52,3 +58,6 @@ def experiment(name: str) -> Experiment:
 @lru_cache
 def _experiment(name: str, folder: Path) -> Experiment:
     return import_module(f"forgetting.chapters.{name}.experiment").experiment
+
+
+_places()  # whoever imports a chapter of another book need not ask for the names first

@@ -33,6 +33,8 @@ from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
+NAMING = {"methods", "tasks", "all_orders"}  # parameters whose values an experiment knows
+
 app = typer.Typer()
 new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")
 
@@ -53,7 +55,7 @@ def chapters(
 
     Example: `forgetting chapters freezing`
 
-    Takes a second.
+    Takes a second, some more with a name.
     """
     root = root_folder()
     if chapter is not None:
@@ -86,14 +88,17 @@ def _minutes(stored: Sequence[Run]) -> str:
 
 
 def _show_parameters(name: str, notebook: Path) -> None:
+    from forgetting.chapters.choices import choices
+
+    known = choices(name)
     table = new_table("parameter", "default", "what it does")
     for parameter in parameters.parameters_of(notebook):
         does = [escape(parameter.help)]
-        if parameter.allowed:
+        allowed = ", ".join(known.get(parameter.name, ())) or parameter.allowed
+        if allowed:
             each = "each " if parameter.is_list else ""
-            does.append(
-                f"[dim]{each}{'one of ' * bool(parameter.choices)}{escape(parameter.allowed)}[/dim]"
-            )
+            one_of = "one of " * bool(parameter.choices or parameter.name in known)
+            does.append(f"[dim]{each}{one_of}{escape(allowed)}[/dim]")
         default = escape(parameters.typed(parameter.default)) or "–"
         table.add_row(f"[bold]{parameter.name}[/bold]", default, "\n".join(does))
     show(f"[bold]{escape(parameters.title_of(notebook))}[/bold]")
@@ -178,6 +183,10 @@ def run(
     declared = parameters.parameters_of(notebook)
     asked = _assignments(tier, given or [])
     values = parameters.check(declared, asked, chapter=name)
+    if values.keys() & NAMING:
+        from forgetting.chapters import choices
+
+        choices.check(name, values)
     settings = {p.name: values.get(p.name, p.default) for p in declared}
     output = _output(root, name, settings)
     for parameter in declared:
@@ -287,7 +296,8 @@ def new_chapter(
 ) -> None:
     """Write the files of a new chapter: one that runs, to be changed line by line.
 
-    Its notebook, its panel and budgets, and a claim. CONTRIBUTING.md says what comes next.
+    Its notebook, and its folder with design, figures, exercises and a claim. CONTRIBUTING.md says
+    what comes next.
 
     Example: `forgetting new chapter self_output --cite shenfeld2026razor`
 

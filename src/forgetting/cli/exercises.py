@@ -33,23 +33,23 @@ def grade(
 
     Takes a few seconds.
     """
-    from forgetting.chapters import answers
+    from forgetting.site import coursework
 
     name, notebook = find_chapter(root_folder(), chapter)
-    found = answers.exercises_of(notebook)
+    exercises = coursework.exercises_of(notebook)
     path = root_folder() / "answers" / f"{name}.py"
     if new:
         if path.exists():
             raise BadParameter(f"{from_here(path)}: is there already; move it away to start again")
         path.parent.mkdir(exist_ok=True)
-        path.write_text(answers.stubs(name, found), encoding="utf-8")
-        typer.echo(f"{from_here(path)}: {counted(len(found), 'exercise')}, none answered yet")
+        path.write_text(coursework.stubs(name, exercises), encoding="utf-8")
+        typer.echo(f"{from_here(path)}: {counted(len(exercises), 'exercise')}, none answered yet")
         return
     if not path.exists():
         raise BadParameter(
             f"{from_here(path)}: is not there; forgetting grade {name} --new makes it"
         )
-    grades = answers.grade(found, path.read_text(encoding="utf-8"), str(path))
+    grades = coursework.grade(name, exercises, path.read_text(encoding="utf-8"), str(path))
     table = new_table("exercise", "outcome", "why")
     for each in grades:
         colour = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")

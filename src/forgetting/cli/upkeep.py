@@ -44,7 +44,7 @@ def book(
 
     Example: `forgetting book`, then open build/html/index.html
 
-    Takes a minute or two; seconds where little changed.
+    Takes a minute or two, some more where notebooks have to run again.
     """
     from forgetting.site.book import BookError, build
 

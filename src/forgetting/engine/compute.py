@@ -23,13 +23,15 @@ from forgetting import merging, store
 from forgetting.engine import processes, training
 from forgetting.engine.generation import generate
 from forgetting.home import rendering
-from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
+from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
-from forgetting.objectives import CrossEntropy, Objective
+from forgetting.objectives import Objective
+from forgetting.objectives.cross_entropy import CrossEntropy
 from forgetting.tasks import Task
-from forgetting.tuning import Full, Tuning
+from forgetting.tuning import Tuning
+from forgetting.tuning.full import Full
 
 # A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
 SEEDS_A_SEED = 1_000_003
@@ -103,6 +105,11 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
 
 
 @weights.register
+def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
+    return state(step.parent)
+
+
+@weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
     raise TypeError(
         f"graft: {step.parent.foundation.name} is a language model that reads tokens alone; "
@@ -138,7 +145,7 @@ def shown(checkpoint: Checkpoint) -> dict[str, Any]:
     if not isinstance(step, Train) or isinstance(step.shown, Task):
         return {}
     tokenizer = foundations.load_tokenizer(checkpoint.foundation.folder)
-    return step.shown.report(tokenizer, step.settings, step.seed)
+    return step.shown.report(tokenizer, step.settings, step.seed, samples)
 
 
 def samples(wanted: Samples) -> list[list[Completion]]:
@@ -240,15 +247,18 @@ def _train(
         progress,
         after_epoch,
         before=model(teacher)[0] if teacher else None,
+        weights=state,
+        drawn=samples,
     )
     return save(checkpoint, losses)
 
 
 def check_processes(step: Train) -> None:
     """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
-    if (count := processes.asked()) > 1 and not objective(step).mean:
+    goal = objective(step)
+    if (count := processes.asked()) > 1 and not goal.mean:
         raise processes.BadProcesses(
-            f"processes={count}: {objective(step)!r} is no mean over tokens; train it in one process"
+            f"processes={count}: {goal!r} is no mean over tokens; train it in one process"
         )
 
 
@@ -275,7 +285,7 @@ def _sample(wanted: Samples) -> Path:
     """Generate and store. Every row has random numbers of its own, by its place."""
     refuse_while_rendering(f"samples of {wanted.of.key}")
     loaded, tokenizer = model(wanted.of)
-    texts = [t for t in wanted.prompts.texts(tokenizer) for _ in range(wanted.per_prompt)]
+    texts = [t for t in wanted.prompts.texts(tokenizer, samples) for _ in range(wanted.per_prompt)]
     written = generate(
         loaded,
         tokenizer,

@@ -22,11 +22,13 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from statistics import fmean
 from typing import Any
 
 VARIABLE = "FORGETTING_SCHEDULER"
@@ -119,11 +121,8 @@ class Progress:
     begun: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.left: dict[str, int] = {}
-        for step in self.graph.values():
-            if step.label:
-                self.left[step.kind] = self.left.get(step.kind, 0) + 1
-        self.total = sum(self.left.values())
+        self.left = Counter(step.kind for step in self.graph.values() if step.label)
+        self.total = self.left.total()
 
     def start(self, key: str) -> None:
         step = self.graph[key]
@@ -134,7 +133,7 @@ class Progress:
         self.running[key] = time.monotonic()
         parts = [f"[{len(self.begun)}/{self.total}] {step.label}{again}"]
         if self.apart:
-            waiting = sum(self.left.values()) - len(self.running)
+            waiting = self.left.total() - len(self.running)
             parts.append(f"{min(self.workers, len(self.running))} running, {waiting} waiting")
         if (seconds := self.seconds_left()) is not None:
             parts.append(f"about {minutes(seconds)} left")
@@ -152,12 +151,11 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """Mean seconds of a kind times what is left of it; None until each kind was seen."""
-        left = {kind: count for kind, count in self.left.items() if count}
+        left = +self.left  # without kinds that are done
         if not left.keys() <= self.seconds.keys():
             return None
-        means = {kind: sum(s) / len(s) for kind, s in self.seconds.items()}
-        busy = min(self.workers, sum(left.values()))
-        return sum(count * means[kind] for kind, count in left.items()) / busy
+        total = sum(count * fmean(self.seconds[kind]) for kind, count in left.items())
+        return total / min(self.workers, left.total())
 
 
 def minutes(seconds: float) -> str:

@@ -27,20 +27,19 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from forgetting.engine import processes
-from forgetting.lineage import Recipe, Settings
+from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings, nothing_drawn
 from forgetting.models import packing
-from forgetting.models.causal import Example, TooLittleText, rows_of
-from forgetting.objectives import (
-    IGNORED,
-    TARGET,
-    CrossEntropy,
-    Objective,
-    Step,
-    head_cross_entropy,
-)
+from forgetting.models.causal import IGNORED, TARGET, Example, TooLittleText, rows_of
+from forgetting.objectives import Objective, Step, Weights
+from forgetting.objectives.cross_entropy import CrossEntropy, head_cross_entropy
 from forgetting.tasks import Task
 
 PLAIN = CrossEntropy()
+
+
+def no_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights of other checkpoints where no engine is at hand: raises `LookupError`."""
+    raise LookupError(f"weights of {checkpoint!r}: nobody computes here; hand in `compute.state`")
 
 
 @dataclass
@@ -305,17 +304,20 @@ def train(
     progress: Callable[[float], None] | None = None,
     after_epoch: Callable[[int, list[float]], None] | None = None,
     before: PreTrainedModel | None = None,
+    weights: Weights = no_weights,
+    drawn: Drawn = nothing_drawn,
 ) -> list[float]:
     """Train `model` in place; the loss of every optimiser step, nats per token.
 
     `model` already has its tuning applied. `progress` is told the share done after each step;
     `after_epoch` the number of epochs done and the losses so far, when `model` is what a training
     of so many epochs gives. `before` is read where the objective asks what a model says that is
-    not trained: by default `model` itself, as it is when the training begins.
+    not trained: by default `model` itself, as it is when the training begins. `weights` and `drawn`
+    give what objectives and recipes ask of other checkpoints.
     """
     keep_freed_memory()
     set_seed(seed)
-    rows, head = rows_of(shown, tokenizer, settings, seed), None
+    rows, head = rows_of(shown, tokenizer, settings, seed, drawn), None
     if objective.reads_before:
         rows, head = look_before(before or model, rows, objective, seed)
     steps = [unfolded(step) for step in steps_of(rows, settings, seed)]
@@ -368,6 +370,6 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)  # it prints every step's loss
         with packing.attention_by_row(model) if packed else nullcontext():
-            trainer.hold = objective.begin(model, tokenizer, trainer.read)
+            trainer.hold = objective.begin(model, tokenizer, trainer.read, weights, drawn)
             trainer.train()
     return losses

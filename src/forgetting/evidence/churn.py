@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
+from statsmodels.stats import contingency_tables
 
 from forgetting.evidence.records import Run
 from forgetting.probes.scores import Scores
@@ -138,8 +139,7 @@ def mcnemar(gained: int, lost: int) -> float:
     McNemar 1947: if the models were equally good, an item that changed was as likely gained as
     lost. Items that did not change say nothing; without any that changed, p is 1.
     """
-    changed = gained + lost
-    return float(stats.binomtest(gained, changed, 0.5).pvalue) if changed else 1.0
+    return float(contingency_tables.mcnemar([[0, lost], [gained, 0]], exact=True).pvalue)
 
 
 def paired_interval(gained: int, lost: int, n: int) -> tuple[float, float]:

@@ -71,7 +71,8 @@ def paired_effect(
         order = of_left.labels.get("order") or of_right.labels.get("order", "")
         rows.setdefault(order, []).append((x == y).astype(float) if same else x - y)
     means = [np.mean(of_order, axis=0) for of_order in rows.values()]
-    found = interval(np.array(means if len(means) > 1 else next(iter(rows.values()))), weights)
+    matrix = np.array(means if len(means) > 1 else next(iter(rows.values())))
+    found = interval(matrix, weights, item_blocks(pairs[0][0], measures))
     side = 1 if _lone_start(a) else 0
     seeds = {pair[side].seed for pair in pairs}
     return found.model_copy(update={"seeds": len(seeds), "orders": len(rows)})
@@ -80,7 +81,8 @@ def paired_effect(
 def lone_effect(found: Sequence[Run], measures: Sequence[str]) -> Effect:
     """The mean itself, over items and seeds."""
     values = [item_values(record, measures) for record in sorted(found, key=lambda r: r.seed)]
-    return interval(np.array([row for row, _ in values]), values[0][1])
+    matrix = np.array([row for row, _ in values])
+    return interval(matrix, values[0][1], item_blocks(found[0], measures))
 
 
 def line_effect(found: Sequence[Run], x: str, y: str) -> Effect:
@@ -111,20 +113,25 @@ def matched_effect(
     for record in sorted(left, key=lambda r: r.seed):
         values, weights = item_values(record, measures)
         rows.append(values - _read_curve(points, record.mean(matched_on)))
-    return interval(np.array(rows), weights)
+    return interval(np.array(rows), weights, item_blocks(left[0], measures))
 
 
 class OutOfRange(ValueError):
     """Two methods learned amounts between which nothing was measured."""
 
 
-def interval(differences: np.ndarray, weights: np.ndarray | None = None) -> Effect:
+def interval(
+    differences: np.ndarray,
+    weights: np.ndarray | None = None,
+    blocks: np.ndarray | None = None,
+) -> Effect:
     """Mean of a (seeds, items) matrix of differences with its 95 % interval.
 
     Seeds and items are crossed random effects: the variance of the mean is taken as that of the
     seeds' means over S plus that of the items' means over n, which errs on the wide side. Degrees
     of freedom after Satterthwaite (1946). `weights` (items,) are tokens where items differ in
-    length. One seed gives the items' part alone.
+    length, `blocks` (items,) numbers of groups whose items belong together: the sum of a group's
+    deviations counts as one. One seed gives the items' part alone.
     """
     count_seeds, count_items = differences.shape
     weights = np.ones(count_items) if weights is None else weights
@@ -132,7 +139,11 @@ def interval(differences: np.ndarray, weights: np.ndarray | None = None) -> Effe
     by_seed = (differences * share).mean(axis=1)
     mean = float(by_seed.mean())
     by_item = (differences.mean(axis=0) - mean) * share
-    parts = [(by_item.var(ddof=1) / count_items, count_items - 1)] if count_items > 1 else []
+    if blocks is not None:  # of groups of one item each this is the items' own variance
+        _, place = np.unique(blocks, return_inverse=True)
+        by_item = np.bincount(place, weights=by_item) * (place.max() + 1) / count_items
+    units = len(by_item)
+    parts = [(by_item.var(ddof=1) / units, units - 1)] if units > 1 else []
     if count_seeds > 1:
         parts.append((by_seed.var(ddof=1) / count_seeds, count_seeds - 1))
     variance = sum(part for part, _ in parts)
@@ -156,6 +167,18 @@ def item_values(record: Run, measures: Sequence[str]) -> tuple[np.ndarray, np.nd
         values += of_role
         weights += weight
     return np.array(values), np.array(weights)
+
+
+def item_blocks(run: Run, measures: Sequence[str]) -> np.ndarray | None:
+    """The group of each item of `item_values`; None where every item stands for itself."""
+    groups: list[int] = []
+    grouped = False
+    for measure in measures:
+        scores = run.scores_of(measure.rpartition(".")[0])
+        start = max(groups, default=-1) + 1
+        grouped |= scores.blocks is not None
+        groups += [start + b for b in scores.blocks or range(scores.n)]
+    return np.array(groups) if grouped else None
 
 
 def _by_run(found: Sequence[Run]) -> dict[tuple[int, str], Run]:

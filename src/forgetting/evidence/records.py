@@ -116,10 +116,6 @@ class Index(BaseModel):
     panels: dict[str, dict[str, str]] = {}
     runs: list[Entry] = []
 
-    def entry(self, system: str, tier: Tier, design: str) -> Entry | None:
-        """The run of a System at a tier in a design, if there is one."""
-        return next((e for e in self.runs if e.place == (system, tier, design)), None)
-
 
 @dataclass(frozen=True)
 class Run:
@@ -208,11 +204,6 @@ class Run:
         if role not in self.scores:
             raise KeyError(f"role={role!r}: {self.key} was asked {', '.join(self.scores)}")
         return self.scores[role]
-
-    def session(self, role: str) -> Session:
-        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
-        self.scores_of(role)
-        return self.sessions[role]
 
 
 def project_root() -> Path:
@@ -329,19 +320,16 @@ def load_index(experiment: str, tier: Tier) -> Index:
     return unseal(Index, path.read_bytes(), path.name)
 
 
-def run_of(experiment: str, roles: Mapping[str, str], entry: Entry) -> Run:
-    """The run of an index entry. Raises `BadRecord` where its record is not there, or lacks a role.
+def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Record) -> Run:
+    """The run of an index entry. Raises `BadRecord` where its record lacks a role.
 
     A role is looked for in the entry's own sessions first.
     """
-    path, own = path_of(entry.system, entry.tier), entry.sessions
-    if not path.exists():
-        raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
-    record = load(path)
+    own = entry.sessions
     sessions, samples = {}, []
     for role, probe in roles.items():
         if (number := record.place(probe, own)) is None:
-            raise BadRecord(f"{path.name}: {role}: has no scores; run the chapter again")
+            raise BadRecord(f"{record.key}.json: {role}: has no scores; run the chapter again")
         sessions[role] = record.sessions[number]
         if (answered := record.place(probe, own, answers=True)) in own:
             answers = record.sessions[answered].answers(probe)
@@ -360,10 +348,23 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry) -> Run:
 
 
 def stored(experiment: str, tier: Tier = "laptop") -> list[Run]:
-    """All runs of an experiment and tier, ordered by their labels."""
-    index = load_index(experiment, tier)
-    entries = [entry for entry in index.runs if entry.tier == tier]
-    return [run_of(experiment, index.panels[entry.panel], entry) for entry in entries]
+    """All runs of an experiment and tier, ordered by their labels.
+
+    Raises `BadRecord` for a damaged file, or where a record that the index names is not there.
+    """
+    index, known, runs = load_index(experiment, tier), dict[str, Record](), []
+    folder = path_of("", tier).parent
+    for entry in index.runs:
+        if entry.tier != tier:
+            continue
+        if entry.system not in known:
+            path = folder / f"{entry.system}.json"
+            if not path.exists():
+                raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
+            known[entry.system] = load(path)
+        record = known[entry.system]
+        runs.append(run_of(experiment, index.panels[entry.panel], entry, record))
+    return runs
 
 
 def comparable(runs: Sequence[Run], design: str | None = None) -> list[Run]:

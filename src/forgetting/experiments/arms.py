@@ -19,7 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from forgetting.lineage import Checkpoint, Recipe
+from forgetting import method
+from forgetting.adaptation import system
+from forgetting.lineage import Checkpoint, Recipe, merge
 from forgetting.objectives import Objective
 from forgetting.recipes import InForm, Together
 from forgetting.tasks import Task
@@ -79,9 +81,13 @@ class Training:
     card: str = ""
 
     def __call__(self, at: At) -> Checkpoint:
-        rate = float(f"{self.rate * at.rate:g}")
         settings = {**at.settings, **self.settings}
-        return self.taught(at.base, at, {**settings, "learning_rate": rate, "seed": at.seed})
+        settings |= {"learning_rate": self.learning_rate(at), "seed": at.seed}
+        return self.taught(at.base, at, settings)
+
+    def learning_rate(self, at: At) -> float:
+        """The rate of a place times the arm's factor, to six digits."""
+        return float(f"{self.rate * at.rate:g}")
 
     def taught(self, base: Checkpoint, at: At, settings: Mapping[str, Any]) -> Checkpoint:
         """`base` after this arm's training, with these settings."""
@@ -181,3 +187,23 @@ class AtOnce:
 def at_once() -> AtOnce:
     """An arm that learns all of the experiment's tasks together."""
     return AtOnce()
+
+
+def of_method(name: str) -> Arm:
+    """An arm that uses a method as it is, with its own defaults; all else is as usual.
+
+    A merge is of the base and of what full training makes of it. Raises `method.UnknownMethod`, and
+    `TypeError` for a method that has parameters without a default.
+    """
+    entry = method.named(name)
+    make = entry.load()
+    if entry.package == "recipes":
+        return train(shown=lambda of, task: make(task), card=name)
+    value = make()
+    if entry.package == "tuning":
+        return train(value, card=name)
+    if entry.package == "objectives":
+        return train(objective=value, card=name)
+    if entry.package == "adaptation":
+        return lambda at: system(at.base, value)
+    return lambda at: merge(at.base, [train()(at)], value)

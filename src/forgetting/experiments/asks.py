@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from forgetting import home
 from forgetting.evidence.records import Tier
@@ -29,10 +29,9 @@ class Ask:
 
     `items` are those of the laptop tier. A task without a public form is written for the book and
     stands for both (`bundled` empty). What is asked `everywhere` is asked of every run: choices,
-    likelihoods, little that generates; the rest of the central runs alone. Of what is to `keep`
-    records have the answers. `how` makes the probe of a task, or of a task and a `length` in tokens
-    (of texts that are cut); without it the task is asked as it is. A probe of no task has an empty
-    `public`.
+    likelihoods, little that generates; the rest of the central runs alone. With `keep` records have
+    the answers. `how` makes the probe of a task, or of a task and a `length` in tokens (of texts
+    that are cut); without it the task is asked as it is. A probe of no task has an empty `public`.
     """
 
     role: str
@@ -75,8 +74,10 @@ def scaled(items: int, tier: Tier) -> int:
 def resolve(source: Source, probes: Iterable[Asked]) -> Data:
     """`auto` is public data where all that the probes read is at hand (mirror or cache).
 
-    While a book is rendered it is public: published records are.
+    While a book is rendered it is public: published records are. Raises `ValueError`.
     """
+    if source not in get_args(Source):
+        raise ValueError(f"data={source!r}: expected {', '.join(get_args(Source))}")
     if source != "auto":
         return source
     if home.rendering():

@@ -22,16 +22,18 @@ from forgetting import lineage
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Run, Tier
-from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training
+from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training, of_method
 from forgetting.experiments.asks import Ask, Data, Source, resolve
 from forgetting.experiments.study import Cell, Question, answer
 from forgetting.lineage import Checkpoint
+from forgetting.method import UnknownMethod
 from forgetting.probes.evaluation import Asked
 from forgetting.store import hash_key
 from forgetting.tasks import Task
 
 START = "untouched"  # the label of the model from which every arm starts
-VARIED = ("learning_rate", "epochs", "seed")  # settings that are axes: designs do not name them
+AXES = ("learning_rate", "epochs", "seed")  # what runs of one design differ in: no settings
+AMOUNTS = ("tokens", "examples", "length", "batch")  # 0 stands for the tier's own
 
 
 class BadExperiment(ValueError):
@@ -44,7 +46,7 @@ class Budget:
 
     `rates` begin with the central one; `epochs` are those after which a run is measured (empty: the
     settings' own). `arms` empty: all. `orders` names the arms that are run through every order of
-    the tasks; None: all of them.
+    the tasks; None: all of them. Raises `BadExperiment` for a setting that is an axis.
     """
 
     model: str
@@ -54,6 +56,22 @@ class Budget:
     epochs: tuple[int, ...] = ()
     tasks: int = 3
     orders: tuple[str, ...] | None = ()
+
+    def __post_init__(self) -> None:
+        self.with_settings({})
+
+    def with_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, with those `given` in place of the tier's own; an amount of 0 says nothing.
+
+        Raises `BadExperiment` for a setting that is an axis.
+        """
+        own = {k: v for k, v in given.items() if v is not None and (v or k not in AMOUNTS)}
+        settings = {**self.settings, **own}
+        for name in AXES:
+            if name in settings:
+                axes = "learning_rates, epochs or seeds"
+                raise BadExperiment(f"{name}={settings[name]!r}: give it as an axis: {axes}")
+        return settings
 
 
 class Loss(NamedTuple):
@@ -164,13 +182,12 @@ class Experiment:
         **settings: Any,
     ) -> str:
         """What runs share that may be compared: model, texts and settings beside the axes."""
-        given = {**self.budget(tier).settings, **settings}
         taught = self.taught(tier, data, tasks).values()
         return hash_key(
             {
                 "model": self.base(tier, model).key,
                 "taught": sorted((task.recipe() for task in taught), key=lambda r: r["task"]),
-                "settings": {k: v for k, v in given.items() if k not in VARIED},
+                "settings": self.budget(tier).with_settings(settings),
             }
         )[:12]
 
@@ -195,27 +212,26 @@ class Experiment:
         What is left out is the tier's own. `methods` names arms, `orders` those that go through
         every order of the `tasks`; `settings` are fields of `lineage.Settings`. Central runs (the
         first rate, the last epoch, the end of a sequence) answer everything, the others what is
-        asked everywhere. Raises `BadExperiment` for an unknown arm or task, and what `study.answer`
-        raises.
+        asked everywhere. Raises `BadExperiment` for an unknown arm or tier and for a setting that
+        is an axis, `UnknownTask`, and what `study.answer` raises.
         """
-        budget, found = self.budget(tier), self.data(data)
-        given = {name: value for name, value in settings.items() if value}
-        base = self.base(tier, model)
-        taught = self.taught(tier, found, tasks)
-        design = self.design(tier, model=model, data=found, tasks=tasks, **given)
+        budget, at_hand = self.budget(tier), self.data(data)
+        taught = self.taught(tier, at_hand, tasks)
+        design = self.design(tier, model=model, data=at_hand, tasks=tasks, **settings)
         cells, central = self.cells(
-            base,
+            self.base(tier, model),
             taught,
             methods=methods or budget.arms,
             rates=tuple(learning_rates) or budget.rates,
             seeds=seeds,
             epochs=tuple(epochs) or budget.epochs,
             orders=tuple(orders) or budget.orders,
-            **{**budget.settings, **given},
+            **budget.with_settings(settings),
         )
-        whole = self.probes(tier, found, list(taught) if self.in_turn else ())
-        part = {a.role: whole[a.role] for a in self.every_ask(list(taught)) if a.everywhere}
-        keep = [a.role for a in self.every_ask(list(taught)) if a.keep]
+        names = list(taught)
+        whole = self.probes(tier, at_hand, names)
+        part = self.probes(tier, at_hand, names, everywhere=True)
+        keep = [ask.role for ask in self.every_ask(names) if ask.keep]
         first = [cell for cell in cells if cell.checkpoint in central]
         others = [cell for cell in cells if cell.checkpoint not in central]
         answer(
@@ -231,7 +247,7 @@ class Experiment:
     def stored(self, tier: Tier) -> list[Run]:
         """Stored runs of the tier's own design with public data; else of the last one measured."""
         runs = records.stored(self.name, tier)
-        if tier not in self.budgets:
+        if not runs or tier not in self.budgets:
             return records.comparable(runs)
         own = records.comparable(runs, self.design(tier))
         return own if any(not run.start for run in own) else records.comparable(runs)
@@ -252,7 +268,8 @@ class Experiment:
 
         A recipe that two arms share stands once, under the first one's labels.
         """
-        arms = self._chosen(self.arms_of(base), methods)
+        arms = self.chosen(self.arms_of(base), methods)
+        self.chosen(self.arms_of(base), orders or ())
         start = Cell(base, {"method": START, "learning_rate": 0.0, "seed": 0}, start=True)
         cells, central = [start], {base}
         counts: list[int | None] = [*sorted(epochs, reverse=True)] or [None]
@@ -267,8 +284,10 @@ class Experiment:
                     cells += stages
                     if rate == rates[0] and count == counts[0]:
                         central.add(stages[-1].checkpoint)
-        unique = {cell.checkpoint: cell for cell in reversed(cells)}
-        return list(unique.values())[::-1], central
+        unique: dict[Checkpoint, Cell] = {}
+        for cell in cells:
+            unique.setdefault(cell.checkpoint, cell)
+        return list(unique.values()), central
 
     def failed(self, runs: Sequence[Run]) -> list[str]:
         """What manipulation checks say of these runs, a line for each that fails."""
@@ -282,14 +301,23 @@ class Experiment:
         known = {each.role: each for each in self._taught()}
         return [known.get(name) or Ask(name, Task(name).name) for name in tasks]
 
-    def _chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
-        """The arms of these names, or all. Raises `BadExperiment`."""
-        for name in names:
-            if name not in arms:
-                near = get_close_matches(name, arms, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
-                raise BadExperiment(f"methods={name!r}: {self.name} has no such arm; {hint}")
-        return {name: arms[name] for name in names or arms}
+    def chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
+        """The arms of these names, or all; a name may be any method's. Raises `BadExperiment`."""
+        return {name: arms.get(name) or self._of_method(name, arms) for name in names or arms}
+
+    def _of_method(self, name: str, arms: Mapping[str, Arm]) -> Arm:
+        try:
+            return of_method(name)
+        except UnknownMethod as error:
+            near = get_close_matches(name, arms, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
+            raise BadExperiment(
+                f"methods={name!r}: {self.name} has no such arm, and no method is called so; {hint}"
+            ) from error
+        except TypeError as error:
+            raise BadExperiment(
+                f"methods={name!r}: {error}; give it an arm of its own in {self.name}"
+            ) from error
 
 
 def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str, Task]]:
@@ -301,14 +329,8 @@ def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str,
 
 def _stages(name: str, arm: Arm, at: At) -> list[Cell]:
     """The cells of an arm at a place: one, or one after each task of a sequence."""
-    factor = arm.rate if isinstance(arm, Training) else 1.0
-    curve = arm.curve if isinstance(arm, Training) else ""
-    labels = {
-        "method": curve or name,
-        "learning_rate": float(f"{factor * at.rate:g}"),
-        "seed": at.seed,
-        **at.axes,
-    }
+    curve, rate = (arm.curve, arm.learning_rate(at)) if isinstance(arm, Training) else ("", at.rate)
+    labels = {"method": curve or name, "learning_rate": rate, "seed": at.seed, **at.axes}
     if at.epochs is not None:
         labels["epochs"] = at.epochs
     if isinstance(arm, InTurn):

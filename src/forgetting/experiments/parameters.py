@@ -1,7 +1,7 @@
 """Parameters: what a reader may change in a chapter, and the check of what was asked for.
 
 A chapter is a notebook `notebooks/NN_name.ipynb`. Its cell tagged `parameters` is typed, commented
-Python, one parameter a line:
+Python, one parameter a line. Papermill reads the lines, pydantic checks the values:
 
     tier: str = "laptop"  # which budget to spend [smoke|classroom|laptop|full|paper]
     seeds: list[int] = [0]  # one run a seed [0..9999]
@@ -13,26 +13,22 @@ highest value (of each element, where the parameter is a list).
 from __future__ import annotations
 
 import ast
-import io
-import json
-import math
+import logging
 import re
-import tokenize
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-ELEMENTS = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-}
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+ELEMENTS: dict[str, Any] = {"str": str, "int": int, "float": FiniteFloat, "bool": bool}
 TYPES = (*ELEMENTS, *(f"list[{element}]" for element in ELEMENTS))
-BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-WRITE_IT_AS = "write it as `name: type = value  # what it does [low..high]`"
+WRITE_IT_AS = "write each on one line as `name: type = value  # what it does [low..high]`"
+PLAIN = "a default is a plain value; [one|another] limits texts, [lowest..highest] numbers"
 
 
 class BadParameter(ValueError):
@@ -45,222 +41,156 @@ class BadCell(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a `parameters` cell. `type` is as written there: `int`, `list[float]`, …"""
+    """One line of a `parameters` cell. `type` and `limits` are as written: `list[int]`, `0..9`."""
 
     name: str
     type: str
     default: Any = field(hash=False)
     help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
+    limits: str = ""
 
     @property
     def is_list(self) -> bool:
         return self.type.startswith("list[")
 
     @property
-    def element(self) -> str:
-        """The type of one value: `float` for `list[float]`."""
-        return self.type.removeprefix("list[").removesuffix("]")
+    def choices(self) -> tuple[str, ...]:
+        """The values that a text may take; none where it may be any."""
+        texts = self.limits.split("|") if self.limits and "str" in self.type else ()
+        return tuple(map(str.strip, texts))
 
     @property
     def allowed(self) -> str:
         """What it may be, in words; empty where its type says it all."""
-        if self.choices:
+        low, dots, high = self.limits.partition("..")
+        if self.choices or not dots:
             return ", ".join(self.choices)
-        if self.low is None and self.high is None:
-            return ""
-        if self.low is None or self.high is None:
-            bound, number = ("at least", self.low) if self.high is None else ("at most", self.high)
-            return f"{bound} {_plain(number)}"
-        return f"{_plain(self.low)} to {_plain(self.high)}"
+        one = f"at {'least' if low else 'most'} {low or high}"
+        return f"{low} to {high}" if low and high else one
 
-
-# -- chapters ----------------------------------------------------------------------------------
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """What checks a value. Raises `ValueError` and others where the limits are none."""
+        element = ELEMENTS[self.type.removeprefix("list[").removesuffix("]")]
+        if self.choices:
+            usable = {c for c in self.choices if c and not (self.is_list and "," in c)}
+            if len(usable) < len(self.choices):
+                raise ValueError("a choice is empty, repeated or two values of a list")
+            element = Literal[self.choices]
+        elif self.limits:
+            low, high = (ast.literal_eval(bound or "None") for bound in self.limits.split(".."))
+            if element is bool or low is high is None:
+                raise ValueError("a bool has no limits, and a number at least one")
+            element = Annotated[element, Field(ge=low, le=high)]
+        whole = list[element] if self.is_list else element  # type: ignore[valid-type]
+        return TypeAdapter(whole)
 
 
 def chapters(root: Path) -> dict[str, Path]:
     """The notebooks of the book in `root`, in its order, by chapter name."""
-    found = sorted((root / "notebooks").glob("*.ipynb"))
-    numbered = ((re.fullmatch(r"\d+_(.+)", path.stem), path) for path in found)
-    return {match[1]: path for match, path in numbered if match}
+    paths = sorted((root / "notebooks").glob("*.ipynb"))
+    names = ((re.fullmatch(r"\d+_(.+)", path.stem), path) for path in paths)
+    return {name[1]: path for name, path in names if name}
 
 
 def title_of(notebook: Path) -> str:
     """The notebook's first markdown heading; its file name where it has none."""
-    for cell in _cells(notebook):
-        if cell.get("cell_type") == "markdown":
-            heading = re.search(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$", _source(cell), re.MULTILINE)
-            if heading:
-                return heading[1]
-    return notebook.stem
+    texts = (cell.source for cell in _cells(notebook) if cell.cell_type == "markdown")
+    headings = (re.search(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$", text, re.MULTILINE) for text in texts)
+    return next((heading[1] for heading in headings if heading), notebook.stem)
 
 
 def parameters_of(notebook: Path) -> list[Parameter]:
     """What the notebook's `parameters` cell declares, in its order. Raises `BadCell`."""
-    cells = enumerate(_cells(notebook), start=1)
-    tagged = [(n, cell) for n, cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        count = len(tagged) or "no"
+    from papermill.translators import PythonTranslator  # imported late: it takes a second
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # what it passes over is told below
+    sources = [c.source for c in _cells(notebook) if "parameters" in c.metadata.get("tags", [])]
+    if len(sources) != 1:
+        count = len(sources) or "no"
         raise BadCell(f"{notebook.name}: has {count} cells tagged `parameters`; tag one of them")
-    number, cell = tagged[0]
-    return _read(_source(cell), f"{notebook.name}, cell {number}")
-
-
-def _cells(notebook: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(notebook.read_text(encoding="utf-8"))
-        return [{"metadata": {}, **cell} for cell in content["cells"]]
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise BadCell(f"{notebook.name}: not a notebook of format 4 ({reason})") from error
-
-
-def _source(cell: Mapping[str, Any]) -> str:
-    return "".join(cell.get("source", ""))  # a list of lines, or one text
-
-
-# -- reading a cell ----------------------------------------------------------------------------
-
-
-def _read(code: str, where: str) -> list[Parameter]:
-    try:
-        statements = ast.parse(code).body
-    except SyntaxError as error:
-        raise BadCell(f"{where}, line {error.lineno}: {error.msg}; {WRITE_IT_AS}") from error
-    comments, lines = _comments(code), code.splitlines()
     declared: dict[str, Parameter] = {}
-    for statement in statements:
-        line = statement.lineno
-        try:
-            if statement.end_lineno != line or sum(s.lineno == line for s in statements) > 1:
-                raise BadCell(f"one parameter a line, one line a parameter; {WRITE_IT_AS}")
-            parameter = _parameter(statement, lines[line - 1], comments.get(line, ""))
-            if parameter.name in declared:
-                raise BadCell(f"{parameter.name} is declared twice; remove one of the lines")
-        except (BadCell, BadParameter) as error:
-            raise BadCell(f"{where}, line {line}: {error}") from error
-        declared[parameter.name] = parameter
+    number, lines = 1, sources[0].splitlines()
+    try:
+        for statement in ast.parse(sources[0]).body:
+            number, code = statement.lineno, ast.unparse(statement)
+            line = "\n".join(lines[number - 1 : statement.end_lineno])
+            read = PythonTranslator.inspect({"source": line})
+            if len(read) != 1 or read[0].name in declared:
+                raise BadParameter(f"`{code}` is no parameter of its own; {WRITE_IT_AS}")
+            declared[read[0].name] = _parameter(*read[0])
+    except (SyntaxError, BadParameter) as error:
+        where = f"{notebook.name}, line {getattr(error, 'lineno', number)} of its parameters"
+        raise BadCell(f"{where}: {getattr(error, 'msg', error)}") from error
     return list(declared.values())
 
 
-def _comments(code: str) -> dict[int, str]:
-    """The text after `#`, by line."""
-    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
-    comments = (token for token in tokens if token.type == tokenize.COMMENT)
-    return {token.start[0]: token.string.lstrip("#").strip() for token in comments}
+def _cells(notebook: Path) -> list[Any]:
+    import nbformat  # imported late, as papermill is
+
+    try:
+        return nbformat.read(notebook, as_version=4).cells
+    except Exception as error:  # of nbformat's many classes
+        raise BadCell(f"{notebook.name}: not a notebook of format 4 ({error!r})") from error
 
 
-def _parameter(statement: ast.stmt, line: str, comment: str) -> Parameter:
-    if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
-        raise BadCell(f"{line.strip()!r} is no parameter; {WRITE_IT_AS}")
-    name, kind = statement.target.id, ast.unparse(statement.annotation)
+def _parameter(name: str, kind: str, default: str, comment: str) -> Parameter:
+    """One line, from its parts as papermill cuts it."""
+    about, limits = re.findall(r"^(.*?)\s*(?:\[([^\[\]]*)\])?$", comment)[0]
     if kind not in TYPES:
-        raise BadCell(f"{name}: {kind} is no type of a parameter; take one of {', '.join(TYPES)}")
-    if statement.value is None:
-        raise BadCell(f"{name} has no value; {WRITE_IT_AS}")
+        raise BadParameter(f"{name}: {kind} is no type of a parameter; use {', '.join(TYPES)}")
+    if not about:
+        raise BadParameter(f"{name} has no comment that says what it does; {WRITE_IT_AS}")
     try:
-        default = ast.literal_eval(statement.value)
-    except (ValueError, TypeError):
-        raise BadCell(f"{name} needs a plain value, one that nobody has to compute") from None
-    described = re.fullmatch(r"(.*?)\s*(?:\[([^\[\]]*)\])?", comment)
-    if not described or not described[1]:
-        raise BadCell(f"{name} has no comment that says what it does; {WRITE_IT_AS}")
-    about, bracket = described.groups()
-    parameter = Parameter(name, kind, default, about, **_limits(name, kind, bracket))
-    if parameter.is_list != isinstance(default, list):
-        raise BadCell(f"{name}={default!r}: its default is no {kind}")
-    return replace(parameter, default=_value(parameter, default))
-
-
-def _limits(name: str, kind: str, bracket: str | None) -> dict[str, Any]:
-    """`low` and `high`, or `choices`, from the bracket of a comment."""
-    if bracket is None:
-        return {}
-    if "str" in kind:
-        choices = tuple(choice.strip() for choice in bracket.split("|"))
-        if "" in choices or len(set(choices)) < len(choices):
-            raise BadCell(f"{name}: [{bracket}] has an empty or repeated choice; write [a|b]")
-        if kind == "list[str]" and "," in bracket:
-            raise BadCell(f"{name}: [{bracket}] has a comma, which separates a list's values")
-        return {"choices": choices}
-    if "bool" in kind:
-        raise BadCell(f"{name}: a bool is true or false; remove [{bracket}]")
-    low, dots, high = bracket.partition("..")
-    try:
-        limits = {key: _limit(text) for key, text in (("low", low), ("high", high)) if text.strip()}
-    except ValueError:
-        limits = {}
-    if not dots or not limits or limits.get("low", -math.inf) > limits.get("high", math.inf):
-        raise BadCell(f"{name}: [{bracket}] is no range; write [lowest..highest]")
-    return limits
-
-
-def _limit(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return _float(text)
-
-
-# -- checking values ---------------------------------------------------------------------------
+        parameter = Parameter(name, kind, ast.literal_eval(default), about, limits)
+        _ = parameter.adapter
+    except (ValueError, SyntaxError, TypeError, SchemaError) as error:
+        raise BadParameter(f"{name}={default} [{limits}]: {PLAIN}") from error
+    return replace(parameter, default=_checked(parameter, parameter.default, strict=True))
 
 
 def check(
-    parameters: Sequence[Parameter], given: Mapping[str, Any], chapter: str = "the chapter"
+    parameters: Sequence[Parameter], given: Mapping[str, str], chapter: str = "the chapter"
 ) -> dict[str, Any]:
-    """The `given` values in their parameters' types; texts are converted, as "0,1" to [0, 1].
+    """The `given` texts as values of their parameters, as "0,1" to [0, 1].
 
     Raises `BadParameter` in one line for an unknown name, a value of another type or out of range,
     and an empty or repeated element of a list.
     """
     known = {parameter.name: parameter for parameter in parameters}
-    for name, value in given.items():
+    for name, text in given.items():
         if name not in known:
-            hint = _nearest(name, known) or f"it has {', '.join(known) or 'none'}"
-            raise BadParameter(f"{name}={value!r}: {chapter} has no such parameter; {hint}")
-    return {name: _value(known[name], value) for name, value in given.items()}
+            hint = _nearest(name, known) or f"; it has {', '.join(known) or 'none'}"
+            raise BadParameter(f"{name}={text!r}: {chapter} has no such parameter{hint}")
+    return {name: _value(known[name], text) for name, text in given.items()}
 
 
-def _value(parameter: Parameter, value: Any) -> Any:
-    said = f"{parameter.name}={value!r}"
-    blank = value == [] or (isinstance(value, str) and not value.strip())
-    if blank and value != parameter.default:
-        raise BadParameter(
-            f"{said}: empty; leave {parameter.name} out for its default, {parameter.default!r}"
-        )
+def _value(parameter: Parameter, text: str) -> Any:
+    name, said = parameter.name, f"{parameter.name}={text!r}"
+    if not text.strip() and parameter.default != "":
+        raise BadParameter(f"{said}: empty; leave {name} out for its default, {parameter.default}")
     if not parameter.is_list:
-        return _element(parameter, value)
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        raise BadParameter(f"{said}: write a list without brackets and quotes, as one,another")
-    parts = value.split(",") if isinstance(value, str) else value
-    parts = list(parts) if isinstance(parts, list | tuple) else [parts]
-    if any(isinstance(part, str) and not part.strip() for part in parts):
-        raise BadParameter(f"{said}: has an empty element; write one,another")
-    elements = [_element(parameter, part) for part in parts]
-    for index, element in enumerate(elements):
-        if element in elements[:index]:
-            raise BadParameter(f"{said}: {parts[index]} stands there twice; name each value once")
-    return elements
+        return _checked(parameter, text.strip())
+    parts = [part.strip() for part in text.split(",")]
+    if "" in parts or parts[0].startswith("["):
+        raise BadParameter(f"{said}: write one,another without brackets, quotes or empty elements")
+    values = _checked(parameter, parts)
+    for index, part in enumerate(parts):
+        if values[index] in values[:index]:
+            raise BadParameter(f"{said}: {part} stands there twice; name each value once")
+    return values
 
 
-def _element(parameter: Parameter, value: Any) -> Any:
+def _checked(parameter: Parameter, value: Any, *, strict: bool = False) -> Any:
     try:
-        converted = CONVERT[parameter.element](value)
-    except (ValueError, TypeError, OverflowError):
-        expected = ELEMENTS[parameter.element]
-        raise BadParameter(f"{parameter.name}={value!r}: expected {expected}") from None
-    if parameter.choices and converted not in parameter.choices:
-        hint = _nearest(converted, parameter.choices)
-        one_of = f"{parameter.name}={converted!r}: must be one of {', '.join(parameter.choices)}"
-        raise BadParameter(f"{one_of}; {hint}" if hint else one_of)
-    said = f"{parameter.name}={value.strip() if isinstance(value, str) else value}"
-    if parameter.low is not None and converted < parameter.low:
-        raise BadParameter(f"{said}: at least {_plain(parameter.low)}")
-    if parameter.high is not None and converted > parameter.high:
-        raise BadParameter(f"{said}: at most {_plain(parameter.high)}")
-    return converted
+        return parameter.adapter.validate_python(value, strict=strict)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = first["msg"].replace("Input should", "should")
+        if first["type"] in ("literal_error", "greater_than_equal", "less_than_equal"):
+            problem = f"must be {'one of ' * bool(parameter.choices)}{parameter.allowed}"
+        hint = _nearest(first["input"], parameter.choices)
+        raise BadParameter(f"{parameter.name}={first['input']!r}: {problem}{hint}") from None
 
 
 def typed(value: Any) -> str:
@@ -268,44 +198,5 @@ def typed(value: Any) -> str:
     return ",".join(map(typed, value)) if isinstance(value, list) else str(value)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value.strip()
-
-
-def _int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError
-    return int(value)
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool) or not math.isfinite(number := float(value)):
-        raise ValueError
-    return number
-
-
-def _bool(value: Any) -> bool:
-    if isinstance(value, str) and value.strip().lower() in BOOLEANS:
-        return BOOLEANS[value.strip().lower()]
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-CONVERT: dict[str, Callable[[Any], Any]] = {
-    "str": _text,
-    "int": _int,
-    "float": _float,
-    "bool": _bool,
-}
-
-
-def _plain(number: float | None) -> str:
-    """256 as 256 and 1e-07 as 1e-7."""
-    return str(number) if isinstance(number, int) else re.sub(r"e([+-])0", r"e\1", f"{number:g}")
-
-
-def _nearest(wrong: str, known: Iterable[str]) -> str:
-    return "".join(f"did you mean {near!r}?" for near in get_close_matches(wrong, list(known), 1))
+def _nearest(wrong: Any, known: Iterable[str]) -> str:
+    return "".join(f"; did you mean {n!r}?" for n in get_close_matches(str(wrong), [*known], 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,10 @@ from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
+from forgetting.models.parts import Part, parts
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
-from forgetting.tuning import BLOCK, Tuning, trainable_count
+from forgetting.tuning import Tuning, trainable_count
 
 FLOAT = 4  # bytes
 # Measured with benchmarks/memory.py; to be measured again where training changes.
@@ -95,8 +96,11 @@ def reading_memory(folder: Path, parameters: int) -> float:
 
 
 def merging_memory(parameters: int, merge: Merge) -> float:
-    """What a merge needs, in bytes: a sum its total and an operand, other methods all operands."""
-    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 1
+    """What a merge needs, in bytes: a sum its total and an operand at a time.
+
+    Other methods need all operands, the result, and as much again for what they compute with.
+    """
+    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 2
     return PROGRAM + FLOAT * copies * parameters
 
 
@@ -132,14 +136,14 @@ def check_resources(
             _fetch_or_explain(task, name)
     if workers:
         check_memory(steps, workers)
-    disk = sum(_stored(checkpoint) for checkpoint in steps)
+    stored = [_stored(checkpoint) for checkpoint in steps if checkpoint.step.costs]
+    disk = sum(stored)
     home().mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(home()).free
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set "
-            "FORGETTING_HOME elsewhere"
+            f"{len(stored)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
         )
 
 
@@ -193,9 +197,7 @@ def trainable(checkpoint: Checkpoint) -> int:
 
 
 def _stored(checkpoint: Checkpoint) -> int:
-    """Bytes that the checkpoint's last step leaves on the disk: what moved, or all weights."""
-    if not checkpoint.step.costs:
-        return 0
+    """Bytes that a step that costs something leaves on the disk: what moved, or all weights."""
     if isinstance(checkpoint.step, Train):
         return FLOAT * trainable(checkpoint)
     return FLOAT * checkpoint.foundation.facts["parameters"]
@@ -217,17 +219,18 @@ def _moving(folder: Path, tune: Tuning) -> Moving:
         model = AutoModelForCausalLM.from_config(config)
         total = sum(p.numel() for p in model.parameters())
         tuned = tune.apply(model)
-    moved = [(name, p) for name, p in tuned.named_parameters() if p.requires_grad]
+    moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+    part_by_name = parts(tuned)
     return Moving(
         total=total,
         trainable=trainable_count(tuned),
-        largest=max(p.numel() for _, p in moved),
-        saved=_saved(config, [name for name, _ in moved]),
+        largest=max(p.numel() for p in moved.values()),
+        saved=_saved(config, {name: part_by_name[name] for name in moved}),
     )
 
 
-def _saved(config: Any, moved: Sequence[str]) -> int:
-    """Floats a token leaves for the backward pass; `moved` names the parameters that train."""
+def _saved(config: Any, moved: Mapping[str, Part]) -> int:
+    """Floats a token leaves for the backward pass; `moved` are the parameters that train."""
     hidden, inner = config.hidden_size, config.intermediate_size
     heads, keys = config.num_attention_heads, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or hidden // heads
@@ -240,10 +243,10 @@ def _saved(config: Any, moved: Sequence[str]) -> int:
         "down_proj": inner,
     }
     blocks: dict[int, set[str]] = {}
-    for name in moved:
-        if found := BLOCK.search(name):
-            blocks.setdefault(int(found[1]), set()).add(name)
-    everywhere = any(not BLOCK.search(name) for name in moved)
+    for name, part in moved.items():
+        if part.block is not None:
+            blocks.setdefault(part.block, set()).add(name)
+    everywhere = any(part.block is None for part in moved.values())
     first = 0 if everywhere else min(blocks)
     saved = passing * (config.num_hidden_layers - first)
     for names in blocks.values():

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ class Cell:
     start: bool = False
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True)
+class Question:
     """Cells and what is asked of them, by role; of the roles in `keep` records keep the answers.
 
     `design` names what runs share that may be compared.
@@ -52,10 +54,23 @@ class Question(NamedTuple):
     keep: Sequence[str] = ()
     design: str = ""
 
-    @property
+    @cached_property
     def panel(self) -> dict[str, str]:
         """The probe key that stands for each role."""
         return {role: probe_key(probe) for role, probe in self.asks.items()}
+
+    def lacking(self, record: Record | None) -> dict[str, Asked]:
+        """What a record has no scores of, or no answers that are to be kept, by role."""
+        if record is None:
+            return dict(self.asks)
+        return {
+            role: self.asks[role]
+            for role, key in self.panel.items()
+            if record.place(key, answers=role in self.keep) is None
+        }
+
+
+Records = Mapping[tuple[Tier, str], Record]  # what is stored of Systems, by tier and key
 
 
 def probe_key(probe: Asked) -> str:
@@ -78,10 +93,16 @@ def measure(
 
     `asks` are probes by role, or probes, each in the role of its name. `say` gets a line a step
     with the time left. `where` it is computed is what `scheduler.run` takes: by default what
-    `FORGETTING_SCHEDULER` says, this process if it says nothing. Raises `resources.NotEnough`
-    before anything slow starts, and what `scheduler.run` raises.
+    `FORGETTING_SCHEDULER` says, this process if it says nothing. Raises `ValueError` for two probes
+    of one name, `resources.NotEnough` before anything slow starts, and what `scheduler.run` raises.
     """
-    by_role = asks if isinstance(asks, Mapping) else {probe.name: probe for probe in asks}
+    if isinstance(asks, Mapping):
+        by_role = dict(asks)
+    else:
+        by_role = {probe.name: probe for probe in asks}
+        names = [probe.name for probe in asks]
+        if twice := [name for name in by_role if names.count(name) > 1]:
+            raise ValueError(f"asks={twice[0]!r}: asked twice; give each a role: {{'short': …, …}}")
     question = Question(experiment, tier, cells, by_role, keep, design)
     (runs,) = answer([question], say=say, where=where)
     return runs
@@ -96,87 +117,89 @@ def answer(
     """`measure` for several questions at once: a list of runs for each."""
     where = home.setting(scheduler.VARIABLE) if where is None else where
     workers = scheduler.workers(where)
-    missing: list[Question] = []
-    for question in questions:
-        todo = [cell for cell in question.cells if _missing(question, cell)]
-        if todo:
-            what = f"{len(todo)} runs of chapter {question.experiment} ({question.tier} tier)"
-            compute.refuse_while_rendering(what)
-            probes = {p for cell in todo for p in _missing(question, cell).values()}
-            check_resources([cell.checkpoint for cell in todo], list(probes), workers)
-            missing.append(question._replace(cells=todo))
-        if not home.rendering():
-            _enter(question, [cell for cell in question.cells if cell not in todo])
+    stored = _stored(questions)
+    missing = [question for q in questions if (question := _missing(q, stored)).cells]
+    for question in missing:
+        what = f"{len(question.cells)} runs of {question.experiment} ({question.tier} tier)"
+        compute.refuse_while_rendering(what)
+        probes = {p for cell in question.cells for p in _lacking(question, cell, stored).values()}
+        check_resources([cell.checkpoint for cell in question.cells], list(probes), workers)
+    if not home.rendering():
+        for question in questions:
+            complete = [c for c in question.cells if not _lacking(question, c, stored)]
+            _enter(question, complete, stored)
     if missing:
-        graph = plan(*missing)
+        graph = plan(missing, stored)
         started = time.monotonic()
         scheduler.run(graph, where=where, settings=settings(), say=say)
+        stored |= _stored(missing)
         count = sum(step.kind == "record" for step in graph.values())
         say(f"{count} runs in {(time.monotonic() - started) / 60:.1f} min")
-    return [_runs(question) for question in questions]
+    return [_runs(question, stored) for question in questions]
 
 
-def _runs(question: Question) -> list[Run]:
-    """The stored runs of a question's cells, with its roles."""
-    index, runs = records.load_index(question.experiment, question.tier), []
-    for cell in question.cells:
-        entry = index.entry(cell.checkpoint.key, question.tier, question.design)
+def _stored(questions: Sequence[Question]) -> dict[tuple[Tier, str], Record]:
+    """The records of the questions' cells, as far as there are any, each read once.
+
+    A damaged one is set aside; while a book is rendered it is an error.
+    """
+    stored = {}
+    systems = ((q.tier, cell.checkpoint.key) for q in questions for cell in q.cells)
+    for tier, key in dict.fromkeys(systems):
+        path = records.path_of(key, tier)
+        if not path.exists():
+            continue
+        try:
+            stored[tier, key] = records.load(path)
+        except records.BadRecord as error:
+            if home.rendering():
+                raise
+            store.set_aside(path, f"record {key}", str(error))
+    return stored
+
+
+def _lacking(question: Question, cell: Cell, stored: Records) -> dict[str, Asked]:
+    return question.lacking(stored.get((question.tier, cell.checkpoint.key)))
+
+
+def _missing(question: Question, stored: Records) -> Question:
+    """The question, of those cells alone that lack something."""
+    return replace(question, cells=[c for c in question.cells if _lacking(question, c, stored)])
+
+
+def _runs(question: Question, stored: Records) -> list[Run]:
+    """The runs of a question's cells, with its roles."""
+    index = records.load_index(question.experiment, question.tier)
+    entries = {entry.place: entry for entry in index.runs}
+    runs = []
+    for key in (cell.checkpoint.key for cell in question.cells):
+        entry = entries.get((key, question.tier, question.design))
         if entry is None:  # possible while a book is rendered: nothing is entered then
             raise compute.NotComputed(
-                f"run {cell.checkpoint.key} is not in the index of {question.experiment}; "
-                "run the chapter again"
+                f"run {key} is not in the index of {question.experiment}; run the chapter again"
             )
-        runs.append(records.run_of(question.experiment, question.panel, entry))
+        record = stored[question.tier, key]
+        runs.append(records.run_of(question.experiment, question.panel, entry, record))
     return runs
 
 
 def _index(question: Question) -> records.Index:
-    """The experiment's index. A damaged one is set aside; while a book is rendered it is an error.
-
-    What it named is measured still, and is entered again by whoever asks.
-    """
+    """The experiment's index. A damaged one is set aside: what it named is measured still."""
     try:
         return records.load_index(question.experiment, question.tier)
     except records.BadRecord as error:
-        if home.rendering():
-            raise
         path = records.index_path(question.experiment, question.tier)
         store.set_aside(path, f"index of {question.experiment}", str(error))
         return records.Index(experiment=question.experiment)
 
 
-def _record(key: str, tier: Tier) -> Record | None:
-    """The record of a System, if there is one; a damaged one is set aside, as with `_index`."""
-    path = records.path_of(key, tier)
-    if not path.exists():
-        return None
-    try:
-        return records.load(path)
-    except records.BadRecord as error:
-        if home.rendering():
-            raise
-        store.set_aside(path, f"record {key}", str(error))
-        return None
-
-
-def _missing(question: Question, cell: Cell) -> dict[str, Asked]:
-    """What is still to be asked of a cell: probes without scores, or whose answers are wanted."""
-    record = _record(cell.checkpoint.key, question.tier)
-    if record is None:
-        return dict(question.asks)
-    missing = {}
-    for role, key in question.panel.items():
-        if record.place(key, answers=role in question.keep) is None:
-            missing[role] = question.asks[role]
-    return missing
-
-
-def _enter(question: Question, cells: Sequence[Cell]) -> None:
+def _enter(question: Question, cells: Sequence[Cell], stored: Records) -> None:
     """Note cells, whose scores are all there, in the experiment's index where it lacks them."""
     index, panel, entries = _index(question), question.panel, []
+    known = {entry.place: entry for entry in index.runs}
     for cell in cells:
-        record = records.load(records.path_of(cell.checkpoint.key, question.tier))
-        before = index.entry(record.key, question.tier, question.design)
+        record = stored[question.tier, cell.checkpoint.key]
+        before = known.get((record.key, question.tier, question.design))
         own = before.sessions if before else []
         places = {record.place(probe, own) for probe in panel.values()}
         places |= {record.place(panel[role], own, answers=True) for role in question.keep}
@@ -195,9 +218,10 @@ def _enter(question: Question, cells: Sequence[Cell]) -> None:
         records.enter(question.experiment, question.tier, panel, entries)
 
 
-def plan(*questions: Question) -> dict[str, Step]:
+def plan(questions: Sequence[Question], stored: Records | None = None) -> dict[str, Step]:
     """The steps that answer questions, by key, in the order in which one process takes them.
 
+    `stored` are records whose scores need not be measured again.
     A record needs its measurement, that its checkpoint, and that what it was trained from.
     Checkpoints that differ in epochs alone are trained in one step. What costs nothing, as a sum of
     weights does not, is no step: it is computed when it is read.
@@ -244,7 +268,7 @@ def plan(*questions: Question) -> dict[str, Step]:
             probes = {
                 probe_key(probe): probe
                 for question, cell in of_tier
-                for probe in _missing(question, cell).values()
+                for probe in _lacking(question, cell, stored or {}).values()
             }
             measured = f"measure-{tier}-{checkpoint.key}"
             graph[measured] = Step(
@@ -257,7 +281,7 @@ def plan(*questions: Question) -> dict[str, Step]:
             )
             made_by = needs[checkpoint.key] if checkpoint.step.costs else ()
             written = f"record-{tier}-{checkpoint.key}"
-            alone = tuple(question._replace(cells=(cell,)) for question, cell in of_tier)
+            alone = tuple(replace(question, cells=(cell,)) for question, cell in of_tier)
             work = (checkpoint, tuple(probes.values()), alone)
             graph[written] = Step(written, "record", "", _write, work, (measured, *made_by))
     return graph
@@ -374,6 +398,7 @@ def _write(
         else {},
         sessions=[session],
     )
-    records.append(record, questions[0].tier)
+    tier = questions[0].tier
+    whole = records.load(records.append(record, tier))
     for question in questions:
-        _enter(question, question.cells)
+        _enter(question, question.cells, {(tier, record.key): whole})

@@ -8,13 +8,22 @@ from forgetting.lineage.checkpoint import (
     in_order,
     merge,
 )
-from forgetting.lineage.samples import Completion, Prompts, Recipe, Samples
+from forgetting.lineage.samples import (
+    Completion,
+    Drawn,
+    Prompts,
+    Recipe,
+    Samples,
+    nothing_drawn,
+)
 from forgetting.lineage.settings import Settings
-from forgetting.lineage.steps import Graft, Linear, Merge, MergeMethod, Step, Train, Value
+from forgetting.lineage.steps import Adapt, Graft, Linear, Merge, MergeMethod, Step, Train, Value
 
 __all__ = [
+    "Adapt",
     "Checkpoint",
     "Completion",
+    "Drawn",
     "Foundation",
     "Graft",
     "Linear",
@@ -31,4 +40,5 @@ __all__ = [
     "foundation",
     "in_order",
     "merge",
+    "nothing_drawn",
 ]

@@ -41,9 +41,8 @@ class Checkpoint:
     @cached_property
     def key(self) -> str:
         """20 hexadecimal digits of the sha256 over the canonical JSON of `recipe()`."""
-        below = (p for p in self.parents if "key" not in vars(p))
-        for checkpoint in _unnamed(below):
-            _ = checkpoint.key  # from the root upwards: no recursion, however long the chain
+        for _ in in_order(self.parents, keyless=True):
+            pass  # each gets its key, from the root upwards: no recursion, however long the chain
         return hash_key(self.recipe())
 
     @property
@@ -204,37 +203,26 @@ def merge(base: Checkpoint, models: Sequence[Checkpoint], how: MergeMethod) -> C
     return Checkpoint(Merge((base, *models), how))
 
 
-def in_order(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
-    """Every checkpoint that these rest on, and these: each once, parents before children."""
+def in_order(checkpoints: Iterable[Checkpoint], *, keyless: bool = False) -> Iterator[Checkpoint]:
+    """Every checkpoint that these rest on, and these: each once, parents before children.
+
+    Depth first, which `graphlib` is not: what a process begins it ends before it begins another.
+    With `keyless`, those that have their key already are left out, and what they rest on.
+    """
     seen: dict[int, Checkpoint] = {}  # by identity: a key is cheap only once the parents have one
-    named: set[str] = set()
+    keys: set[str] = set()
     for last in checkpoints:
         stack = [(last, False)]
         while stack:
             checkpoint, parents_done = stack.pop()
             if parents_done:
-                if checkpoint.key not in named:
-                    named.add(checkpoint.key)
+                if checkpoint.key not in keys:
+                    keys.add(checkpoint.key)
                     yield checkpoint
-            elif id(checkpoint) not in seen:
+            elif id(checkpoint) not in seen and not (keyless and "key" in vars(checkpoint)):
                 seen[id(checkpoint)] = checkpoint
                 stack.append((checkpoint, True))
                 stack += [(parent, False) for parent in reversed(checkpoint.parents)]
-
-
-def _unnamed(checkpoints: Iterable[Checkpoint]) -> Iterator[Checkpoint]:
-    """These and what they rest on, as far as they have no key yet, parents before children."""
-    seen: set[int] = set()
-    for last in checkpoints:
-        stack = [(last, False)]
-        while stack:
-            checkpoint, parents_done = stack.pop()
-            if parents_done:
-                yield checkpoint
-            elif id(checkpoint) not in seen and "key" not in vars(checkpoint):
-                seen.add(id(checkpoint))
-                stack.append((checkpoint, True))
-                stack += [(parent, False) for parent in checkpoint.parents]
 
 
 def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:

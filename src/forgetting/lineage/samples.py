@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -44,7 +44,7 @@ class Prompts(Protocol):
     def recipe(self) -> dict[str, Any]:
         """What the texts depend on, as plain JSON."""
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         """The prompts, with whatever chat template they need already applied."""
 
 
@@ -100,6 +100,15 @@ class Samples:
         return hash_key(self.recipe())
 
 
+# What was written for samples, a list of completions for each prompt; the engine hands it in.
+Drawn = Callable[[Samples], list[list[Completion]]]
+
+
+def nothing_drawn(samples: Samples) -> list[list[Completion]]:
+    """What is drawn where no engine is at hand: raises `LookupError`."""
+    raise LookupError(f"samples of {samples.of!r}: nobody draws here; hand in `compute.samples`")
+
+
 @runtime_checkable
 class Recipe(Protocol):
     """What a training step is shown where that is not a task's own training split: see `recipes`.
@@ -124,8 +133,10 @@ class Recipe(Protocol):
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         """What has to be generated before a training with these settings."""
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[dict[str, Any]]:
-        """The examples, as `causal.sft_row` makes them."""
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[dict[str, Any]]:
+        """The examples, as `causal.sft_row` makes them; `drawn` gives what `samples` asks for."""
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """What became of what was generated, for the record; plain JSON."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TRAINING_VERSION = 1
 MERGING_VERSION = 1
 GRAFTING_VERSION = 1
+ADAPTING_VERSION = 1
 
 # What a recipe says where nothing is given: everything moves, for the next token's sake.
 EVERYTHING = {"kind": "Full"}
@@ -180,13 +181,9 @@ class Merge(Step):
         Of several foundations that are alike beside their weights it is the one of lowest key.
         """
         roots = {operand.root.key: operand.foundation for operand in self.operands}
-        if len(roots) == 1:
-            return {}
-        beside = {key: vocabularies.beside_weights(root) for key, root in roots.items()}
-        if len(set(beside.values())) == 1:
-            return {}
-        first = beside[self.operands[0].root.key]
-        return {"tokenizer": min(key for key, said in beside.items() if said == first)}
+        first = self.operands[0].foundation
+        same = [key for key, root in roots.items() if vocabularies.alike(first, root)]
+        return {} if len(same) == len(roots) else {"tokenizer": min(same)}
 
     @property
     def terms(self) -> tuple[tuple[float, Checkpoint], ...]:
@@ -208,6 +205,35 @@ class Merge(Step):
             pairs = zip(self.how.factors, parents, strict=True)
             return " + ".join(f"{factor:g}*({parent})" for factor, parent in pairs)
         return f"merge({parents[0]}, [{', '.join(parents[1:])}], {self.how!r})"
+
+
+@dataclass(frozen=True)
+class Adapt(Step):
+    """A model that may change while it is asked, `how` says in which way: a System.
+
+    Its weights are the parent's; what is asked one by one in an order (`probes.streams`) is asked
+    of what `how` makes of them, anything else of the model as it begins.
+    """
+
+    kind: ClassVar[str] = "adapt"
+
+    parent: Checkpoint
+    how: Value
+
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "step": self.kind,
+            "version": ADAPTING_VERSION,
+            "parent": self.parent.key,
+            "how": self.how.recipe(),
+        }
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        return (self.parent,)
+
+    def text(self, *parents: str) -> str:
+        return f"{self.how!r} on {parents[0]}"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,24 @@ from collections.abc import Iterable
 import torch
 
 from forgetting.merging.states import State, require_one_architecture
+from forgetting.method import method
 
 
+@method(
+    name="task-arithmetic",
+    title="Task arithmetic",
+    idea="What a training changed is a difference of weights. Such differences are scaled, added "
+    "to a model and taken from it, without any more training: a task vector, or, of a model that "
+    "learned to chat, a chat vector.",
+    equation=r"\theta = \sum_i c_i\, \theta_i, \qquad \text{as } \theta_{\text{new}} + \lambda\, "
+    r"(\theta_{\text{chat}} - \theta_{\text{base}})",
+    cost="One pass over the weights of each model; no data and no gradient.",
+    use="Where models of one architecture learned apart what one model shall have. The strength "
+    "must be tuned.",
+    citations=("ilharco2023editing", "huang2024chatvector"),
+    colour="#009E73",
+    marker="P",
+)
 def weighted_sum(terms: Iterable[tuple[float, State]]) -> dict[str, torch.Tensor]:
     """θ = Σ cᵢ·θᵢ, in float32, term by term: two states are in memory at a time.
 

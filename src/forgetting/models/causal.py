@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from forgetting.lineage import Recipe, Settings
+from forgetting.lineage import Drawn, Recipe, Settings, nothing_drawn
 from forgetting.tasks import Task
 
 IGNORED = -100  # the label of a token that is not supervised
+# A row's part: what is learned, what is to be kept, a text together with its question.
+TARGET, OLD, WHOLE = 0, 1, 2
 
 
 # input_ids and labels, (length,) each. A recipe may add `part`, `weights` (one a supervised token),
@@ -24,11 +26,18 @@ class TooLittleText(ValueError):
 
 
 def rows_of(
-    shown: Task | Recipe, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+    shown: Task | Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Settings,
+    seed: int,
+    drawn: Drawn = nothing_drawn,
 ) -> list[Example]:
-    """The different examples that a training goes through, `settings.rows` of them."""
+    """The different examples that a training goes through, `settings.rows` of them.
+
+    `drawn` gives what models wrote, where a recipe shows that.
+    """
     if isinstance(shown, Recipe):
-        return shown.rows(tokenizer, settings, seed)
+        return shown.rows(tokenizer, settings, seed, drawn)
     make = pretrain_rows if settings.style == "pretrain" else sft_rows
     return make(shown, tokenizer, settings, seed)
 

@@ -63,7 +63,7 @@ class Foundation:
     name a checkpoint, or to show stored results, no weights are needed.
     """
 
-    kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    kind: ClassVar[str] = "foundation"  # the first of every lineage: see `lineage.steps.Step`
     doing: ClassVar[str] = ""
     costs: ClassVar[bool] = False
     parents: ClassVar[tuple[()]] = ()

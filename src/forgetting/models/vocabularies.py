@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,7 +17,7 @@ SILENT = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformer
 
 def require_one_vocabulary(first: Foundation, other: Foundation) -> None:
     """Raise `ValueError` naming the first token, in order of ids, that two models number apart."""
-    if first.digest == other.digest:
+    if _same_files(first, other):
         return
     ours, theirs = vocabulary(first), vocabulary(other)
     if ours == theirs:
@@ -30,31 +31,53 @@ def require_one_vocabulary(first: Foundation, other: Foundation) -> None:
     )
 
 
+def alike(first: Foundation, other: Foundation) -> bool:
+    """Whether tokenizer, chat template, special tokens and configuration are the same."""
+    return _same_files(first, other) or _beside_weights(first) == _beside_weights(other)
+
+
 @lru_cache(maxsize=8)
 def vocabulary(foundation: Foundation) -> Mapping[str, int]:
     """Every token's id, added and special tokens included."""
-    return foundations.load_tokenizer(foundation.folder).get_vocab()
+    return _tokenizer(foundation).get_vocab()
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(foundation: Foundation) -> Any:
+    return foundations.load_tokenizer(foundation.folder)
+
+
+def _same_files(first: Foundation, other: Foundation) -> bool:
+    """Whether nothing has to be loaded to see that two models are alike beside their weights."""
+    return first.digest == other.digest or _files(first) == _files(other)
 
 
 @lru_cache(maxsize=64)
-def beside_weights(foundation: Foundation) -> str:
-    """Tokenizer, chat template, special tokens and configuration as one text, to be compared."""
-    tokenizer: Any = foundations.load_tokenizer(foundation.folder)
-    return json.dumps(
-        {
-            "tokenizer": tokenizer.backend_tokenizer.to_str()
-            if tokenizer.is_fast
-            else vocabulary(foundation),
-            "template": tokenizer.chat_template,
-            "special": {name: str(t) for name, t in tokenizer.special_tokens_map.items()},
-            "model": _read(foundation, "config.json"),
-            "generation": _read(foundation, "generation_config.json"),
-        },
-        sort_keys=True,
-    )
+def _files(foundation: Foundation) -> dict[str, str]:
+    """The sha256 of each file beside the weights."""
+    suffixes = {".json", ".jinja", ".model", ".txt"}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(foundation.folder.iterdir())
+        if path.suffix in suffixes and not path.name.endswith(".index.json")
+    }
 
 
-def _read(foundation: Foundation, name: str) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _beside_weights(foundation: Foundation) -> str:
+    tokenizer = _tokenizer(foundation)
+    said = {
+        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else "",
+        "vocabulary": "" if tokenizer.is_fast else vocabulary(foundation),
+        "template": tokenizer.chat_template,
+        "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        "model": _configuration(foundation, "config.json"),
+        "generation": _configuration(foundation, "generation_config.json"),
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+def _configuration(foundation: Foundation, name: str) -> dict[str, Any]:
     path = foundation.folder / name
     said = json.loads(path.read_text()) if path.exists() else {}
     return {field: value for field, value in said.items() if field not in SILENT}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel
 
-from forgetting.objectives import IGNORED
+from forgetting.models.causal import IGNORED
 
 Row = Mapping[str, torch.Tensor]
 Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]

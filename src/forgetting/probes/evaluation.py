@@ -376,6 +376,7 @@ def _read(
         batch=GENERATION_BATCH if samples else TOKENS_A_BATCH,
         items=items,
         tokens=tokens,
+        blocks=task.blocks([sample["doc"] for sample in logged]),
     )
     return scores, samples
 

@@ -147,6 +147,7 @@ class Answered:
             n=len(found),
             batch=1,
             items={name: [_short(one[name]) for one in found] for name in found[0]},
+            blocks=self.task.blocks(documents),
         ), [Sample(task=self.name, prompt=prompt, answer=answer) for prompt, answer in told]
 
     def answers(
@@ -281,17 +282,18 @@ class Spectrum:
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
         from forgetting.engine import compute
+        from forgetting.models.parts import parts
         from forgetting.probes import weight_change
-        from forgetting.tuning import BLOCK
 
         start = checkpoint.parents[0] if checkpoint.parents else checkpoint
-        before = {n: p for n, p in compute.state(start).items() if BLOCK.search(n) and p.ndim == 2}
+        every = parts(model).items()
+        block_by_name = {name: part.block for name, part in every if part.block is not None}
+        state = compute.state(start).items()
+        before = {name: p for name, p in state if name in block_by_name and p.ndim == 2}
         after = {n: p.detach().cpu() for n, p in model.named_parameters() if n in before}
         blocks: dict[int, list[dict[str, Any]]] = {}
         for row in weight_change.weight_change(before, after):
-            found = BLOCK.search(row["module"])
-            assert found
-            blocks.setdefault(int(found[1]), []).append(row)
+            blocks.setdefault(block_by_name[row["module"]], []).append(row)
         items = {
             metric: [
                 _short(sum(row[metric] for row in rows) / len(rows)) for rows in blocks.values()
@@ -345,9 +347,10 @@ class Surprise:
         import torch
         from torch.nn import functional
 
+        from forgetting.engine import compute
         from forgetting.models import causal
 
-        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed)
+        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed, compute.samples)
         nats: list[float] = []
         samples: list[Sample] = []
         for row in rows:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Scores(BaseModel):
     """One task's scores: every metric's value for every item, in the task's order.
 
     `log_likelihood` is a sum over the item's tokens in nats and goes with `tokens`; the other
-    metrics are means over items.
+    metrics are means over items. `blocks` numbers each item's group where some belong together
+    (turns of a dialogue, a whole stream): groups, not items, are the sample then.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -23,6 +24,7 @@ class Scores(BaseModel):
     batch: int
     items: dict[str, list[float]]
     tokens: list[int] | None = None
+    blocks: list[int] | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
 
     def mean(self, metric: str) -> float:
         """The metric's mean over items. For `nats`: negative log-likelihood per token."""

@@ -5,28 +5,16 @@ step of the graph (`lineage.Samples`), generated once, whoever asks. A recipe sa
 what was written (`report`): kept, refused and why, fallen back, lengths.
 """
 
-from forgetting.recipes.answers import Answers, Gold, Shuffled, WholeText
-from forgetting.recipes.lamol import InForm, Lamol
-from forgetting.recipes.on_policy import Distilled, Rollouts
-from forgetting.recipes.paraphrase import Paraphrased
-from forgetting.recipes.rehearsal import EMPTY_TURN, FreeText, Rehearsed, Together
-from forgetting.recipes.self_output import SelfOutput
-from forgetting.recipes.ssr import Synthesised
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "EMPTY_TURN",
-    "Answers",
-    "Distilled",
-    "FreeText",
-    "Gold",
-    "InForm",
-    "Lamol",
-    "Paraphrased",
-    "Rehearsed",
-    "Rollouts",
-    "SelfOutput",
-    "Shuffled",
-    "Synthesised",
-    "Together",
-    "WholeText",
-]
+from forgetting import method
+from forgetting.recipes.answers import Answers
+from forgetting.recipes.free_text import EMPTY_TURN
+
+__all__ = ["EMPTY_TURN", "Answers"]
+
+method.package(__name__)
+
+if TYPE_CHECKING:  # each method by its name, as `method.Package` gives it
+
+    def __getattr__(name: str) -> Any: ...

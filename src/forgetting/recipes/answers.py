@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import random
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import torch
-
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.models import causal
 from forgetting.tasks import Task
 
 Document = dict[str, Any]
+
+DRAWN = 32  # examples to choose shots from: the first of another order of the training documents
+# An answer that speaks of its own making is not an answer (`verify` in SDFT's code).
+BETRAYING = re.compile(
+    r"reference answer|your response|my response|your own response|now it's your turn|\AYour turn",
+    re.IGNORECASE,
+)
 
 
 class Answer(NamedTuple):
@@ -65,19 +69,26 @@ class Answers(ABC):
 
     @abstractmethod
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
         """An answer for each document, in order."""
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row for each question that has an answer, cut at `settings.length`.
 
         Raises `causal.TooLittleText` where the task has too few questions, or none was answered.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        found = self.answers(documents, tokenizer, settings, seed)
+        answers = self.answers(documents, tokenizer, settings, seed, drawn)
         rows = []
-        for document, answer in zip(documents, found, strict=True):
+        for document, answer in zip(documents, answers, strict=True):
             if answer.text is not None:
                 pair = self.task.pair(document)[0], answer.text
                 row = causal.sft_row(self.task, tokenizer, pair, settings.length)
@@ -90,122 +101,49 @@ class Answers(ABC):
             )
         return rows
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many questions have an answer of each origin, and the answers' mean length in tokens.
 
         Lengths are before any cut; questions that are left out have none.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        found = self.answers(documents, tokenizer, settings, seed)
-        texts = [answer.text for answer in found if answer.text is not None]
+        answers = self.answers(documents, tokenizer, settings, seed, drawn)
+        texts = [answer.text for answer in answers if answer.text is not None]
         lengths = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
         return {
             "questions": len(documents),
-            "origins": dict(sorted(Counter(answer.origin for answer in found).items())),
+            "origins": dict(sorted(Counter(answer.origin for answer in answers).items())),
             "mean_tokens": round(sum(lengths) / max(1, len(lengths)), 2),
         }
 
 
 @dataclass(frozen=True)
-class Gold(Answers):
-    """The task's own answers; `like` leaves out the questions that another recipe leaves out.
+class Asking:
+    """Prompts: the questions themselves, after `shots` worked examples that are none of them."""
 
-    A recipe that keeps only some questions is compared with gold answers to those same ones. With
-    `same_length` an epoch supervises as many tokens as one of `like`, to half an answer: questions
-    at the end are left out, or those at the beginning come twice.
-    """
+    task: Task
+    settings: Settings
+    seed: int
+    shots: int
 
-    like: Answers | None = None
-    same_length: bool = False
-    origin: ClassVar[str] = "gold"
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "prompts": "asking",
+            "task": self.task.recipe(),
+            "examples": self.settings.rows,
+            "length": self.settings.length,
+            "seed": self.seed,
+            "shots": self.shots,
+        }
 
-    def __post_init__(self) -> None:
-        if self.same_length and self.like is None:
-            raise ValueError("same_length=True: say with like= as long as what")
-
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        return self.like.parents if self.like else ()
-
-    def settings(self) -> dict[str, Any]:
-        if self.like is None:
-            return {}
-        found = {"like": self.like.recipe()["shown"]}
-        return found | ({"same_length": True} if self.same_length else {})
-
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        return self.like.samples(settings, seed) if self.like else ()
-
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
-        rows = super().rows(tokenizer, settings, seed)
-        if self.like is None or not self.same_length:
-            return rows
-        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed)))
-        found: list[causal.Example] = []
-        for row in itertools.cycle(rows):
-            if wanted <= _supervised(row) / 2:
-                return found or [row]
-            found.append(row)
-            wanted -= _supervised(row)
-        raise AssertionError("rows are never empty")
-
-    def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
-    ) -> list[Answer]:
-        gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
-        if self.like is None:
-            return gold
-        other = self.like.answers(documents, tokenizer, settings, seed)
-        return [
-            mine if theirs.text is not None else theirs
-            for mine, theirs in zip(gold, other, strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class Shuffled(Answers):
-    """The control: right answers to other questions, each moved by one place in a drawn order."""
-
-    origin: ClassVar[str] = "shuffled"
-
-    def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
-    ) -> list[Answer]:
-        order = list(range(len(documents)))
-        random.Random(f"shuffled {seed}").shuffle(order)
-        gives = dict(zip(order, order[1:] + order[:1], strict=True))
-        gold = [self.task.pair(document)[1] for document in documents]
-        return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]
-
-
-@dataclass(frozen=True)
-class WholeText(Answers):
-    """Pre-train style on questions and answers: every token is supervised, the question's too.
-
-    The chat template is left out: a text that states the question and then the answer, as a page of
-    a manual would.
-    """
-
-    origin: ClassVar[str] = "whole text"
-
-    def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
-    ) -> list[Answer]:
-        return [Answer(self.task.pair(document)[1], "gold") for document in documents]
-
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
-        """The question, an empty line, the answer and the end token, cut at `settings.length`."""
-        rows = []
-        for document in questions(self.task, tokenizer, settings, seed):
-            text = "\n\n".join(self.task.pair(document))
-            ids = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            whole = torch.tensor(ids[: settings.length])
-            rows.append({"input_ids": whole, "labels": whole.clone()})
-        return rows
-
-
-def _supervised(row: causal.Example) -> int:
-    return int((row["labels"][1:] != causal.IGNORED).sum())
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
+        documents = questions(self.task, tokenizer, self.settings, self.seed)
+        pairs = [self.task.pair(document) for document in documents]
+        shown = {question for question, _ in pairs}
+        others = map(self.task.pair, self.task.training_documents(self.seed + 1))
+        worked = [pair for pair in others if pair[0] not in shown]
+        shots = sorted(worked[:DRAWN], key=lambda pair: len("".join(pair)))[: self.shots]
+        return [asked(tokenizer, shots, question) for question, _ in pairs]
 
 
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
@@ -213,14 +151,14 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
 
     Raises `causal.TooLittleText` where there are not so many.
     """
-    found = []
+    documents: list[Document] = []
     for document in task.training_documents(seed):
         if causal.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
-            found.append(document)
-            if len(found) == settings.rows:
-                return found
+            documents.append(document)
+            if len(documents) == settings.rows:
+                return documents
     raise causal.TooLittleText(
-        f"examples={settings.rows}: {task.name} has {len(found)} whose question leaves room in "
+        f"examples={settings.rows}: {task.name} has {len(documents)} whose question leaves room in "
         f"{settings.length} tokens; lower examples or raise length"
     )
 
@@ -235,3 +173,16 @@ def asked(tokenizer: Any, turns: Sequence[tuple[str, str]], question: str, begun
     messages.append({"role": "user", "content": question})
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return str(text) + begun
+
+
+def why_not(task: Task, document: Document, text: str, ended: bool) -> str | None:
+    """Why a model's answer is not shown, in two words; None where it is."""
+    if not text.strip():
+        return "empty"
+    if BETRAYING.search(text):
+        return "betrays itself"
+    if not ended:
+        return "no end"
+    if task.is_right(document, text) is False:
+        return "wrong"
+    return None

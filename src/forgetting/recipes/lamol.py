@@ -11,13 +11,12 @@ from typing import Any, Literal
 
 import torch
 
-from forgetting.engine import compute
-from forgetting.engine.generation import Completion
-from forgetting.lineage import Checkpoint, Samples, Settings
+from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
+from forgetting.method import method
 from forgetting.models import causal
-from forgetting.objectives import OLD
 from forgetting.recipes import lamol_form
 from forgetting.recipes.dreams import LONGEST, gallery
+from forgetting.recipes.in_form import InForm, examples
 from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
 
@@ -25,53 +24,20 @@ TOP_K = 20  # the authors' for dreams and, at test time, for answers
 DREAMT = 1  # the first of `lamol_form.marks` to begin with; its place 0 is the answer token
 
 
-@dataclass(frozen=True)
-class InForm:
-    """A task's own training examples in LAMOL's form, to be answered: plain fine-tuning.
-
-    The first `settings.rows` in the seed's order; what leaves a question no room is passed over.
-    """
-
-    task: Task
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self.task.name
-
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        """None: it shows no checkpoint's words."""
-        return ()
-
-    def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
-        return self.task.missing()
-
-    def recipe(self) -> dict[str, Any]:
-        """One name for all tasks of a sequence, whose records are compared; the task is inside."""
-        own = {"recipe": type(self).__name__, "task": self.task.recipe()}
-        return {"task": "in LAMOL's form", "shown": own | self.settings()}
-
-    def settings(self) -> dict[str, Any]:
-        """What the examples depend on beside the task, as plain JSON."""
-        return {}
-
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        """What has to be generated first."""
-        return ()
-
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
-        """A row an example: its answer is supervised."""
-        found = examples(self.task, tokenizer, settings, seed)
-        rows = [lamol_form.answer_row(tokenizer, one, settings.length) for one in found]
-        return [row for row in rows if row is not None]
-
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
-        """How many examples."""
-        return {"new": len(self.rows(tokenizer, settings, seed))}
-
-
+@method(
+    title="LAMOL",
+    idea="The model learns to write whole examples of a task as well as to answer them. Before "
+    "the next task it dreams examples of the earlier ones and rehearses them with the new task.",
+    equation=r"L = L_{\mathrm{QA}} + \lambda\, L_{\mathrm{LM}}, \qquad \gamma \cdot |\text{new}| "
+    r"\text{ dreams in all}",
+    cost="A second loss on every example, and the dreams: a share of the new task's examples, "
+    "drawn before each task.",
+    use="Where old data may not be kept; look at how many dreams are valid, and at real examples "
+    "in the same budget.",
+    citations=("sun2020lamol",),
+    colour="#0072B2",
+    marker="o",
+)
 @dataclass(frozen=True)
 class Lamol(InForm):
     """The new task's examples as answers and as texts, and dreams of the `previous` tasks.
@@ -145,67 +111,75 @@ class Lamol(InForm):
             ),
         )
 
-    def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
         """A row an example, its answer supervised, its text as `also`; in a drawn order."""
         new = examples(self.task, tokenizer, settings, seed)
-        told = [(len(self.previous), one) for one in new]
-        told += self.old(tokenizer, settings, seed)
+        placed = [(len(self.previous), example) for example in new]
+        placed += self.old(tokenizer, settings, seed, drawn)
         marks = lamol_form.marks(tokenizer)
         rows = []
-        for place, one in told:
-            answer = lamol_form.answer_row(tokenizer, one, settings.length)
-            text = lamol_form.text_row(tokenizer, one, marks[self.begin(place)], settings.length)
+        for place, example in placed:
+            answer = lamol_form.answer_row(tokenizer, example, settings.length)
+            text = lamol_form.text_row(
+                tokenizer, example, marks[self.begin(place)], settings.length
+            )
             if answer is not None and text is not None:
                 old = (
-                    {"part": torch.tensor(OLD)} if self.kept and place < len(self.previous) else {}
+                    {"part": torch.tensor(causal.OLD)}
+                    if self.kept and place < len(self.previous)
+                    else {}
                 )
                 rows.append(answer | old | {"also": [text | old]})
         random.Random(f"LAMOL {seed}").shuffle(rows)
         return rows
 
-    def old(self, tokenizer: Any, settings: Settings, seed: int) -> list[tuple[int, Example]]:
+    def old(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[tuple[int, Example]]:
         """What stands for the previous tasks, with the place of the task that it is meant for."""
         if self.real:
             few = share(settings.rows, self.gamma, len(self.previous))
             return [
-                (place, one)
+                (place, example)
                 for place, task in enumerate(self.previous)
-                for one in examples(task, tokenizer, settings, seed)[:few]
+                for example in examples(task, tokenizer, settings, seed)[:few]
             ]
         return [
-            (place, one)
-            for place, written in self.dreams(settings, seed)
-            if (one := lamol_form.split(written.ids, lamol_form.answer_token(tokenizer)))
+            (place, example)
+            for place, written in self.dreams(settings, seed, drawn)
+            if (example := lamol_form.split(written.ids, lamol_form.answer_token(tokenizer)))
         ]
 
-    def dreams(self, settings: Settings, seed: int) -> list[tuple[int, Completion]]:
+    def dreams(self, settings: Settings, seed: int, drawn: Drawn) -> list[tuple[int, Completion]]:
         """All that was written, with the place of the task that it is meant for."""
-        found: list[tuple[int, Completion]] = []
-        for wanted in self.samples(settings, seed):
-            each = share(settings.rows, self.gamma, len(self.previous))
-            drawn = compute.samples(wanted)
-            found += [(number // each, one) for number, (one,) in enumerate(drawn)]
-        return found
+        each = share(settings.rows, self.gamma, len(self.previous))
+        return [
+            (number // each, dream)
+            for samples in self.samples(settings, seed)
+            for number, (dream,) in enumerate(drawn(samples))
+        ]
 
-    def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:
+    def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many examples are new and old, and of dreams what they are worth (`gallery`)."""
-        counts = {"new": settings.rows, "old": len(self.old(tokenizer, settings, seed))}
-        dreams = self.dreams(settings, seed)
+        counts = {"new": settings.rows, "old": len(self.old(tokenizer, settings, seed, drawn))}
+        dreams = self.dreams(settings, seed, drawn)
         if not dreams:
             return counts
         middle = lamol_form.answer_token(tokenizer)
-        marks = Counter(min(one.ids.count(middle), 2) for _, one in dreams)
-        kept = [_text(tokenizer, one) for _, one in self.old(tokenizer, settings, seed)]
+        marks = Counter(min(dream.ids.count(middle), 2) for _, dream in dreams)
+        kept = [_text(tokenizer, one) for _, one in self.old(tokenizer, settings, seed, drawn)]
         real = {
             task.name: [_text(tokenizer, one) for one in examples(task, tokenizer, settings, seed)]
             for task in self.previous
         }
-        refused = [tokenizer.decode(one.ids) for _, one in dreams if one.ids.count(middle) != 1]
+        refused = [tokenizer.decode(d.ids) for _, d in dreams if d.ids.count(middle) != 1]
         return counts | {
             "dreams": len(dreams),
             "valid": marks[1],
             "refused": {"no answer token": marks[0], "several": marks[2]},
-            "unfinished": sum(not one.ended for _, one in dreams),
+            "unfinished": sum(not dream.ended for _, dream in dreams),
             "gallery": gallery(kept, real),
             "refused texts": [text[:LONGEST] for text in refused[:2]],
         }
@@ -221,7 +195,7 @@ class Begun:
     def recipe(self) -> dict[str, Any]:
         return {"prompts": "begun", "begins": list(self.begins), "each": self.each}
 
-    def texts(self, tokenizer: Any) -> list[str]:
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         marks = lamol_form.marks(tokenizer)
         return [marks[place] for place in self.begins for _ in range(self.each)]
 
@@ -235,23 +209,5 @@ def share(new: int, gamma: float, tasks: int) -> int:
     return math.ceil(new * gamma) // tasks if tasks else 0
 
 
-def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Example]:
-    """The first `settings.rows` training examples of a task that leave room for their question.
-
-    Raises `causal.TooLittleText` where there are not so many.
-    """
-    found = []
-    for document in task.training_documents(seed):
-        one = lamol_form.example(tokenizer, task, document)
-        if lamol_form.answer_row(tokenizer, one, settings.length) is not None:
-            found.append(one)
-            if len(found) == settings.rows:
-                return found
-    raise causal.TooLittleText(
-        f"examples={settings.rows}: {task.name} has {len(found)} that fit in {settings.length} "
-        "tokens; lower examples or raise length"
-    )
-
-
-def _text(tokenizer: Any, one: Example) -> tuple[str, str]:
-    return tokenizer.decode(one.question), tokenizer.decode(one.answer)
+def _text(tokenizer: Any, example: Example) -> tuple[str, str]:
+    return tokenizer.decode(example.question), tokenizer.decode(example.answer)

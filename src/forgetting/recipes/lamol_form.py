@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from forgetting.objectives import IGNORED, TARGET, WHOLE
+from forgetting.models.causal import IGNORED, TARGET, WHOLE
 from forgetting.tasks import Task
 
 ANSWER_WEIGHT = 5.0  # of the answer token in the text's loss, as the authors' code has it

@@ -6,44 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from forgetting.engine import compute
-from forgetting.lineage import Checkpoint, Samples, Settings
-from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
-from forgetting.recipes.paraphrase import why_not
-from forgetting.tasks import Task
-
-DRAWN = 32  # examples to choose shots from: the first of another order of the training documents
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.method import method
+from forgetting.recipes.answers import Answer, Answers, Asking, Document, why_not
 
 
-@dataclass(frozen=True)
-class Asking:
-    """Prompts: the questions themselves, after `shots` worked examples that are none of them."""
-
-    task: Task
-    settings: Settings
-    seed: int
-    shots: int
-
-    def recipe(self) -> dict[str, Any]:
-        return {
-            "prompts": "asking",
-            "task": self.task.recipe(),
-            "examples": self.settings.rows,
-            "length": self.settings.length,
-            "seed": self.seed,
-            "shots": self.shots,
-        }
-
-    def texts(self, tokenizer: Any) -> list[str]:
-        found = questions(self.task, tokenizer, self.settings, self.seed)
-        pairs = [self.task.pair(document) for document in found]
-        shown = {question for question, _ in pairs}
-        others = map(self.task.pair, self.task.training_documents(self.seed + 1))
-        worked = [pair for pair in others if pair[0] not in shown]
-        shots = sorted(worked[:DRAWN], key=lambda pair: len("".join(pair)))[: self.shots]
-        return [asked(tokenizer, shots, question) for question, _ in pairs]
-
-
+@method(
+    title="Self-output",
+    idea="Several answers are drawn from the model itself, wrong ones are thrown away, and of the "
+    "right ones the least surprising becomes the target. Questions without a right answer are "
+    "left out, or keep the given answer (selective self-rehearsal).",
+    equation=r"y' = \arg\min_{y \in Y,\; r(x, y) = 1} -\frac{1}{|y|}\log \pi_0(y \mid x), \qquad "
+    r"Y \sim \pi_0(\cdot \mid x)",
+    cost="Tens of answers drawn for each example, and a grader that can tell right from wrong.",
+    use="Where answers can be graded and the model is right now and then; compare with the given "
+    "answers to the same questions.",
+    citations=("wu2025mitigating", "chen2026retaining"),
+    colour="#009E73",
+    marker="o",
+)
 @dataclass(frozen=True)
 class SelfOutput(Answers):
     """Of `count` answers drawn for each question the right one that surprises the model least.
@@ -87,21 +68,26 @@ class SelfOutput(Answers):
         )
 
     def answers(
-        self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
     ) -> list[Answer]:
-        (wanted,) = self.samples(settings, seed)
-        found = []
-        for document, drawn in zip(documents, compute.samples(wanted), strict=True):
-            problems = [why_not(self.task, document, one.text, one.ended) for one in drawn]
-            right = [one for one, why in zip(drawn, problems, strict=True) if why is None]
+        (samples,) = self.samples(settings, seed)
+        answers = []
+        for document, written in zip(documents, drawn(samples), strict=True):
+            problems = [why_not(self.task, document, c.text, c.ended) for c in written]
+            right = [c for c, problem in zip(written, problems, strict=True) if problem is None]
             if right:
-                best = min(right, key=lambda one: one.perplexity)
-                found.append(Answer(best.text.strip(), self.origin))
+                best = min(right, key=lambda completion: completion.perplexity)
+                answers.append(Answer(best.text.strip(), self.origin))
             elif self.otherwise == "gold":
-                found.append(Answer(self.task.pair(document)[1], "gold: none right"))
+                answers.append(Answer(self.task.pair(document)[1], "gold: none right"))
             else:
-                found.append(Answer(None, "left out: none right"))
-        return found
+                answers.append(Answer(None, "left out: none right"))
+        return answers
 
     def refreshed(self, of: Checkpoint) -> SelfOutput:
         """The same recipe with the answers of a later checkpoint (§13: fixed against refreshed)."""

@@ -1,39 +1,19 @@
-"""One conversation before and after an innocent fine-tune, as the records have it."""
+"""The conversation of the first chapter as a table, for the page that opens the book."""
 
 from __future__ import annotations
 
-from forgetting.evidence import claims, records
-from forgetting.evidence.records import Record
-from forgetting.experiments import panels
-from forgetting.site.markup import PageError, heads, row
+from forgetting.chapters.operation.conversation import conversation
+from forgetting.site.markup import heads, row
 from forgetting.views.tables import clean
-
-CHAPTER, METHOD = "operation", "SFT style"
-ASKED = ("label", "json", "questions", "questions in chinese")  # roles, an item of each
 
 
 def before_and_after() -> str:
-    """What a model answered before it learned to label reviews, and what it answers since.
-
-    Raises `PageError` where no record holds the answers.
-    """
-    stored = claims.best_stored(CHAPTER)
-    try:
-        before = records.select(stored, method="untouched")[0]
-        after = max(records.select(stored, method=METHOD), key=lambda r: len(r.scores))
-        rows = [_row(role, before, after) for role in ASKED]
-    except (IndexError, KeyError, ValueError, StopIteration) as error:
-        raise PageError(
-            f"conversation: no records of {METHOD!r} with answers; forgetting run {CHAPTER}"
-        ) from error
+    """What a model answered before and after, word for word. Raises `NoConversation`."""
+    rows = [
+        row(_verbatim(said.asked, 600), _verbatim(said.before), _verbatim(said.after))
+        for said in conversation()
+    ]
     return "\n".join([heads("you ask", "before", "after"), *rows])
-
-
-def _row(role: str, before: Record, after: Record) -> str:
-    task, _, _ = panels.measure_name(CHAPTER, f"{role}.", after.scores).rpartition(".")
-    first = next(sample for sample in after.samples if sample.task == task)
-    same = next(s for s in before.samples if (s.task, s.prompt) == (task, first.prompt))
-    return row(_verbatim(first.prompt, 600), _verbatim(same.answer), _verbatim(first.answer))
 
 
 def _verbatim(text: str, longest: int = 260) -> str:

@@ -2,90 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from forgetting.evidence import claims, records
-from forgetting.evidence.claims import Effect, OutOfRange
-from forgetting.evidence.records import Record
-from forgetting.experiments import panels
+from forgetting import chapters
+from forgetting.chapters import published
+from forgetting.evidence import records
+from forgetting.evidence.intervals import Effect, OutOfRange, matched_effect, paired_effect
+from forgetting.evidence.records import Run
+from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site.markup import render
-from forgetting.views import figures
+from forgetting.views import theme
+from forgetting.views.theme import Look
 
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 62, 448, 16, 216  # pixels of a drawn plane
 
 
-class Loss(NamedTuple):
-    """Something that may be lost: its measure, what it is called, and which sign is a loss."""
-
-    measure: str
-    words: str
-    unit: str
-    worse: int
-
-    def head(self, against: str = "") -> str:
-        """The head of its column: "chat answers against *full*, nats a token (up is worse)"."""
-        other = f" against *{against}*" if against else ""
-        return f"{self.words}{other}, {self.unit} ({'up' if self.worse > 0 else 'down'} is worse)"
-
-
-class Plane(NamedTuple):
-    """A chapter's axes. `learned` is a measure whose fall is learning, of what `skill` names.
-
-    `plain` is the method that the others are compared with where both learned the same, prose calls
-    it `in_words`; `choice` says what the chapter's methods differ in.
-    """
-
-    learned: str
-    skill: str
-    losses: tuple[Loss, ...]
-    plain: str = "full"
-    in_words: str = "training everything"
-    choice: str = "what may move"
-
-    def heads(self, against: str = "") -> list[str]:
-        """The heads of a column for each loss."""
-        return [loss.head(against) for loss in self.losses]
-
-
-DRIFT = (
-    Loss("old text.forward_kl", "drift on old text", "nats a token", +1),
-    Loss("old answers.forward_kl", "drift on old answers", "nats a token", +1),
-)
-
-
-PLANES = {
-    "freezing": Plane(
-        learned="chinese.nats",
-        skill="Chinese text",
-        losses=(
-            Loss("chat.nats", "chat answers", "nats a token", +1),
-            Loss("margin harmful.gold_margin", "lead of refusing", "nats", -1),
-        ),
-    ),
-    "lora": Plane("new answers.nats", "function calls", DRIFT),
-    "own_words": Plane(
-        "new answers.nats",
-        "function calls",
-        DRIFT,
-        "gold",
-        "training on the reference answers",
-        "what to show",
-    ),
-    "operation": Plane(
-        "new answers.nats", "labels of reviews", DRIFT, "SFT style", "SFT style", "the style"
-    ),
-}
-
-
 class Place(NamedTuple):
-    """A method at its central rate. Effects are changes from the untouched model.
+    """An arm at its central rate. Effects are changes from the model that it started from.
 
-    `matched` compares with the plain method where both learned the same; None where that method
-    never learned so much or so little. It and `lost` have the chapter's losses in their order.
+    `matched` compares with the plain arm where both learned the same; None where that arm never
+    learned so much or so little. It and `lost` have the plane's losses in their order.
     """
 
     method: str
@@ -105,87 +44,82 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A chapter's runs on its plane: the records, the untouched model's first, and every method."""
+    """A chapter's plane, its runs with their start first, and where every arm lies."""
 
-    records: list[Record]
+    axes: Plane
+    runs: list[Run]
     places: dict[str, Place]
-
-    @property
-    def untouched(self) -> list[Record]:
-        return records.select(self.records, method="untouched")
+    looks: Mapping[str, Look] = {}
 
 
 def measured() -> dict[str, Measured]:
-    """The chapters that have a plane and records: the best published tier, after the last epoch.
+    """The chapters that have a plane and runs: the best published tier, after the last epoch.
 
-    A method's central rate is the one with the most seeds; of several, the one that learned most.
+    An arm's central rate is the one with the most seeds; of several, the one that learned most.
     """
-    stored = {chapter: _after_the_last_epoch(claims.best_stored(chapter)) for chapter in PLANES}
-    return {
-        chapter: Measured(of_chapter, _places(chapter, of_chapter))
-        for chapter, of_chapter in stored.items()
-        if records.select(of_chapter, method="untouched")
-    }
+    planes: dict[str, Measured] = {}
+    for chapter in chapters.names():
+        design = chapters.experiment(chapter)
+        runs = _after_the_last_epoch(published.runs(chapter)) if design.plane else []
+        if design.plane and any(run.start for run in runs):
+            places = _places(design.plane, runs)
+            planes[chapter] = Measured(design.plane, runs, places, theme.looks(design))
+    return planes
 
 
-def _after_the_last_epoch(stored: Sequence[Record]) -> list[Record]:
-    last = max((record.labels.get("epochs", 0) for record in stored), default=0)
-    return [r for r in stored if not r.training or r.labels.get("epochs", 0) == last]
+def heads(axes: Plane, against: str = "") -> list[str]:
+    """The head of a column for each loss: "chat answers against *full*, nats a token (up …)"."""
+    other = f" against *{against}*" if against else ""
+    return [f"{loss.words}{other}, {loss.unit} ({loss.sign})" for loss in axes.losses]
 
 
-def _places(chapter: str, stored: Sequence[Record]) -> dict[str, Place]:
-    untouched = records.select(stored, method="untouched")
-    curve = [*untouched, *records.select(stored, method=PLANES[chapter].plain)]
-    names = dict.fromkeys(r.labels["method"] for r in stored if r.training)
-    return {name: _place(chapter, records.select(stored, method=name), curve) for name in names}
+def _after_the_last_epoch(runs: Sequence[Run]) -> list[Run]:
+    last = max((run.labels.get("epochs", 0) for run in runs), default=0)
+    return [run for run in runs if run.start or run.labels.get("epochs", 0) == last]
 
 
-def _place(chapter: str, of_method: Sequence[Record], curve: Sequence[Record]) -> Place:
-    learned, losses = measures(chapter, curve[0])
-    rates = {record.labels["learning_rate"] for record in of_method}
-    groups = [records.select(of_method, learning_rate=rate) for rate in sorted(rates)]
+def _places(axes: Plane, runs: Sequence[Run]) -> dict[str, Place]:
+    start = records.start_of(runs)
+    curve = [start, *records.select(runs, method=axes.plain)]
+    names = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
+    return {name: _place(axes, records.select(runs, method=name), curve) for name in names}
+
+
+def _place(axes: Plane, of_arm: Sequence[Run], curve: Sequence[Run]) -> Place:
+    rates = {run.labels["learning_rate"] for run in of_arm}
+    groups = [records.select(of_arm, learning_rate=rate) for rate in sorted(rates)]
     most = max(len(group) for group in groups)
     central = min(
         (group for group in groups if len(group) == most),
-        key=lambda group: sum(record.mean(learned) for record in group),
+        key=lambda group: sum(run.mean(axes.learned) for run in group),
     )
-    method = of_method[0].labels["method"]
-    beside = curve if method != PLANES[chapter].plain else ()
-    gain, lost = effects(chapter, curve[:1], central)
+    arm = of_arm[0].labels["method"]
+    beside = curve if arm != axes.plain else ()
+    learned, lost = effects(axes, curve[0], central)
     return Place(
-        method=method,
+        method=arm,
         rate=central[0].labels["learning_rate"],
         seeds=len(central),
         trainable=central[0].trainable,
         share=central[0].trainable / central[0].model["parameters"],
-        seconds=median(record.timing["training_seconds"] for record in central),
-        learned=gain,
+        seconds=median(run.timing["training_seconds"] for run in central),
+        learned=learned,
         lost=lost,
-        matched={words: _matched(central, beside, m, learned) for words, m in losses.items()},
+        matched={loss.words: _matched(axes, central, beside, loss) for loss in axes.losses},
     )
 
 
-def measures(chapter: str, untouched: Record) -> tuple[str, dict[str, str]]:
-    """The full name of the measure of what is learned, and those of the losses, by their words."""
-    name = partial(panels.measure_name, chapter, measured=untouched.scores)
-    axes = PLANES[chapter]
-    return name(axes.learned), {loss.words: name(loss.measure) for loss in axes.losses}
-
-
-def effects(
-    chapter: str, untouched: Sequence[Record], group: Sequence[Record]
-) -> tuple[Effect, dict[str, Effect]]:
-    """What a group of runs learned (above zero) and how each loss changed, from `untouched`."""
-    learned, losses = measures(chapter, untouched[0])
-    lost = {words: claims.paired_effect(group, untouched, [m]) for words, m in losses.items()}
-    return claims.paired_effect(untouched, group, [learned]), lost
+def effects(axes: Plane, start: Run, group: Sequence[Run]) -> tuple[Effect, dict[str, Effect]]:
+    """What a group of runs learned (above zero) and how each loss changed, from the `start`."""
+    lost = {loss.words: paired_effect(group, [start], [loss.measure]) for loss in axes.losses}
+    return paired_effect([start], group, [axes.learned]), lost
 
 
 def _matched(
-    central: Sequence[Record], curve: Sequence[Record], measure: str, learned: str
+    axes: Plane, central: Sequence[Run], curve: Sequence[Run], loss: Loss
 ) -> Effect | None:
     try:
-        return claims.matched_effect(central, curve, [measure], learned) if curve else None
+        return matched_effect(central, curve, [loss.measure], axes.learned) if curve else None
     except OutOfRange:
         return None
 
@@ -205,11 +139,12 @@ class Scale:
         return round(self.start + (value - self.base) * self.step, 1)
 
 
-def drawn(places: Sequence[Place], mine: Collection[str], axes: Plane) -> str:
+def drawn(runs: Measured, mine: Collection[str]) -> str:
     """A plane as an SVG element: learned to the right, the first loss upwards, central rates.
 
-    Every method is a grey dot; those in `mine` get their colour, their name and their intervals.
+    Every arm is a grey dot; those in `mine` get their colour, their name and their intervals.
     """
+    axes, places = runs.axes, list(runs.places.values())
     loss = axes.losses[0]
     return render(
         "plane.svg.jinja",
@@ -219,7 +154,7 @@ def drawn(places: Sequence[Place], mine: Collection[str], axes: Plane) -> str:
         loss=loss,
         across=Scale((place.learned for place in places), LEFT, RIGHT),
         up=Scale((place.lost[loss.words] for place in places), BOTTOM, TOP),
-        colours=figures.COLOURS,
+        looks=runs.looks,
         width=WIDTH,
         height=HEIGHT,
         left=LEFT,

@@ -15,9 +15,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting.evidence import claims, records
+from forgetting import home
+from forgetting.chapters.published import verdicts
 from forgetting.evidence.claims import Verdict
-from forgetting.evidence.papers import papers
 from forgetting.evidence.records import Tier
 from forgetting.experiments import parameters
 from forgetting.site.markup import render
@@ -27,16 +27,8 @@ HEADING = re.compile(r"^(#{2,4}) +(.+?) *$", re.MULTILINE)
 
 def published(chapter: str) -> list[Verdict]:
     """The chapter's verdicts from the records in the book's own `results/`, as they are now."""
-    folder = records.project_root() / "results" / chapter
-    stored = [records.load(path) for path in sorted(folder.glob("*.json"))]
-    by_tier = ([r for r in stored if r.tier == tier] for tier in claims.PUBLISHED)
-    best = next((alike for alike in map(records.comparable, by_tier) if alike), [])
-    return [
-        claims.judge(claim, paper, best)
-        for paper in papers()
-        for claim in paper.claims
-        if claim.chapter == chapter
-    ]
+    with home.without("FORGETTING_RESULTS"):
+        return verdicts(chapter)
 
 
 def page(
@@ -60,7 +52,7 @@ def page(
         today=date.today(),
         tier=tier,
         settings={name: parameters.typed(value) for name, value in settings.items()},
-        verdicts=claims.verdicts(chapter, tier),
+        verdicts=verdicts(chapter, tier),
         published={verdict.id: verdict for verdict in before},
         cells=list(_cells(nbformat.read(executed, as_version=4))),
         figures=_figures(nbformat.read(book_page, as_version=4)) if staged else {},

@@ -14,9 +14,11 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from forgetting import chapters
+from forgetting.chapters.choices import choices
 from forgetting.evidence import claims, records
-from forgetting.evidence.records import TIERS, Record, Tier
-from forgetting.experiments import budgets, parameters
+from forgetting.evidence.records import TIERS, Run, Tier
+from forgetting.experiments import parameters
 from forgetting.experiments.parameters import Parameter
 from forgetting.site.markup import NOTHING, render
 
@@ -48,6 +50,7 @@ def card(notebook: Path) -> str:
         notebook=notebook.name,
         chapter=chapter,
         parameters=declared,
+        allowed={p.name: p.allowed for p in declared} | _listed(chapter),
         types={parameter.name: parameter.type for parameter in declared},
         budgets=[_budget(chapter, tier) for tier in tiers],
         changes=example(declared),
@@ -55,6 +58,11 @@ def card(notebook: Path) -> str:
         quoted=_quoted,
         python=_python,
     )
+
+
+def _listed(chapter: str) -> dict[str, str]:
+    """The names that a chapter's experiment knows, by parameter."""
+    return {name: ", ".join(known) for name, known in choices(chapter).items()}
 
 
 def example(declared: Sequence[Parameter]) -> dict[str, Any]:
@@ -67,16 +75,16 @@ def example(declared: Sequence[Parameter]) -> dict[str, Any]:
 
 def _budget(chapter: str, tier: Tier) -> list[str]:
     # The smoke tier's records are the reader's own: what a page says must not depend on them.
-    stored = records.stored(chapter, tier) if tier != "smoke" else []
-    if stored:
-        return [f"`{tier}`", stored[0].model["name"], str(len(stored)), *_took(stored)]
-    budget = budgets.BUDGETS.get(chapter, {}).get(tier)
-    return [f"`{tier}`", budget.model if budget else NOTHING, *[NOTHING] * 5]
+    runs = records.stored(chapter, tier) if tier != "smoke" else []
+    if runs:
+        return [f"`{tier}`", runs[0].model["name"], str(len(runs)), *_took(runs)]
+    known = chapters.experiment(chapter).budgets if chapter in chapters.names() else {}
+    return [f"`{tier}`", known[tier].model if tier in known else NOTHING, *[NOTHING] * 5]
 
 
-def _took(stored: Sequence[Record]) -> list[str]:
-    about = claims.summary(stored)
-    devices = dict.fromkeys(record.environment["device"] for record in stored)
+def _took(runs: Sequence[Run]) -> list[str]:
+    about = claims.summary(runs)
+    devices = dict.fromkeys(run.environment["device"] for run in runs)
     seconds = about["seconds_a_run"]
     return [
         f"{about['minutes']:.0f} min",

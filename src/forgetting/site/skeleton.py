@@ -1,36 +1,42 @@
 """The files of a new chapter: copies of `data/skeleton/`, to be changed line by line.
 
-A skeleton is a chapter that runs: it compares two methods on a text, judges one claim, and has
-three exercises of other chapters in the place of its own. It enters the book when its records are
-stored and `_toc.yml` names it.
+A skeleton is a chapter that runs: it compares two arms on a text, judges one claim, and has three
+exercises of other chapters in the place of its own. It enters the book when its records are stored
+and `_toc.yml` names it.
 """
 
 from __future__ import annotations
 
 import json
+import keyword
 import re
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
-from forgetting.experiments import panels, parameters
+from forgetting.evidence import records
+from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.home import data_dir
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)
+FILES = ("__init__.py", "experiment.py", "views.py", "exercises.py", "claims.toml")
 
 
 def chapter(root: Path, name: str, citation: str) -> list[Path]:
     """Write the chapter `name` about the paper `citation`, and return its files.
 
-    Its notebook, what it asks and may spend (`data/chapters/`), and a claim beside those of its
-    paper (`data/papers/`). Raises `BadParameter` for a name that is taken or no plain word, and for
-    a paper that `book/references.bib` does not have.
+    Its notebook, its folder, and the head of its paper's file (`data/papers/`) where there is none.
+    Raises `BadParameter` for a name that is taken or no plain word, and for a paper that
+    `book/references.bib` does not have.
     """
     known = parameters.chapters(root)
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise BadParameter(f"name={name!r}: small letters, digits and _, as in self_output")
-    if name in known or name in panels.PANELS:
+    # A package would hide the module of its name, and the index of its runs is `name.json`.
+    module = find_spec(f"forgetting.chapters.{name}")
+    if name in known or module or name in records.experiments():
         raise BadParameter(f"name={name!r}: there is such a chapter; choose another name")
     fields = _reference(root, citation)
     paper = fields.get("eprint", citation)
@@ -41,23 +47,23 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
         "CITATION": citation,
         "PAPER": paper,
     }
-    data = data_dir()
-    written = {
+    folder = root / "src" / "forgetting" / "chapters" / name
+    texts = {
         root / "notebooks" / f"{number:02d}_{name}.ipynb": _filled("chapter.ipynb", words),
-        data / "chapters" / f"{name}.toml": _filled("chapter.toml", words),
+        **{folder / file: _filled(file, words) for file in FILES},
     }
-    claims = data / "papers" / f"{paper}.toml"
-    head = claims.read_text(encoding="utf-8") if claims.exists() else _paper(fields, words)
-    written[claims] = head.rstrip("\n") + "\n" + _filled("claims.toml", words)
-    for path, text in written.items():
-        path.parent.mkdir(exist_ok=True)
+    head = data_dir() / "papers" / f"{paper}.toml"
+    if not head.exists():
+        texts[head] = _paper(fields, words)
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return list(written)
+    return list(texts)
 
 
 def _filled(file: str, words: dict[str, str]) -> str:
     text = (data_dir() / "skeleton" / file).read_text(encoding="utf-8")
-    return re.sub(rf"\b({'|'.join(words)})\b", lambda found: words[found[1]], text)
+    return re.sub(rf"\b({'|'.join(words)})\b", lambda word: words[word[1]], text)
 
 
 def _reference(root: Path, citation: str) -> dict[str, str]:
@@ -68,8 +74,8 @@ def _reference(root: Path, citation: str) -> dict[str, str]:
         near = get_close_matches(citation, entries, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "add the paper there first"
         raise BadParameter(f"cite={citation!r}: not in book/references.bib; {hint}")
-    found = re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", entries[citation], re.MULTILINE)
-    return {key: re.sub(r"[{}]", "", value) for key, value in found}
+    fields = re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", entries[citation], re.MULTILINE)
+    return {key: re.sub(r"[{}]", "", value) for key, value in fields}
 
 
 def _paper(fields: dict[str, str], words: dict[str, str]) -> str:
@@ -78,7 +84,7 @@ def _paper(fields: dict[str, str], words: dict[str, str]) -> str:
     many = f"{surnames[0]} et al." if len(surnames) > 2 else " & ".join(surnames)
     short = f"{many} ({fields['year']})"
     return (
-        f"# {short}: the published numbers, and the claims this book judges.\n\n"
+        f"# {short}: what it states, and the numbers it published.\n\n"
         f"id = {_quoted(words['PAPER'])}\n"
         f"citation = {_quoted(words['CITATION'])}\n"
         f"title = {_quoted(fields['title'])}\n"

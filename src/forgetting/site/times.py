@@ -9,8 +9,9 @@ from pathlib import Path
 
 import nbformat
 
-from forgetting.evidence import claims
-from forgetting.experiments import budgets, panels
+from forgetting import chapters
+from forgetting.chapters import published
+from forgetting.evidence.records import Run
 from forgetting.site.markup import NOTHING, doc, heads, row
 
 WORDS_A_MINUTE = 200
@@ -39,14 +40,19 @@ def _running(chapter: str) -> str:
     Of a chapter that learns tasks in several orders, those are counted that a run takes by itself:
     its tier's methods in the first order.
     """
-    stored = claims.best_stored(chapter)
-    if not stored:
+    runs = published.runs(chapter)
+    if not runs:
         return NOTHING
-    first = [record for record in stored if record.seed == min(r.seed for r in stored)]
-    if any("order" in record.labels for record in first):
-        rows = budgets.of(chapter, stored[0].tier).rows
-        order = ", ".join(panels.sequence(chapter, "public", stored[0].tier))
-        first = [r for r in first if not rows or r.labels["method"] in ("untouched", *rows)]
-        first = [r for r in first if order.startswith(r.labels.get("order", ""))]
-    used = sum(r.timing["seconds"] * int(r.environment.get("threads", 1)) for r in first)
+    counted = [run for run in runs if run.seed == min(r.seed for r in runs) and _itself(run)]
+    used = sum(r.timing["seconds"] * int(r.environment.get("threads", 1)) for r in counted)
     return f"{used / 60 / CORES:.0f}"
+
+
+def _itself(run: Run) -> bool:
+    """Whether a chapter that is run as it stands asks for this run."""
+    design = chapters.experiment(run.experiment)
+    if run.start or not design.in_turn:
+        return True
+    arms, first = design.budget(run.tier).arms, ", ".join(design.taught(run.tier, "public"))
+    named = not arms or run.labels["method"] in arms
+    return named and first.startswith(run.labels.get("order", ""))

@@ -123,14 +123,14 @@ def character_f1(answer: str, references: Sequence[str]) -> float:
     `ValueError` without references.
     """
     _need_references(references)
-    found = Counter(characters(answer))
-    best = 0.0
-    for reference in references:
-        wanted = Counter(characters(reference))
-        if shared := (found & wanted).total():
-            # 2PR / (P + R) with P = shared / found and R = shared / wanted.
-            best = max(best, 2 * shared / (found.total() + wanted.total()))
-    return best
+    tokens = characters(answer)
+    return max(bag_f1(tokens, characters(reference)) for reference in references)
+
+
+def bag_f1(tokens: Sequence[str], gold: Sequence[str]) -> float:
+    """2·|tokens ∩ gold| / (|tokens| + |gold|), as bags: F1 of precision and recall; else 0."""
+    shared = (Counter(tokens) & Counter(gold)).total()
+    return 2 * shared / (len(tokens) + len(gold)) if shared else 0.0
 
 
 def _need_references(references: Sequence[str]) -> None:

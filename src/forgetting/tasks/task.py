@@ -162,6 +162,17 @@ class Task:
             apply_template(self.config["doc_to_target"], document),
         )
 
+    def blocks(self, documents: Sequence[dict[str, Any]]) -> list[int] | None:
+        """The number of each document's group, where some belong together; else None.
+
+        The YAML's `metadata` names the field that they share (`block: dialogue`).
+        """
+        field = self.metadata.get("block")
+        if field is None:
+            return None
+        groups = list(dict.fromkeys(document[field] for document in documents))
+        return [groups.index(document[field]) for document in documents]
+
     def is_right(self, document: dict[str, Any], answer: str) -> bool | None:
         """Whether the task's grader gives an answer its first metric in full.
 

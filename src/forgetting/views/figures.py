@@ -14,7 +14,6 @@ from forgetting.evidence.records import Run
 from forgetting.views.theme import (
     OF_RECORDS,
     PAGE_WIDTH,
-    UNKNOWN,
     Looks,
     arms_of,
     provenance,
@@ -81,7 +80,7 @@ def _curve(
         (points if epochs == last else beside).append(point)
     x, y, below, above = np.array(points).T
     method = of_method[0].labels["method"]
-    look = looks.get(method, UNKNOWN)
+    look = looks[method]
     if beside:
         early = np.array(beside)
         axis.scatter(early[:, 0], early[:, 1], s=9, color=look.colour, alpha=0.5, linewidths=0)
@@ -122,8 +121,8 @@ def before_and_after(
                 before + effect.mean,
                 place + shift,
                 xerr=np.abs([[effect.mean - effect.low], [effect.high - effect.mean]]),
-                fmt=looks.get(method, UNKNOWN).marker,
-                color=looks.get(method, UNKNOWN).colour,
+                fmt=looks[method].marker,
+                color=looks[method].colour,
                 markersize=6,
                 elinewidth=0.8,
                 label=method if not place else None,
@@ -157,7 +156,7 @@ def surprise(run: Run, threshold: float, looks: Looks) -> Figure:
         nats = np.sort(scores.items["surprise"])
         above = float(np.mean(nats > np.log(threshold)))
         words = f"{kind}: perplexity {np.exp(nats.mean()):.2f}, {above:.0%} above {threshold:g}"
-        colour = looks.get(kind, UNKNOWN).colour
+        colour = looks[kind].colour
         axis.plot(np.arange(1, len(nats) + 1) / len(nats), nats, label=words, color=colour)
     axis.axhline(np.log(threshold), color="#888888", linewidth=0.8, linestyle="--")
     axis.set_xlabel("share of the answers' tokens")

@@ -44,25 +44,43 @@ class Look(NamedTuple):
 
 
 UNKNOWN = Look(GREY, "o")
-Looks = Mapping[str, Look]
+ORIGIN = Look(INK, "*")  # the model that arms start from
 
 
-def looks(experiment: Experiment) -> dict[str, Look]:
+class Looks(dict[str, Look]):
+    """The look of each arm by the name of its curve; of what is no arm, its method's own."""
+
+    def __missing__(self, name: str) -> Look:
+        own = own_look(name)
+        markers = (own.marker, *MARKERS)
+        free = (Look(own.colour, m) for m in markers if Look(own.colour, m) not in self.values())
+        return next(free, UNKNOWN)
+
+
+def looks(experiment: Experiment) -> Looks:
     """The look of each arm by the name of its curve, in the experiment's order."""
     arms = experiment.arms_of(experiment.base(next(iter(experiment.budgets))))
     methods = {getattr(arm, "curve", "") or name: method_of(arm) for name, arm in arms.items()}
     return distinct(methods)
 
 
-def distinct(methods: Mapping[str, str]) -> dict[str, Look]:
+def own_look(name: str) -> Look:
+    """The look that a method's file carries; grey for what is no method."""
+    try:
+        card = method.named(name).card
+    except method.UnknownMethod:
+        return UNKNOWN
+    return Look(card.colour, card.marker)
+
+
+def distinct(methods: Mapping[str, str]) -> Looks:
     """A look for each name, given its method; no two are the same.
 
     The first arm of a method has the method's own look, its variants the hue and other markers.
     """
-    chosen: dict[str, Look] = {}
+    chosen = Looks()
     for name, of in methods.items():
-        card = method.card(of)
-        own = Look(card.colour, card.marker) if card else UNKNOWN
+        own = own_look(of)
         variants = sum(methods[other] == of for other in chosen)
         colour = tint(own.colour, TINTS[variants % len(TINTS)])
         used = {look.marker for look in chosen.values()}

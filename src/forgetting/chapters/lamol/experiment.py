@@ -9,10 +9,17 @@ from forgetting.evidence.checks import Check
 from forgetting.experiments.arms import Answer, Arm, Place, at_once, in_turn
 from forgetting.experiments.asks import Ask
 from forgetting.experiments.experiment import Budget, Experiment
-from forgetting.objectives import KeepClose, QuestionAndText, QuestionTextAndKept
+from forgetting.objectives import (
+    EWC,
+    GEM,
+    MAS,
+    KeepClose,
+    Old,
+    QuestionAndText,
+    QuestionTextAndKept,
+)
 from forgetting.probes.measures import Answered, ToldApart
 from forgetting.recipes import EMPTY_TURN, FreeText, InForm, Lamol, Rehearsed, Synthesised
-from forgetting.regularisers import EWC, GEM, MAS, Old
 
 FISHER_EXAMPLES = 24  # of each old task: EWC's and MAS's importance
 MEMORY_EXAMPLES = 4  # of each old task, at every step of GEM
@@ -89,7 +96,7 @@ ARMS: dict[str, Arm] = {
     "LAMOL task tokens 0.05": in_turn(partial(lamol, tokens="task", gamma=0.05), "Lamol"),
     "LAMOL KL": in_turn(partial(lamol_kept, weight=1.0), "Lamol"),
     "LAMOL greedy dreams": in_turn(partial(lamol, top_k=1), "Lamol"),
-    "real": in_turn(partial(lamol, real=True), "Rehearsed"),
+    "real": in_turn(partial(lamol, real=True), "Lamol"),
     "replay 1 %": in_turn(partial(replay, ratio=0.01), "Rehearsed"),
     "replay 5 %": in_turn(partial(replay, ratio=0.05), "Rehearsed"),
     "replay 10 %": in_turn(partial(replay, ratio=0.1), "Rehearsed"),
@@ -164,16 +171,18 @@ experiment = Experiment(
         ),
         "full": Budget(
             "smollm2-135m",
-            SETTINGS | {"batch": 4, "examples": 1900, "epochs": 3, "length": 512},
+            SETTINGS | {"batch": 4, "examples": 1900, "length": 512},
             (),
             (6.25e-5,),
+            (3,),
             orders=None,
         ),
         "paper": Budget(
             "gpt2",
-            SETTINGS | {"batch": 4, "examples": 1900, "epochs": 9, "length": 1024},
+            SETTINGS | {"batch": 4, "examples": 1900, "length": 1024},
             (),
             (6.25e-5,),
+            (9,),
             orders=None,
         ),
     },

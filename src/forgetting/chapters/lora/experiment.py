@@ -31,7 +31,7 @@ experiment = Experiment(
     teaches=CALLS,
     arms={
         "full": train(settings=PLAIN),
-        "full + weight decay": train(settings={"weight_decay": 0.1}),
+        "full + weight decay": train(settings={"weight_decay": 0.1}, card="weight_decay"),
         "full + dropout": train(AttentionDropout(), settings=PLAIN),
         **{f"LoRA r {rank}": adapter(LoRA, rank) for rank in (1, 4, 16, 64, 256)},
         "DoRA r 16": adapter(DoRA, 16),

@@ -62,7 +62,7 @@ experiment = Experiment(
     },
     plane=Plane(
         "new answers.nats",
-        "labels in any words",
+        "bare labels",
         DRIFT,
         "gold",
         "training on the reference answers",

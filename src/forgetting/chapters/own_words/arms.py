@@ -91,8 +91,8 @@ def arms(shots: int) -> dict[str, Arm]:
         ),
         "own in rounds": arm(shown=own, rounds="fixed", card="SelfOutput"),
         "own refreshed": arm(shown=own, rounds="refreshed", card="SelfOutput"),
-        "gold (DoRA)": arm(adapter(DoRA), card="DoRA"),
+        "gold (DoRA)": arm(adapter(DoRA), card="Gold"),
         "STM (DoRA)": arm(adapter(DoRA), objective=SelectiveMasking()),
-        "gold (full)": arm(Full(), rate=1 / 3, card="Full"),
+        "gold (full)": arm(Full(), rate=1 / 3, card="Gold"),
         "own (full)": arm(Full(), rate=1 / 3, shown=own, card="SelfOutput"),
     }

@@ -30,8 +30,7 @@ def surprise_probes(
     Arms that differ in their objective alone show the same answers; they stand once.
     """
     budget, base = experiment.budget(tier), experiment.base(tier, model)
-    given = {name: value for name, value in settings.items() if value}
-    amount = Settings(**{**budget.settings, **given})
+    amount = Settings(**budget.with_settings(settings))
     task = next(iter(experiment.taught(tier, experiment.data(data)).values()))
     arms = experiment.arms_of(base)
     chosen = [name for name in methods or budget.arms or arms if name not in without]

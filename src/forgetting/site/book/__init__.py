@@ -2,29 +2,31 @@
 
 `build(root)` writes `root/build/html`. It works in `root/build`:
 
-    executed/<key>.ipynb   notebooks, run once per (code, records, library); new prose runs none
+    executed/<key>.json    outputs of notebooks, run once per (code, records, library)
     source/                what Jupyter Book reads: `book/`, executed notebooks, generated pages
-    _build/                Jupyter Book's own folder; copied to `html/` when every check has passed
+    _build/                Jupyter Book's own folder; its pages become `html/` when they pass
 """
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-from forgetting.site.book.fingerprints import rendering_fingerprint, skeleton
-from forgetting.site.book.normalising import WIDGET, normalise, serialise
-from forgetting.site.book.rendering import run_jupyter_book
+from forgetting.site.book.executing import executed
+from forgetting.site.book.normalising import normalise
 from forgetting.site.book.shared import BookError
-from forgetting.site.book.staging import stage, with_records
+from forgetting.site.book.staging import serialise, stage, with_records
 from forgetting.site.book.verifying import page_problems, verify
 
 __all__ = [
-    "WIDGET",
     "BookError",
     "build",
+    "executed",
     "normalise",
     "page_problems",
     "serialise",
-    "skeleton",
     "stage",
     "verify",
     "with_records",
@@ -41,12 +43,34 @@ def build(root: Path, *, strict: bool = True) -> Path:
     for name in ("_config.yml", "_toc.yml", "book"):
         if not (root / name).exists():
             raise BookError(f"{root}: has no {name}, so it is not the top folder of the book")
-    source = stage(root)
-    pages = run_jupyter_book(root, source, strict=strict)
+    pages = _run_jupyter_book(root, stage(root), strict=strict)
     verify(pages, root / "_toc.yml")
-    if strict:  # warnings are printed only while a page is read, so only a clean read may be reused
-        (pages.parent / ".inputs").write_text(rendering_fingerprint(root))
-        (pages.parent / ".skeleton").write_text(skeleton(source))
     html = root / "build" / "html"
     shutil.rmtree(html, ignore_errors=True)
-    return shutil.copytree(pages, html)
+    return pages.rename(html)
+
+
+def _run_jupyter_book(root: Path, source: Path, *, strict: bool) -> Path:
+    """Turn `source` into pages and return their folder.
+
+    Every page is read again: of one that it has read before, Sphinx repeats no warning, and on one
+    that did not change it leaves old titles and links of others.
+    """
+    output = root / "build" / "_build"
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += [str(source), "--path-output", str(output.parent), "-n", "-q"]
+    command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
+    command += ["-W", "--keep-going"] if strict else []
+    settings = {"FORGETTING_ROOT": str(root), "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+    )
+    log = done.stdout + done.stderr
+    (root / "build" / "jupyter-book.log").write_text(log)
+    if done.returncode:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", log).replace(f"{source}/", "")
+        lines = [line for line in plain.splitlines() if line.strip()]
+        problems = [line for line in lines if re.search(r"WARNING|ERROR|error:|Error", line)]
+        raise BookError("Jupyter Book failed:\n  " + "\n  ".join((problems or lines)[:20]))
+    return output / "html"

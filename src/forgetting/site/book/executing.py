@@ -1,88 +1,93 @@
-"""Executing notebooks, each once for the same code, records and library."""
+"""Executing notebooks, each once for the same code, records and library.
 
+Jupyter Book's own cache (jupyter-cache) knows a notebook by its code alone: after a new record or a
+change of the library its pages would go on showing old outputs. So the key is made here, one file a
+key is kept, and nbclient runs the notebook that has none.
+"""
+
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
+import nbclient
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting.site.book.fingerprints import execution_fingerprint, execution_key
-from forgetting.site.book.normalising import give_ids, normalise, page_metadata, serialise
+from forgetting.site.book.normalising import normalise
 from forgetting.site.book.shared import BookError
+
+LIBRARY = Path(__file__).parents[2]  # the folder of the package `forgetting`
+PACKAGES = ("nbclient", "ipykernel", "ipython", "matplotlib", "seaborn", "pandas", "numpy", "scipy")
+ENVIRONMENT = {
+    "FORGETTING_RENDER": "1",  # the library refuses to train
+    "PYTHONHASHSEED": "0",
+    "SOURCE_DATE_EPOCH": "0",  # matplotlib writes no date into its files
+}
 
 
 def executed(notebooks: Sequence[Path], root: Path, cwd: Path) -> list[NotebookNode]:
-    """The notebooks with their outputs: run by papermill unless the same code ran before.
+    """The notebooks with their outputs: run in fresh kernels unless the same code ran before.
 
     Several run side by side, a kernel a core.
     """
-    fingerprint = execution_fingerprint(root)
-    written = [nbformat.read(path, as_version=4) for path in notebooks]
-    folder = root / "build" / "executed"
-    cached = [folder / f"{execution_key(one, fingerprint)}.ipynb" for one in written]
-    new = [pair for pair in zip(notebooks, cached, strict=True) if not pair[1].exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    with _only_reading(root), ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda pair: _run(root, cwd, *pair), new))
-    found = [nbformat.read(path, as_version=4) for path in cached]
-    return [with_prose(*pair) for pair in zip(found, written, strict=True)]
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before the user's
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(partial(_executed, fingerprint(root), root, cwd), notebooks))
 
 
-def _run(root: Path, cwd: Path, notebook: Path, cached: Path) -> None:
-    fresh = normalise(execute(notebook, cwd), notebook.name, root)
-    unfinished = cached.with_suffix(".partial")
-    unfinished.write_bytes(serialise(fresh))
-    unfinished.rename(cached)
+def fingerprint(root: Path) -> str:
+    """Hash of all that a notebook's outputs depend on beside its own code."""
+    digest = hashlib.sha256(" ".join([sys.version, *map(version, PACKAGES)]).encode())
+    for folder in (LIBRARY, root / "results", root / "data"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"\0{path.relative_to(folder)}\0{content}".encode())
+    return digest.hexdigest()
 
 
-def execute(path: Path, cwd: Path) -> NotebookNode:
-    """Run a notebook in a fresh kernel of this environment."""
-    import papermill  # imported late: it is needed only when a notebook has changed
-
-    try:
-        return papermill.execute_notebook(
-            str(path),
-            None,
-            kernel_name="python3",
-            cwd=str(cwd),
-            progress_bar=False,
-            extra_arguments=["--log-level=CRITICAL"],  # not that it listens on TCP, not how it ends
-        )
-    except papermill.PapermillExecutionError as error:
-        last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
-        code = next((line for line in error.source.splitlines() if line.strip()), "")
-        where = f"{path.name}, cell {error.cell_index + 1} ({code.strip()})"
-        raise BookError(f"{where}: {last}") from error
-
-
-@contextmanager
-def _only_reading(root: Path) -> Iterator[None]:
-    """What kernels that start meanwhile find in their environment."""
-    before = dict(os.environ)
-    os.environ |= {
-        "FORGETTING_RENDER": "1",  # the library refuses to train
-        "FORGETTING_ROOT": str(root),
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel before one in the home folder
-        "PYTHONHASHSEED": "0",
-        "SOURCE_DATE_EPOCH": "0",  # matplotlib writes no date into its files
-    }
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def with_prose(executed: NotebookNode, notebook: NotebookNode) -> NotebookNode:
-    """`executed` code cells between the markdown of `notebook`, where the same code was found."""
-    code = iter([cell for cell in executed.cells if cell.cell_type == "code"])
-    page = executed.copy()
-    page.metadata = page_metadata(notebook.metadata)
-    page.cells = [
-        next(code) if cell.cell_type == "code" else cell.copy() for cell in notebook.cells
-    ]
-    give_ids(page.cells)
+def _executed(beside: str, root: Path, cwd: Path, path: Path) -> NotebookNode:
+    """The notebook `path`; its outputs depend on its code and, `beside`, on all else."""
+    page = nbformat.read(path, as_version=4)
+    code = [cell for cell in page.cells if cell.cell_type == "code"]
+    content = json.dumps([beside, [[cell.source, cell.metadata] for cell in code]], sort_keys=True)
+    kept = root / "build" / "executed" / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
+    if not kept.exists():
+        normalise(execute(page, path.name, root, cwd), path.name, root)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(".partial")
+        unfinished.write_text(json.dumps(code))
+        unfinished.rename(kept)
+    for cell, outcome in zip(code, json.loads(kept.read_text()), strict=True):
+        cell.update(nbformat.from_dict(outcome))
     return page
+
+
+def execute(notebook: NotebookNode, name: str, root: Path, cwd: Path) -> NotebookNode:
+    """Run a notebook in a fresh kernel of this environment."""
+    client = nbclient.NotebookClient(
+        notebook,
+        kernel_name="python3",
+        coalesce_streams=True,  # how printed text is cut into messages depends on timing
+        record_timing=False,
+        store_widget_state=False,
+        extra_arguments=["--log-level=CRITICAL"],  # not that it listens on TCP, not how it ends
+    )
+    try:
+        environment = {**os.environ, **ENVIRONMENT, "FORGETTING_ROOT": str(root)}
+        return client.execute(cwd=str(cwd), env=environment)
+    except nbclient.exceptions.CellExecutionError as error:
+        number, cell = next(
+            (number, cell)
+            for number, cell in enumerate(notebook.cells, start=1)
+            if any(output.output_type == "error" for output in cell.get("outputs", []))
+        )
+        last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+        where = f"{name}, cell {number} ({cell.source.strip().splitlines()[0]})"
+        raise BookError(f"{where}: {last}") from error

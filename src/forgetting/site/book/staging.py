@@ -1,6 +1,8 @@
 """Laying out the source of the book: prose, executed notebooks and generated pages."""
 
-from collections.abc import Iterable, Mapping
+import json
+import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -8,14 +10,18 @@ from nbformat import NotebookNode
 
 from forgetting.site import run_card
 from forgetting.site.book.executing import executed
-from forgetting.site.book.normalising import give_ids, serialise
 from forgetting.site.book.shared import BookError, toc_entries
 from forgetting.site.markup import PageError
 from forgetting.site.pages import cards, explorer, pages
 
+METADATA = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
+
 
 def stage(root: Path) -> Path:
-    """Lay out `build/source` and return it; a file whose bytes did not change is left untouched.
+    """Lay out `build/source` and return it.
 
     Of the notebooks those are executed that the table of contents names: a chapter enters the book
     when its records are there.
@@ -42,35 +48,31 @@ def stage(root: Path) -> Path:
     files |= {path: page.encode() for path, page in (made | cards.pages()).items()}
     if Path("explorer.md") in files:
         files[Path("explorer", "explorer.html")] = explorer.page(root).encode()
-    _sync(source, files)
+    shutil.rmtree(source)  # what is gone from the book is gone from here
+    for name, content in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
     return source
 
 
 def with_records(cells: Iterable[NotebookNode], chapter: str) -> list[NotebookNode]:
     """`cells`, and below each figure and table that was made from records a link to these."""
-    found: list[NotebookNode] = []
+    linked: list[NotebookNode] = []
     for cell in cells:
-        found.append(cell)
+        linked.append(cell)
         if cell.cell_type == "code" and any(map(_is_of_records, cell.outputs)):
             link = f"{{doc}}`Records and recipes </records/{chapter}>`"
-            found.append(nbformat.v4.new_markdown_cell(f"{{.of-records}}\n{link}"))
-    give_ids(found)
-    return found
+            linked.append(nbformat.v4.new_markdown_cell(f"{{.of-records}}\n{link}"))
+    return linked
 
 
 def _is_of_records(output: NotebookNode) -> bool:
-    told = output.get("metadata", {}).get("image/png", {})
-    return bool(told.get("records")) or "dataframe" in output.get("data", {}).get("text/html", "")
+    about = output.get("metadata", {}).get("image/png", {})
+    return bool(about.get("records")) or "dataframe" in output.get("data", {}).get("text/html", "")
 
 
-def _sync(folder: Path, files: Mapping[Path, bytes]) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file() and path.relative_to(folder) not in files:
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-    for name, content in files.items():
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+def serialise(notebook: NotebookNode) -> bytes:
+    """A notebook's file: cells are named by their place, and where it ran is left out."""
+    cells = [{**cell, "id": f"cell-{index:03d}"} for index, cell in enumerate(notebook.cells)]
+    content = {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    return (json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from forgetting.evidence import claims
+from forgetting.chapters import published
 from forgetting.site import plane
 from forgetting.site.markup import Contents
 from forgetting.site.pages import (
@@ -25,7 +25,7 @@ def pages(notebooks: Sequence[str]) -> dict[Path, str]:
     Raises `PageError` where a page would have to leave out what it promises.
     """
     contents = Contents(tuple(notebooks))
-    board, runs = claims.scoreboard(), plane.measured()
+    board, runs = published.scoreboard(), plane.measured()
     return {
         Path("scoreboard.md"): scoreboard.page(board, contents),
         Path("failures.md"): failures.page(board, contents),

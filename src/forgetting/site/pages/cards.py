@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forgetting import registry, store, tasks
 from forgetting.evidence import records
-from forgetting.evidence.records import Record, Scores
+from forgetting.evidence.records import Run
+from forgetting.probes.scores import Scores
 from forgetting.site.markup import render
 from forgetting.store import hash_key
 from forgetting.tasks import Task
 
-CHAPTER = "tasks"  # base scores are the records of this name
+CHAPTER = "tasks"  # base scores are the runs of this name
 CARD_VERSION = 1
 LONGEST_EXAMPLE = 700
 FAMILIES = {
@@ -36,22 +36,18 @@ KINDS = {
 
 def pages() -> dict[Path, str]:
     """The cards and their index as MyST pages, by path under the book's source."""
-    scores = base_scores()
-    cards = {Path(CHAPTER, f"{name}.md"): card(Task(name), scores) for name in tasks.names()}
-    return {Path(CHAPTER, "index.md"): index(scores), **cards}
+    base = base_run()
+    cards = {Path(CHAPTER, f"{name}.md"): card(Task(name), base) for name in tasks.names()}
+    return {Path(CHAPTER, "index.md"): index(base), **cards}
 
 
-def base_scores() -> dict[str, Record]:
-    """The newest record of the untouched SmolLM2-135M by the name of each task it measured."""
-    newest: dict[str, Record] = {}
-    stored = records.select(records.stored(CHAPTER), method="untouched")
-    for record in sorted(stored, key=lambda r: r.timing["date"]):
-        if record.model["name"] == "smollm2-135m":
-            newest |= dict.fromkeys(record.scores, record)
-    return newest
+def base_run() -> Run | None:
+    """The run of SmolLM2-135M before any training, asked tasks in the roles of their names."""
+    runs = (run for run in records.stored(CHAPTER) if run.model["name"] == "smollm2-135m")
+    return next((run for run in runs if run.start), None)
 
 
-def index(scores: Mapping[str, Record]) -> str:
+def index(base: Run | None) -> str:
     """The index page: a table a family, with kind, number of items and base score."""
     families: dict[str, list[Task]] = {family: [] for family in FAMILIES}
     for name in tasks.names():
@@ -60,11 +56,11 @@ def index(scores: Mapping[str, Record]) -> str:
         "tasks.md.jinja",
         families={FAMILIES[family]: members for family, members in families.items() if members},
         facts=facts,
-        base={name: main_score(record.scores[name]) for name, record in scores.items()},
+        base={name: main_score(scores) for name, scores in base.scores.items()} if base else {},
     )
 
 
-def card(task: Task, scores: Mapping[str, Record]) -> str:
+def card(task: Task, base: Run | None = None) -> str:
     """One task's page: what it asks, an example, its data, its metrics and the base score."""
     return render(
         "task.md.jinja",
@@ -72,7 +68,8 @@ def card(task: Task, scores: Mapping[str, Record]) -> str:
         kind=KINDS[task.config["output_type"]],
         templates=task.recipe()["templates"],
         about=facts(task),
-        record=scores.get(task.name),
+        scores=base.scores.get(task.name) if base else None,
+        session=base.sessions.get(task.name) if base else None,
         data_sets={name: registry.dataset(name) for name in task.public},
         shortened=shortened,
     )

@@ -7,30 +7,36 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from forgetting.evidence import claims, records
-from forgetting.evidence.claims import Effect
+from forgetting.evidence.intervals import Effect
+from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site import plane
 from forgetting.site.markup import Contents, change, render
-from forgetting.site.plane import Loss, Measured, Place, Plane
+from forgetting.site.plane import Measured, Place
 
 ENOUGH = 0.9  # of what the plain method learned at its central rate
 
 
 def page(runs: Mapping[str, Measured], contents: Contents) -> str:
     """The page; `runs` by chapter."""
-    chapters = [_chapter(name, of_chapter) for name, of_chapter in runs.items()]
-    return render("choosing.md.jinja", chapters=chapters, enough=ENOUGH, link=contents.link)
+    return render(
+        "choosing.md.jinja",
+        chapters=[_chapter(name, of_chapter) for name, of_chapter in runs.items()],
+        enough=ENOUGH,
+        link=contents.link,
+        loss_heads=plane.heads,
+    )
 
 
 def _chapter(name: str, runs: Measured) -> dict[str, Any]:
-    axes = plane.PLANES[name]
+    axes = runs.axes
     places = sorted(runs.places.values(), key=lambda place: place.trainable)
     return {
         "name": name,
         "axes": axes,
         "places": places,
-        "about": claims.summary(runs.records),
+        "about": claims.summary(runs.runs),
         "sides": {loss: sides(places, loss) for loss in axes.losses},
-        "rates": rates(name, runs),
+        "rates": rates(runs),
         "choice": choice(places, axes),
     }
 
@@ -99,16 +105,17 @@ class Rates(NamedTuple):
     apart: float | None
 
 
-def rates(chapter: str, runs: Measured) -> Rates | None:
+def rates(runs: Measured) -> Rates | None:
     """Of the first loss; None where the plain method ran at one rate alone."""
-    axes = plane.PLANES[chapter]
+    axes = runs.axes
     words = axes.losses[0].words
-    plain = records.select(runs.records, method=axes.plain)
-    used = sorted({record.labels["learning_rate"] for record in plain})
+    plain = records.select(runs.runs, method=axes.plain)
+    used = sorted({run.labels["learning_rate"] for run in plain})
     if len(used) < 2:
         return None
     groups = [records.select(plain, learning_rate=rate) for rate in used]
-    by_rate = [plane.effects(chapter, runs.untouched, group) for group in groups]
+    start = records.start_of(runs.runs)
+    by_rate = [plane.effects(axes, start, group) for group in groups]
     matched = [place.matched[words] for place in runs.places.values()]
     distances = [abs(effect.mean) for effect in matched if effect]
     return Rates(

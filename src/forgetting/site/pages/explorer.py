@@ -8,7 +8,6 @@ holds means and standard errors, and each point links to its record.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from forgetting.evidence import claims, records
-from forgetting.evidence.records import Record
-from forgetting.experiments import panels
+from forgetting import chapters
+from forgetting.evidence import claims, intervals, records
+from forgetting.evidence.records import Run
 from forgetting.site.markup import render
-from forgetting.views import figures
+from forgetting.views import theme
+from forgetting.views.theme import Look
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
 COLUMNS = ("method", "learning_rate", "epochs", "seed")
@@ -41,112 +41,118 @@ def page(root: Path) -> str:
 
 
 def data(repository: str = "") -> dict[str, Any]:
-    """What the page draws: the palette, and every study of comparable runs.
+    """What the page draws: every study of comparable runs.
 
     `repository` is the address under which the page links to records; without one it names them.
     """
-    comparable = list(studies())
-    names = {run["method"] for study in comparable for run in study["runs"]}
-    return {
-        "repository": repository,
-        "methods": {
-            name: [figures.COLOURS.get(name, "#555555"), figures.MARKERS.get(name, "o")]
-            for name in [*figures.COLOURS, *sorted(names - figures.COLOURS.keys())]
-            if name in names
-        },
-        "studies": comparable,
-    }
+    return {"repository": repository, "studies": list(studies())}
 
 
 def studies() -> Iterator[dict[str, Any]]:
-    """Each set of comparable records of a published tier, the largest of a chapter first."""
-    for chapter in records.chapters():
+    """The runs of each design and published tier, the largest of an experiment first."""
+    for name in records.experiments():
         for tier in claims.PUBLISHED:
-            left = records.stored(chapter, tier)
-            count = 0
-            while alike := records.comparable(left):
-                trained = {record.key for record in alike if record.training}
-                left = [record for record in left if record.key not in trained]
-                count += 1
-                yield study(alike, f"{chapter}-{tier}" + (f"-{count}" if count > 1 else ""))
+            designs: dict[str, list[Run]] = {}
+            for run in records.stored(name, tier):
+                designs.setdefault(run.design, []).append(run)
+            compared = [runs for runs in designs.values() if not all(run.start for run in runs)]
+            for count, runs in enumerate(sorted(compared, key=len, reverse=True), 1):
+                title = f"{name}-{tier}" + (f"-{count}" if count > 1 else "")
+                yield study(records.comparable(runs), title)
 
 
-def study(stored: Sequence[Record], name: str) -> dict[str, Any]:
-    """Comparable records as plain numbers: a list of measures, and a run's values in its order.
+def study(runs: Sequence[Run], name: str) -> dict[str, Any]:
+    """Comparable runs as plain numbers: a list of measures, and a run's values in its order.
 
     A value is [mean, standard error, change, its standard error]: over items, the change paired
-    with the untouched model's items; null where something was not measured.
+    with the items of the model that the arms start from; null where something was not measured.
+    `methods` are colour and marker of each arm.
     """
-    trained = [record for record in stored if record.training]
-    untouched = [record for record in stored if not record.training]
-    measures = list(dict.fromkeys(chain.from_iterable(map(_measures, stored))))
-    about = claims.summary(trained)
+    start = next((run for run in runs if run.start), None)
+    measures = list(dict.fromkeys(chain.from_iterable(map(_measures, runs))))
+    about = claims.summary([run for run in runs if not run.start])
+    chapter = runs[0].experiment
     return {
         "name": name,
         "title": f"{about['tier']} tier, {about['model']}, {about['runs']} runs",
-        "chapter": stored[0].chapter,
+        "chapter": chapter,
+        "methods": _looks(chapter, runs),
         "measures": measures,
-        "axes": _axes(stored[0].chapter, stored),
+        "axes": _axes(chapter, runs),
         "runs": [
             {
-                "key": record.key,
-                "method": record.labels["method"],
-                "rate": record.labels["learning_rate"],
-                "epochs": record.labels.get("epochs"),
-                "seed": record.seed,
-                "also": _also(record),
-                "values": [_value(record, untouched, measure) for measure in measures],
+                "key": run.key,
+                "method": run.labels["method"],
+                "rate": run.labels["learning_rate"],
+                "epochs": run.labels.get("epochs"),
+                "seed": run.seed,
+                "also": _also(run),
+                "values": [_value(run, start, measure) for measure in measures],
             }
-            for record in stored
+            for run in runs
         ],
     }
 
 
-def _also(record: Record) -> str:
+def _looks(chapter: str, runs: Sequence[Run]) -> dict[str, Look]:
+    known = chapter in chapters.names()
+    looks = theme.looks(chapters.experiment(chapter)) if known else theme.Looks()
+    begin = {run.labels["method"]: theme.ORIGIN for run in runs if run.start}
+    return begin | {name: looks[name] for name in theme.arms_of(runs, looks)}
+
+
+def _also(run: Run) -> str:
     """Labels beside those that the page has columns for: a ratio, a rank, a stage."""
-    rest = {k: v for k, v in record.labels.items() if k not in COLUMNS}
+    rest = {k: v for k, v in run.labels.items() if k not in COLUMNS}
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rest.items())
 
 
-def _measures(record: Record) -> list[str]:
+def _measures(run: Run) -> list[str]:
     return [
-        f"{task}.{metric}"
-        for task, scores in record.scores.items()
+        f"{role}.{metric}"
+        for role, scores in run.scores.items()
         for metric in scores.metrics
         if metric not in NOT_AVERAGED
     ]
 
 
-def _axes(chapter: str, stored: Sequence[Record]) -> list[str]:
-    """The measures that a visitor sees first: of what was taught, and the last of another task.
+def _axes(chapter: str, runs: Sequence[Run]) -> list[str]:
+    """The measures that a visitor sees first: of what was taught, and the last of another role.
 
     Both were measured on every run, and are likelihoods where there are any.
     """
-    taught = panels.PANELS[chapter].taught if chapter in panels.PANELS else None
-    targets = {taught.public, taught.bundled} if taught else set()
-    common = set.intersection(*(set(_measures(record)) for record in stored))
-    everywhere = [measure for measure in _measures(stored[0]) if measure in common]
+    common = set.intersection(*(set(_measures(run)) for run in runs))
+    everywhere = [measure for measure in _measures(runs[0]) if measure in common]
     likelihoods = [m for m in everywhere if m.endswith(".nats")] or everywhere
-    own = [m for m in likelihoods if re.split("[:.]", m)[0] in targets]  # "task:drift.nats" too
+    taught = _roles_of_what_is_taught(chapter)
+    own = [m for m in likelihoods if m.rpartition(".")[0] in taught]
     x = (own or likelihoods)[0]
     others = [m for m in likelihoods if m.rpartition(".")[0] != x.rpartition(".")[0]]
     return [x, (others or everywhere)[-1]]
 
 
-def _value(record: Record, untouched: Sequence[Record], measure: str) -> list[float | None] | None:
-    if measure not in _measures(record):
+def _roles_of_what_is_taught(chapter: str) -> set[str]:
+    if chapter not in chapters.names():
+        return set()
+    design = chapters.experiment(chapter)
+    teaches = design.teaches if isinstance(design.teaches, tuple) else (design.teaches,)
+    tasks = {ask.public for ask in teaches}
+    return {ask.role for ask in design.every_ask() if ask.public in tasks}
+
+
+def _value(run: Run, start: Run | None, measure: str) -> list[float | None] | None:
+    if measure not in _measures(run):
         return None
-    task = measure.rpartition(".")[0]
-    alike = [r for r in untouched if measure in _measures(r)]
-    alike = [r for r in alike if r.scores[task].n == record.scores[task].n]
-    change = paired_change(record, alike[0], measure) if alike else (math.nan, math.nan)
-    return [_short(v) for v in (record.mean(measure), record.stderr(measure), *change)]
+    role = measure.rpartition(".")[0]
+    alike = start and measure in _measures(start) and start.scores[role].n == run.scores[role].n
+    change = paired_change(run, start, measure) if start and alike else (math.nan, math.nan)
+    return [_short(v) for v in (run.mean(measure), run.stderr(measure), *change)]
 
 
-def paired_change(record: Record, untouched: Record, measure: str) -> tuple[float, float]:
-    """record - untouched and its standard error, items paired and weighted by their tokens."""
-    after, weights = claims.item_values(record, [measure])
-    before, _ = claims.item_values(untouched, [measure])
+def paired_change(run: Run, start: Run, measure: str) -> tuple[float, float]:
+    """run - start and its standard error, items paired and weighted by their tokens."""
+    after, weights = intervals.item_values(run, [measure])
+    before, _ = intervals.item_values(start, [measure])
     share = weights / weights.mean()
     change = float(np.mean((after - before) * share))
     if len(after) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from forgetting.chapters import published
 from forgetting.evidence import claims, papers
 from forgetting.evidence.claims import Verdict
 from forgetting.site.markup import Contents, PageError, render
@@ -16,7 +17,7 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
         if not verdict.why:
             raise PageError(
                 f"claim {verdict.id!r}: it is contradicted and has no `why`; "
-                "write the reason beside the claim in data/papers"
+                "write the reason beside it in {verdict.chapter}/claims.toml"
             )
     chapters = {verdict.chapter for verdict in contradicted}
     return render(
@@ -24,6 +25,6 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
         contradicted=contradicted,
         undecided=[v for v in board if v.verdict == "undecided" and v.effect is not None],
         papers=papers.papers(),
-        runs={chapter: claims.summary(claims.best_stored(chapter)) for chapter in chapters},
+        runs={chapter: claims.summary(published.runs(chapter)) for chapter in chapters},
         link=contents.link,
     )

@@ -5,84 +5,102 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, get_args
+from typing import Any
 
+from forgetting import chapters, method
+from forgetting.chapters import published
 from forgetting.evidence import claims
-from forgetting.evidence.courses import Course, in_one_order
-from forgetting.experiments import sequences
-from forgetting.site import descriptions, plane
-from forgetting.site.descriptions import Method, Question
+from forgetting.evidence.trajectories import Trajectory, in_one_order
+from forgetting.method import Card
+from forgetting.site import plane
 from forgetting.site.markup import Contents, render
 from forgetting.site.plane import Measured
+from forgetting.views import theme
 
-IN_TURN = "lamol"  # the chapter whose methods learn tasks one after another
+Sequences = Mapping[str, Sequence[Trajectory]]  # by chapter
 
 
 def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
     """The cards and their index, by path under the book's source; `runs` by chapter."""
-    methods, in_turn = descriptions.methods(), sequences.published(IN_TURN)
-    cards = {Path("methods", f"{m.name}.md"): card(m, runs, contents, in_turn) for m in methods}
-    return {Path("methods", "index.md"): index(methods), **cards}
+    known = method.cards()
+    designs = {name: chapters.experiment(name) for name in chapters.names()}
+    in_turn = {name: published.sequences(name) for name in designs if designs[name].in_turn}
+    cards = {Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn) for c in known}
+    return {Path("methods", "index.md"): index(known), **cards}
 
 
-def index(methods: Iterable[Method]) -> str:
+def index(known: Iterable[Card]) -> str:
     """The index: a table of methods for each question that has any."""
-    by_question: dict[str, list[Method]] = {question: [] for question in get_args(Question)}
-    for method in methods:
-        by_question[method.question].append(method)
+    by_question: dict[str, list[Card]] = {q: [] for q in method.QUESTIONS.values()}
+    for card in known:
+        by_question[card.question].append(card)
     return render("methods.md.jinja", by_question=by_question)
 
 
-def card(
-    method: Method,
+def page(
+    card: Card,
     runs: Mapping[str, Measured],
     contents: Contents,
-    in_turn: Sequence[Course] = (),
+    in_turn: Sequences | None = None,
 ) -> str:
     """One method's page; `in_turn` are the runs that learned tasks one after another."""
-    planes = [_plane(method, *of_chapter) for of_chapter in runs.items()]
-    courses = [course for course in in_one_order(in_turn) if course.method in method.rows]
     return render(
         "method.md.jinja",
-        method=method,
-        code={symbol: descriptions.where(symbol) for symbol in method.symbols},
-        planes=[of_chapter for of_chapter in planes if of_chapter["places"]],
-        courses=courses,
-        ends=ends(courses),
-        in_turn=IN_TURN,
+        method=card,
+        code={symbol: method.where(symbol) for symbol in card.symbols},
+        planes=list(_planes(card, runs)),
+        sequences=list(_sequences(card, in_turn or {})),
+        loss_heads=plane.heads,
         link=contents.link,
     )
 
 
-def _plane(method: Method, chapter: str, runs: Measured) -> dict[str, Any]:
-    """The method's runs in one chapter, and their picture among all of its runs."""
-    axes = plane.PLANES[chapter]
-    mine = [runs.places[name] for name in method.rows if name in runs.places]
-    return {
-        "chapter": chapter,
-        "axes": axes,
-        "places": mine,
-        "picture": plane.drawn(list(runs.places.values()), method.rows, axes) if mine else "",
-        "about": claims.summary(runs.records),
-    }
+def arms_about(card: Card, chapter: str) -> list[str]:
+    """The arms of a chapter, by their curves, that are about a card's methods."""
+    design = chapters.experiment(chapter)
+    arms = design.arms_of(design.base(next(iter(design.budgets))))
+    about = {n: arm for n, arm in arms.items() if theme.method_of(arm) in card.members}
+    return list(dict.fromkeys(getattr(arm, "curve", "") or name for name, arm in about.items()))
 
 
-def ends(courses: Iterable[Course]) -> list[dict[str, Any]]:
-    """Where each method ended, in per cent: the mean and its spread over seeds.
+def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterable[dict[str, Any]]:
+    """The method's runs in each chapter, and their picture among all runs there."""
+    for chapter, of_chapter in runs.items():
+        arms = dict.fromkeys([*arms_about(card, chapter), *card.members])
+        if names := [name for name in arms if name in of_chapter.places]:
+            yield {
+                "chapter": chapter,
+                "axes": of_chapter.axes,
+                "places": [of_chapter.places[name] for name in names],
+                "picture": plane.drawn(of_chapter, names),
+                "about": claims.summary(of_chapter.runs),
+            }
+
+
+def _sequences(card: Card, in_turn: Sequences) -> Iterable[dict[str, Any]]:
+    """The method's trajectories in each chapter, and where they ended."""
+    for chapter, trajectories in in_turn.items():
+        arms = arms_about(card, chapter)
+        if own := [each for each in in_one_order(trajectories) if each.method in arms]:
+            yield {"chapter": chapter, "first": own[0], "ends": ends(own)}
+
+
+def ends(trajectories: Iterable[Trajectory]) -> list[dict[str, Any]]:
+    """Where each arm ended, in per cent: the mean and its spread over seeds.
 
     Beside it the backward transfer in points, None after fewer than two tasks in turn.
     """
-    by_method: dict[str, list[Course]] = {}
-    for course in courses:
-        by_method.setdefault(course.method, []).append(course)
+    by_arm: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        by_arm.setdefault(trajectory.method, []).append(trajectory)
     rows = []
-    for method, same in by_method.items():
-        finals = [100 * course.final() for course in same]
-        later = [100 * c.forgetting({})["backward_transfer"] for c in same if len(c.records) > 2]
+    for arm, same in by_arm.items():
+        finals = [100 * each.final() for each in same]
+        later = [100 * t.forgetting({})["backward_transfer"] for t in same if len(t.runs) > 2]
         rows.append(
             {
-                "method": method,
-                "seeds": len({course.seed for course in same}),
+                "method": arm,
+                "seeds": len({each.seed for each in same}),
                 "final": mean(finals),
                 "spread": stdev(finals) if len(finals) > 1 else None,
                 "transfer": mean(later) if later else None,

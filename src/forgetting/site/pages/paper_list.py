@@ -16,7 +16,7 @@ def page(board: Sequence[Verdict]) -> str:
     def judged(*names: str) -> str:
         for name in names:
             if name not in verdicts:
-                raise PageError(f"judged_by={name!r}: no claim in data/papers has this id")
+                raise PageError(f"judged_by={name!r}: no claims.toml of a chapter has this id")
         return " ".join(claim_link(badge(verdicts[name]), name) for name in names)
 
     return render("papers.md.jinja", papers=papers.papers(), judged=judged)

@@ -8,7 +8,7 @@ from typing import Any
 
 from forgetting import registry, tasks
 from forgetting.evidence import claims
-from forgetting.evidence.records import Record
+from forgetting.evidence.records import Run
 from forgetting.site.markup import NOTHING, Contents, render, title
 from forgetting.site.pages.run_records import published
 from forgetting.tasks import Task
@@ -23,9 +23,9 @@ def page(contents: Contents) -> str:
     environments: Counter[tuple[str, ...]] = Counter()
     chapters: dict[str, list[str]] = defaultdict(list)
     for chapter, of_chapter in stored.items():
-        for record in of_chapter:
-            values = (record.environment.get(key, NOTHING) for key in HARDWARE)
-            environments[title(chapter), *values] += 1
+        for run in of_chapter:
+            for values in _environments(run):
+                environments[title(chapter), *values] += 1
         for name in data_sets(of_chapter):
             chapters[name].append(title(chapter))
     return render(
@@ -38,23 +38,28 @@ def page(contents: Contents) -> str:
     )
 
 
-def _runs(chapter: str, stored: Sequence[Record]) -> list[dict[str, Any]]:
+def _environments(run: Run) -> set[tuple[str, ...]]:
+    """What a run was measured with: one for all of its sessions, if nothing changed between."""
+    environments = [session.environment for session in run.sessions.values()]
+    return {tuple(values.get(key, NOTHING) for key in HARDWARE) for values in environments}
+
+
+def _runs(chapter: str, stored: Sequence[Run]) -> list[dict[str, Any]]:
     """What the runs of a chapter took, tier by tier."""
-    by_tier: dict[str, list[Record]] = defaultdict(list)
-    for record in stored:
-        by_tier[record.tier].append(record)
+    by_tier: dict[str, list[Run]] = defaultdict(list)
+    for run in stored:
+        by_tier[run.tier].append(run)
     return [
         claims.summary(of_tier)
-        | {"chapter": chapter, "models": sorted({record.model["name"] for record in of_tier})}
+        | {"chapter": chapter, "models": sorted({run.model["name"] for run in of_tier})}
         for of_tier in by_tier.values()
     ]
 
 
-def data_sets(stored: Iterable[Record]) -> set[str]:
-    """Names of the public data sets that records were trained on or measured with."""
+def data_sets(stored: Iterable[Run]) -> set[str]:
+    """Names of the public data sets that runs were trained on or measured with."""
     names: set[str] = set()
-    for record in stored:
-        names |= {name.partition(":")[0] for name in record.scores}
-        if record.training:
-            names.add(record.training["task"]["task"])
+    for run in stored:
+        names |= {scores.task.partition(":")[0] for scores in run.scores.values()}
+        names |= {step["task"]["task"] for step in run.lineage.values() if "task" in step}
     return {data_set for name in names & set(tasks.names()) for data_set in Task(name).public}

@@ -14,14 +14,14 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from forgetting.evidence import claims
+from forgetting.chapters import published
+from forgetting.chapters.operation.conversation import NoConversation
 from forgetting.site import conversation, times, worked_examples
-from forgetting.site.markup import PageError
 
 
 def values(root: Path) -> dict[str, Any]:
     """What `r` stands for in the book at `root`; empty when nothing has been run."""
-    return claims.book_values() if (root / "results").is_dir() else {}
+    return published.book_values() if (root / "results").is_dir() else {}
 
 
 def set_substitutions(app: Sphinx, config: Config) -> None:
@@ -29,7 +29,7 @@ def set_substitutions(app: Sphinx, config: Config) -> None:
     # Pages lie in <root>/build/source, which is where a build without FORGETTING_ROOT starts from.
     root = Path(os.environ.get("FORGETTING_ROOT") or Path(app.srcdir).parents[1])
     found = {**values(root), "definitions": worked_examples.book_values()}
-    with suppress(PageError):  # the page that asks for it warns, and the build stops
+    with suppress(NoConversation):  # the page that asks for it warns, and the build stops
         found["conversation"] = conversation.before_and_after()
     found["times"] = times.of_chapters(sorted(Path(app.srcdir, "notebooks").glob("*.ipynb")))
     config.myst_substitutions = {**config.myst_substitutions, "r": found}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -23,17 +23,14 @@ _NUMBER = re.compile(
 )
 
 
-# -- numbers -----------------------------------------------------------------------------------
-
-
 def last_number(text: str) -> Decimal | None:
     """The last number of a text, or None: "1,000", "$1000" and "1000.0" are the same number.
 
     Digits are ASCII; a comma belongs to a number between groups of three digits only, and a point
     at the end of a sentence does not.
     """
-    found = _NUMBER.findall(text)
-    return _decimal(found[-1]) if found else None
+    numbers = _NUMBER.findall(text)
+    return _decimal(numbers[-1]) if numbers else None
 
 
 def final_number(answer: str) -> Decimal | None:
@@ -55,9 +52,6 @@ def same_number(answer: str, gold: str) -> bool:
 
 def _decimal(text: str) -> Decimal:
     return Decimal(re.sub(r"[,$]", "", text).replace("\u2212", "-"))
-
-
-# -- calls -------------------------------------------------------------------------------------
 
 
 class NoCall(ValueError):
@@ -84,7 +78,7 @@ def parse_call(text: str) -> Call:
     """The one call that a text is. Raises `NoCall`, whatever the text."""
     calls = parse_calls(text)
     if len(calls) != 1:
-        raise NoCall(f"{len(calls)} calls: one is wanted")
+        raise NoCall(f"{len(calls)} calls: give one")
     return calls[0]
 
 
@@ -134,7 +128,7 @@ def same_call(answer: str, gold: str) -> bool:
     the call within the answer lets pass. Raises `NoCall` if `gold` is none.
     """
     call = first_call(answer)
-    return call is not None and _same(_plain(call), _plain(parse_call(gold)))
+    return call is not None and _comparable(call) == _comparable(parse_call(gold))
 
 
 def same_call_text(answer: str, gold: str) -> bool:
@@ -144,8 +138,8 @@ def same_call_text(answer: str, gold: str) -> bool:
     collapsed, single quotes read as double ones, no space after a comma.
     """
     name, bracket, rest = _even(gold).partition("(")
-    wanted = re.escape(name + bracket + rest)
-    return bool(bracket) and re.search(r"\b" + wanted, _even(answer)) is not None
+    pattern = r"\b" + re.escape(name + bracket + rest)
+    return bool(bracket) and re.search(pattern, _even(answer)) is not None
 
 
 def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[str, Any]) -> bool:
@@ -170,21 +164,17 @@ def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[st
     except NoCall:
         return False
     ((name, values),) = possible.items()
-    properties = function["parameters"]["properties"]
-    given = call.keywords
-    if (
-        call.name != name
-        or call.positional
-        or not set(function["parameters"]["required"]) <= {*given}
-    ):
-        return False
-    if any(parameter not in given and "" not in right for parameter, right in values.items()):
+    parameters, arguments = function["parameters"], call.keywords
+    complete = arguments.keys() >= set(parameters["required"]) and all(
+        parameter in arguments or "" in right for parameter, right in values.items()
+    )
+    if call.name != name or call.positional or not complete:
         return False
     return all(
-        parameter in properties
+        parameter in parameters["properties"]
         and parameter in values
-        and _possible(_no_bare(value), properties[parameter], values[parameter])
-        for parameter, value in given.items()
+        and _possible(_no_bare(value), parameters["properties"][parameter], values[parameter])
+        for parameter, value in arguments.items()
     )
 
 
@@ -255,36 +245,25 @@ def _even(text: str) -> str:
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
-def _plain(value: Any) -> Any:
-    """A value without bare words, its strings evenly spaced."""
+def _comparable(value: Any) -> Any:
+    """A value whose equality keeps truth values, numbers, strings, lists, tuples and calls apart.
+
+    Bare words are what JSON means by them or else strings; strings are evenly spaced.
+    """
     match value:
-        case Bare():
-            return _JSON_WORDS.get(value, str(value))
+        case Bare() if value in _JSON_WORDS:
+            return _comparable(_JSON_WORDS[value])
         case str():
             return re.sub(r"\s+", " ", value).replace(", ", ",")
-        case Call(name, positional, keywords):
-            return Call(name, _plain(positional), _plain(keywords))
-        case list() | tuple():
-            return type(value)(_plain(item) for item in value)
         case dict():
-            return {_plain(key): _plain(item) for key, item in value.items()}
+            return {_comparable(key): _comparable(item) for key, item in value.items()}
+        case bool() | list() | tuple():
+            parts = [value] if isinstance(value, bool) else map(_comparable, value)
+            return (type(value), *parts)
     return value
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equality that keeps truth values, numbers, strings, lists and tuples apart."""
-    numbers = {int, float}
-    if type(one) is not type(other) and not {type(one), type(other)} <= numbers:
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return one == other
-
-
-# -- the Berkeley leaderboard's values ---------------------------------------------------------
-
+# The Berkeley leaderboard's names of types.
 _TYPES = {
     "string": str,
     "integer": int,
@@ -300,37 +279,38 @@ _TYPES = {
 def _possible(value: Any, schema: Mapping[str, Any], possible: Sequence[Any]) -> bool:
     """Whether a parameter's value has the right type and is among the possible ones."""
     kind = schema["type"]
-    wanted = _TYPES[kind]
+    expected = _TYPES[kind]
     if kind == "tuple" and isinstance(value, tuple):
         value = list(value)
     if kind == "float" and type(value) is int:
         value = float(value) if abs(value) < 2**1000 else value
-    inner = _TYPES[schema["items"]["type"]] if wanted is list else None
-    if not _typed(value, wanted, inner, possible):
+    inner = _TYPES[schema["items"]["type"]] if expected is list else None
+    if not _typed(value, expected, inner, possible):
         return False
-    if any(type(p) is not wanted for p in _stated(possible)[:1]):
+    if _stated(possible) not in (expected, None):
         return value in possible
-    if wanted is dict and isinstance(value, dict):
-        return any(_dictionary(value, candidate) for candidate in _only(dict, possible))
-    if inner is dict and isinstance(value, list):
+    if expected is dict:
+        return any(_dictionary(value, right) for right in possible if isinstance(right, dict))
+    if inner is dict:
         return any(
-            len(value) == len(candidate) and all(map(_dictionary, value, candidate))
-            for candidate in _only(list, possible)
+            len(value) == len(right) and all(map(_dictionary, value, right))
+            for right in possible
+            if isinstance(right, list)
         )
     # What may be left out may be an empty array too.
-    right = [[] if wanted is list and candidate == "" else candidate for candidate in possible]
+    right = [[] if expected is list and candidate == "" else candidate for candidate in possible]
     return _without_marks(value) in [_without_marks(candidate) for candidate in right]
 
 
-def _typed(value: Any, wanted: Any, inner: type | None, possible: Sequence[Any]) -> bool:
-    if type(value) is wanted:
+def _typed(value: Any, expected: Any, inner: type | None, possible: Sequence[Any]) -> bool:
+    if type(value) is expected:
         if inner is None:
             return True
         lists = [c for c in possible if isinstance(c, list)]
         return len(lists) < len(possible) or any(
             all(_typed(item, inner, None, candidate) for item in value) for candidate in lists
         )
-    return any(type(value) is type(p) for p in _stated(possible)[:1])
+    return type(value) is _stated(possible)
 
 
 def _dictionary(value: Any, possible: Mapping[str, Sequence[Any]]) -> bool:
@@ -346,12 +326,9 @@ def _dictionary(value: Any, possible: Mapping[str, Sequence[Any]]) -> bool:
     )
 
 
-def _stated(possible: Sequence[Any]) -> list[Any]:
-    return [candidate for candidate in possible if candidate != ""]
-
-
-def _only(kind: type, values: Sequence[Any]) -> Iterator[Any]:
-    return (value for value in values if isinstance(value, kind))
+def _stated(possible: Sequence[Any]) -> type | None:
+    """The type of the first value that says something; None where the parameter is left out."""
+    return next((type(right) for right in possible if right != ""), None)
 
 
 def _without_marks(value: Any) -> Any:
@@ -375,9 +352,6 @@ def _no_bare(value: Any) -> Any:
         case dict():
             return {key: _no_bare(item) for key, item in value.items()}
     return value
-
-
-# -- code --------------------------------------------------------------------------------------
 
 
 def code(answer: str) -> str:

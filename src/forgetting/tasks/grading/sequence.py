@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 import string
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from forgetting.tasks import metrics
-
-# -- answers in words --------------------------------------------------------------------------
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -41,10 +38,7 @@ def normalised_f1(answer: str, golds: Sequence[str]) -> float:
 
 
 def _f1(answer: list[str], gold: list[str]) -> float:
-    if not answer or not gold:
-        return float(answer == gold)
-    shared = sum((Counter(answer) & Counter(gold)).values())
-    return 2 * shared / (len(answer) + len(gold))
+    return metrics.bag_f1(answer, gold) if answer and gold else float(answer == gold)
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> bool:
@@ -67,18 +61,16 @@ def labelled_object(answer: str, golds: Sequence[str], key: str) -> dict[str, fl
 
     Values are compared normalised. `golds` as in `normalised_f1`.
     """
-    found = metrics.json_object(answer) or {}
-    right = key in found and normalised_exact_match(str(found[key]), golds)
-    return {"json": float(key in found), "em": float(right)}
+    values = metrics.json_object(answer) or {}
+    right = key in values and normalised_exact_match(str(values[key]), golds)
+    return {"json": float(key in values), "em": float(right)}
 
 
 def _some(golds: Sequence[str]) -> Sequence[str]:
     if isinstance(golds, str) or not golds:
-        raise ValueError(f"golds={golds!r}: a list of at least one right answer is wanted")
+        raise ValueError(f"golds={golds!r}: give a list of at least one right answer")
     return golds
 
-
-# -- SQL ---------------------------------------------------------------------------------------
 
 AGGREGATES = ("", "max", "min", "count", "sum", "avg")
 OPERATORS = ("=", ">", "<")
@@ -105,16 +97,16 @@ def parse_sql(text: str, header: Sequence[str]) -> LogicalForm | None:
     Unlike LAMOL, which takes the most similar column, names must be right.
     """
     text = " ".join(text.lower().split())
-    found = re.fullmatch(r"select (.+?) from table(?: where (.+))?", text)
-    if not found:
+    query = re.fullmatch(r"select (.+?) from table(?: where (.+))?", text)
+    if not query:
         return None
     names = [_dense(name) for name in header]
     columns = {name: names.index(name) for name in names if name}
-    sel, agg = columns.get(_dense(found[1])), 0
-    first, _, rest = found[1].partition(" ")
+    sel, agg = columns.get(_dense(query[1])), 0
+    first, _, rest = query[1].partition(" ")
     if sel is None and first in AGGREGATES:
         sel, agg = columns.get(_dense(rest)), AGGREGATES.index(first)
-    conds = _conditions(found[2], columns) if found[2] else []
+    conds = _conditions(query[2], columns) if query[2] else []
     if sel is None or conds is None:
         return None
     return LogicalForm(sel, agg, tuple(sorted(conds)))
@@ -156,8 +148,6 @@ def logical_form_match(answer: str, gold: str, header: Sequence[str]) -> bool:
         return _dense(answer) == _dense(gold)
     return parse_sql(answer, header) == form
 
-
-# -- dialogue states ---------------------------------------------------------------------------
 
 State = dict[str, str]
 
@@ -215,9 +205,6 @@ def turn_request_match(answer: str, gold: str) -> bool:
     return change_of_state(answer).request == change_of_state(gold).request
 
 
-# -- overlap of texts --------------------------------------------------------------------------
-
-
 class Words:
     """Tokens for ROUGE: words in lower case of any script, a Chinese character being a word.
 
@@ -240,4 +227,4 @@ def rouge_l(answer: str, golds: Sequence[str]) -> float:
 
     0 where the answer or the gold has no words.
     """
-    return max(_rouge().score(gold, answer)["rougeL"].fmeasure for gold in _some(golds))
+    return _rouge().score_multi(_some(golds), answer)["rougeL"].fmeasure

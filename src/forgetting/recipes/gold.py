@@ -1,0 +1,93 @@
+"""The data set's own answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.method import method
+from forgetting.models import causal
+from forgetting.recipes.answers import Answer, Answers, Document
+
+
+@method(
+    name="ground-truth",
+    title="The answers of the data set",
+    idea="Each question comes with the answer that its data set has, and the model learns the "
+    "answer's words. It is what everything else on these pages is compared with.",
+    equation=r"L = -\frac{1}{|y|}\sum_t \log \pi_\theta(y_t \mid x, y_{<t})",
+    cost="None beside the training.",
+    use="As the baseline; restrict it to the same questions where another recipe leaves questions "
+    "out.",
+    citations=("yang2024selfdistillation",),
+    colour="#777777",
+    marker="o",
+)
+@dataclass(frozen=True)
+class Gold(Answers):
+    """The task's own answers; `like` leaves out the questions that another recipe leaves out.
+
+    A recipe that keeps only some questions is compared with gold answers to those same ones. With
+    `same_length` an epoch supervises as many tokens as one of `like`, to half an answer: questions
+    at the end are left out, or those at the beginning come twice.
+    """
+
+    like: Answers | None = None
+    same_length: bool = False
+    origin: ClassVar[str] = "gold"
+
+    def __post_init__(self) -> None:
+        if self.same_length and self.like is None:
+            raise ValueError("same_length=True: say with like= as long as what")
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        return self.like.parents if self.like else ()
+
+    def settings(self) -> dict[str, Any]:
+        if self.like is None:
+            return {}
+        own = {"like": self.like.recipe()["shown"]}
+        return own | ({"same_length": True} if self.same_length else {})
+
+    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+        return self.like.samples(settings, seed) if self.like else ()
+
+    def rows(
+        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
+    ) -> list[causal.Example]:
+        rows = super().rows(tokenizer, settings, seed, drawn)
+        if self.like is None or not self.same_length:
+            return rows
+        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed, drawn)))
+        found: list[causal.Example] = []
+        for row in itertools.cycle(rows):
+            if wanted <= _supervised(row) / 2:
+                return found or [row]
+            found.append(row)
+            wanted -= _supervised(row)
+        raise AssertionError("rows are never empty")
+
+    def answers(
+        self,
+        documents: Sequence[Document],
+        tokenizer: Any,
+        settings: Settings,
+        seed: int,
+        drawn: Drawn,
+    ) -> list[Answer]:
+        gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        if self.like is None:
+            return gold
+        other = self.like.answers(documents, tokenizer, settings, seed, drawn)
+        return [
+            mine if theirs.text is not None else theirs
+            for mine, theirs in zip(gold, other, strict=True)
+        ]
+
+
+def _supervised(row: causal.Example) -> int:
+    return int((row["labels"][1:] != causal.IGNORED).sum())

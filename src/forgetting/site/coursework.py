@@ -1,0 +1,178 @@
+"""Coursework: the file in which a reader answers a chapter's exercises, and its grades.
+
+A chapter's notebook is the one place where an exercise is written: its text names the test, as
+`exercises.repetition(repetition)`, and its solution defines what the test is given. The file to
+start from holds the solution's signatures, with bodies that raise `NotImplementedError`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from forgetting import chapters
+
+EXERCISE = re.compile(
+    r"\{exercise-start\} *(?P<title>[^\n]*)\n:label: *(?P<label>\S+)\n```\n(?P<text>.*?)"
+    r"\n```\{exercise-end\}.*?"
+    r"\{solution-start\} *(?P=label)\n.*?```python\n(?P<solution>.*?)```",
+    re.DOTALL,
+)
+TEST = re.compile(r"`(exercises\.\w+\([^`]+\))`")
+WIDTH = 92
+
+
+class BadExercise(ValueError):
+    """An exercise of a notebook, or a file of answers, that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of a chapter: what it asks, the call that tests it, the printed solution."""
+
+    title: str
+    label: str
+    text: str
+    test: str
+    solution: str
+
+    @property
+    def asked(self) -> list[str]:
+        """The names that the test is given: what the reader is to define."""
+        defined = {d.name for d in _definitions(self.solution)}
+        call = ast.walk(ast.parse(self.test))
+        return [node.id for node in call if isinstance(node, ast.Name) and node.id in defined]
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What the test says of one answer; `why` is a line where it did not pass."""
+
+    exercise: Exercise
+    outcome: Literal["passed", "failed", "not attempted"]
+    why: str = ""
+
+
+def exercises_of(notebook: Path) -> list[Exercise]:
+    """The exercises of a chapter, in its order.
+
+    Raises `BadExercise` for one whose text names no test or whose solution does not define what the
+    test is given.
+    """
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+    exercises = []
+    for match in EXERCISE.finditer(prose):
+        where = f"{notebook.name}, exercise {match['label']}"
+        test = TEST.search(match["text"])
+        if test is None:
+            raise BadExercise(f"{where}: its text names no test; write `exercises.name(answer)`")
+        exercise = Exercise(
+            match["title"], match["label"], match["text"].strip(), test[1], match["solution"]
+        )
+        if not exercise.asked:
+            raise BadExercise(f"{where}: its solution defines nothing that {test[1]} is given")
+        exercises.append(exercise)
+    written = prose.count("{exercise-start}")
+    if len(exercises) != written:
+        count = written - len(exercises)
+        raise BadExercise(f"{notebook.name}: {count} exercises have no solution")
+    return exercises
+
+
+def stubs(chapter: str, exercises: Sequence[Exercise]) -> str:
+    """The text of a file of answers in which nothing is answered yet."""
+    head = f'"""Answers to the exercises of `{chapter}`; test them: forgetting grade {chapter}"""'
+    imports: dict[str, None] = {}
+    bodies = []
+    for exercise in exercises:
+        tree = ast.parse(exercise.solution)
+        imports |= dict.fromkeys(
+            ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+        )
+        asked = [d for d in _definitions(exercise.solution) if d.name in exercise.asked]
+        bodies += [_stub(definition, exercise) for definition in asked]
+    lines = "\n".join(sorted(imports))
+    text = "\n\n\n".join([head + (f"\n\n{lines}" if lines else ""), *bodies]) + "\n"
+    return re.sub(r" +$", "", text, flags=re.MULTILINE)
+
+
+def _definitions(code: str) -> list[ast.FunctionDef | ast.ClassDef]:
+    body = ast.parse(code).body
+    return [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def _stub(definition: ast.FunctionDef | ast.ClassDef, exercise: Exercise) -> str:
+    words = [f"{exercise.title}.", "", *_wrapped(exercise.text)]
+    text = ast.Expr(ast.Constant("\n    ".join(words) + "\n    "))
+    not_yet = ast.parse("raise NotImplementedError").body
+    if isinstance(definition, ast.FunctionDef):
+        definition.body = [text, *not_yet]
+    else:
+        methods = [node for node in definition.body if isinstance(node, ast.FunctionDef)]
+        for method in methods:
+            method.body = list(not_yet)
+        definition.body = [text, *methods]
+    return ast.unparse(ast.fix_missing_locations(definition))
+
+
+def _wrapped(text: str) -> list[str]:
+    plain = re.sub(r"\{[a-z:]+\}`", "`", text).replace("\\", "/")
+    return textwrap.wrap(" ".join(plain.split()), WIDTH)
+
+
+def grade(
+    chapter: str, exercises: Sequence[Exercise], code: str, name: str = "answers"
+) -> list[Grade]:
+    """Test each exercise of a chapter on what the Python text `code` defines.
+
+    Raises `BadExercise` in one line where the text itself cannot be run, or the chapter has no
+    tests.
+    """
+    tests = _tests(chapter)
+    answers: dict[str, Any] = {"__name__": Path(name).stem}
+    try:
+        exec(compile(code, name, "exec"), answers)
+    except Exception as error:
+        raise BadExercise(f"{name}: {_last(error, name)}") from error
+    return [_grade(exercise, tests, answers, name) for exercise in exercises]
+
+
+def _tests(chapter: str) -> ModuleType:
+    """A chapter's own `exercises.py`."""
+    if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
+        raise BadExercise(f"chapter={chapter!r}: has no exercises.py; write it beside its design")
+    return import_module(f"forgetting.chapters.{chapter}.exercises")
+
+
+def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name: str) -> Grade:
+    absent = [asked for asked in exercise.asked if asked not in answers]
+    if absent:
+        return Grade(exercise, "not attempted", f"the file does not define {absent[0]}")
+    try:
+        eval(exercise.test, {"exercises": tests}, answers)
+    except NotImplementedError:
+        return Grade(exercise, "not attempted")
+    except AssertionError as error:
+        return Grade(exercise, "failed", str(error) or _last(error, name))
+    except Exception as error:
+        return Grade(exercise, "failed", _last(error, name))
+    return Grade(exercise, "passed")
+
+
+def _last(error: Exception, name: str) -> str:
+    """An error in one line, with the line of the reader's file where it came up."""
+    steps = [s for s in traceback.extract_tb(error.__traceback__) if s.filename == name]
+    line = error.lineno if isinstance(error, SyntaxError) else steps[-1].lineno if steps else None
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = f"{type(error).__name__}: {said}".removesuffix(": ")
+    return (f"line {line}: " if line else "") + " ".join(text.split())

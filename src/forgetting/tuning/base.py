@@ -1,0 +1,101 @@
+"""What all tunings share. A tuning is a value: two equal ones give the same lineage key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forgetting.models.parts import Part, parts
+
+if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need no adapter
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+
+class Tuning(BaseModel):
+    """Base class: subclasses say which of the model's own parameters train (`trains`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a lineage key."""
+        return {"kind": type(self).__name__, **self.model_dump(mode="json")}
+
+    def trains(self, part: Part, blocks: int) -> bool:
+        """Whether the parameters of a part may change, in a model of so many blocks."""
+        raise NotImplementedError
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        """The model with `requires_grad` set (adapters: wrapped by peft).
+
+        Raises `ValueError` where the tuning would train nothing, or should freeze and does not.
+        """
+        part_by_name = parts(model)
+        blocks = len({part.block for part in part_by_name.values()} - {None})
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = self.trains(part_by_name[name], blocks)
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError(f"{self!r} leaves nothing to train in a model of {blocks} layers")
+        if all(p.requires_grad for p in model.parameters()):
+            kinds = ", ".join(sorted({part.kind for part in part_by_name.values()}))
+            raise ValueError(f"{self!r} freezes nothing in {type(model).__name__}: it has {kinds}")
+        return model
+
+    @property
+    def adapter(self) -> PeftConfig | None:
+        """peft's configuration for adapter methods, None for the others."""
+        return None
+
+
+class Blocks(Tuning):
+    """A tuning of `k` transformer blocks."""
+
+    k: int = Field(ge=1)
+
+    def __init__(self, k: int) -> None:
+        super().__init__(k=k)  # type: ignore[call-arg]
+
+    def checked(self, blocks: int) -> int:
+        """`k`. Raises `ValueError` where the model has fewer blocks."""
+        if self.k > blocks:
+            raise ValueError(f"k={self.k}: the model has {blocks} layers; freeze at most that many")
+        return self.k
+
+
+class Adapter(Tuning):
+    """A tuning that trains weights of its own, beside frozen ones; peft places them."""
+
+    @property
+    def adapter(self) -> PeftConfig:
+        raise NotImplementedError
+
+    def apply(self, model: PreTrainedModel) -> Any:
+        """The model, wrapped by peft."""
+        from peft import get_peft_model
+
+        return get_peft_model(model, self.adapter)
+
+
+def trainable_count(model: Any) -> int:
+    """Number of weights that may move in a model that a tuning was applied to."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, Any]]:
+    """One row a tuning: name, trainable weights, share of the model; built without any weights.
+
+    `config` is a transformers configuration; the model exists on the `meta` device only.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    rows = []
+    for tuning in tunings:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+            total = sum(p.numel() for p in model.parameters())
+            count = trainable_count(tuning.apply(model))
+        rows.append({"tuning": repr(tuning), "trainable": count, "share": count / total})
+    return rows

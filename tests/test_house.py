@@ -1,0 +1,118 @@
+"""The house: what stands where, and that it stays small enough to see."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from forgetting import chapters
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "forgetting"
+ABOVE = ("chapters", "site", "cli")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# Words that a chapter uses as a name of an arm or a role, and everybody else for something else.
+SHARED = {
+    "full",
+    "chat",
+    "json",
+    "label",
+    "english",
+    "real",
+    "own",
+    "questions",
+    "squad",
+    "sst",
+    "woz",
+}
+
+
+def modules():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if "__pycache__" not in p.parts]
+
+
+def code_lines(notebook):
+    """Lines of a notebook's code that are not blank; the install cell is one and does not count."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    install = [cell for cell in code if "remove-cell" in cell["metadata"].get("tags", [])]
+    assert all(len(cell["source"]) == 1 for cell in install), notebook.name
+    return [
+        line
+        for cell in code
+        if cell not in install
+        for line in "".join(cell["source"]).splitlines()
+        if line.strip()
+    ]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_has_at_most_sixty_lines_of_code(notebook):
+    assert 10 < len(code_lines(notebook)) <= 60
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_imports_a_dozen_names_at_most_and_has_no_logic(notebook):
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join(
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and "remove-cell" not in cell["metadata"].get("tags", [])
+    )
+    tree = ast.parse(code)
+    imported = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert len(imported) <= 12
+    logic = (ast.FunctionDef, ast.ClassDef, ast.While, ast.If, ast.Try, ast.For)
+    assert not [node for node in ast.walk(tree) if isinstance(node, logic)]
+
+
+def test_every_chapter_has_a_notebook_a_design_and_claims():
+    numbered = {path.stem.partition("_")[2] for path in NOTEBOOKS}
+    assert set(chapters.names()) == numbered
+    for name, folder in chapters.folders().items():
+        assert (folder / "views.py").exists() and (folder / "claims.toml").exists(), name
+        assert chapters.experiment(name).name == name
+
+
+def test_nothing_below_chapters_names_a_chapter_an_arm_or_a_role():
+    named = set(chapters.names())
+    for name in chapters.names():
+        design = chapters.experiment(name)
+        named |= design.arms_of(design.base("smoke")).keys()
+        named |= {ask.role for ask in design.every_ask()}
+    offences = []
+    for path in modules():
+        if path.relative_to(PACKAGE).parts[0] in ABOVE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                role = node.value.partition(".")[0]
+                if node.value in named - SHARED or ("." in node.value and role in named - SHARED):
+                    offences.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.value!r}")
+    assert not offences, "\n".join(offences)
+
+
+def test_no_module_is_longer_than_four_hundred_lines():
+    long = {
+        str(p.relative_to(PACKAGE)): n
+        for p in modules()
+        if (n := len(p.read_text().splitlines())) > 400
+    }
+    assert not long
+
+
+def test_the_environment_is_read_in_one_place():
+    """What a worker or a kernel is started with is written elsewhere; what it says is not."""
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if 'os.environ.get("FORGETTING' in path.read_text() or "os.getenv" in path.read_text()
+    }
+    assert not readers
