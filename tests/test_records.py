@@ -178,7 +178,7 @@ def test_what_a_run_says_of_its_sessions_and_its_computing():
     (one,) = records.stored("other", "smoke")
     assert one.timing == timing | {"seconds": 10.5, "training_seconds": 7.0}
     assert (one.key, one.seed, one.trainable, one.losses) == (KEY, 2, 1792, [5.5, 5.25])
-    assert one.session("q").timing == timing and one.session("a") == record.sessions[0]
+    assert one.sessions["q"].timing == timing and one.sessions["a"] == record.sessions[0]
     assert one.last_step["settings"] == {"learning_rate": 3e-5}
     assert one.mean("a.acc") == pytest.approx(2 / 3)
     assert one.stderr("a.acc") == pytest.approx(1 / 3)
@@ -449,7 +449,7 @@ def test_what_was_published_first_stands_digit_for_digit(name):
     (run,) = records.select(records.stored(name), **labels)
     assert run.scores[role].items[metric][:3] == items
     assert run.losses[:1] == [loss] * (loss is not None)
-    assert run.session(role).timing["date"] == date
+    assert run.sessions[role].timing["date"] == date
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))
