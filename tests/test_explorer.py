@@ -62,8 +62,8 @@ def test_runs_stand_beside_those_of_their_design_and_a_merge_is_no_reference(sto
     )
     first, second = explorer.studies()
     assert (first["name"], second["name"]) == ("trial-laptop", "trial-laptop-2")
-    assert [run["key"][0] for run in first["runs"]] == ["a", "c", "b"]
-    assert [run["key"][0] for run in second["runs"]] == ["a", "d"]
+    assert [each["key"][0] for each in first["runs"]] == ["a", "c", "b"]
+    assert [each["key"][0] for each in second["runs"]] == ["a", "d"]
     assert first["title"] == "laptop tier, tiny, 2 runs"
     assert first["measures"] == ["zh.nats", "quiz.acc"]  # an option's index has no mean
     untouched, lora, merged = first["runs"]
@@ -77,7 +77,7 @@ def test_labels_of_other_kinds_and_the_books_colours_are_shown(stored):
     labelled = make_run("b", "LoRA", labels={"rehearsal_ratio": 0.2})
     stored(UNTOUCHED, labelled, make_run("c", "my own"))
     (study,) = explorer.data()["studies"]
-    assert [run["also"] for run in study["runs"]].count("rehearsal ratio 0.2") == 1
+    assert [each["also"] for each in study["runs"]].count("rehearsal ratio 0.2") == 1
     assert study["methods"] == {
         "untouched": ("#000000", "*"),
         "LoRA": theme.own_look("LoRA"),
@@ -101,11 +101,11 @@ def test_the_page_of_the_books_own_records():
     for study in explorer.data("https://example.org")["studies"]:
         axes[study["chapter"]] = study["axes"]
         assert set(study["axes"]) <= set(study["measures"])
-        assert {run["method"] for run in study["runs"]} == set(study["methods"])
-        for run in study["runs"]:
-            assert len(run["values"]) == len(study["measures"])
-            assert records.path_of(run["key"], "laptop").is_file()
-        points = [run["values"][study["measures"].index(study["axes"][0])] for run in study["runs"]]
-        assert all(points)  # what was taught is asked of every run
+        assert {each["method"] for each in study["runs"]} == set(study["methods"])
+        for each in study["runs"]:
+            assert len(each["values"]) == len(study["measures"])
+            assert records.path_of(each["key"], "laptop").is_file()
+        first = study["measures"].index(study["axes"][0])
+        assert all(each["values"][first] for each in study["runs"])  # asked of every run
     assert axes["freezing"] == ["chinese.nats", "chat.nats"]
     assert axes["lora"] == ["new answers.nats", "old answers.nats"]  # "calls" writes, rarely asked
