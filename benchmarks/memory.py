@@ -39,10 +39,11 @@ def main() -> None:
     print("tuning:batch:length   estimated  measured  error   parts (MB)")
     for name in given.configurations.split(","):
         with tempfile.TemporaryDirectory() as home:
-            from forgetting import foundation, registry
+            from forgetting import foundation
+            from forgetting.home import home
 
             _ = foundation(given.model).foundation.folder
-            (Path(home) / "models").symlink_to(registry.home() / "models")
+            (Path(home) / "models").symlink_to(home() / "models")
             found = report.in_a_fresh_process(
                 "--model", given.model, "--one", name, FORGETTING_HOME=home
             )
@@ -77,7 +78,7 @@ def measure(model: str, name: str) -> dict:
     memory = resources.training_memory(base.foundation.folder, tune, checkpoint.step.settings)
     assert study
     progress = []
-    compute.train(checkpoint, lambda share: progress.append(peak()))
+    compute.make(checkpoint, lambda share: progress.append(peak()))
     stages |= {"first step": progress[0], "last step": progress[-1], "stored": peak()}
     return {
         "estimated": memory.peak,

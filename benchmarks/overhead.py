@@ -83,14 +83,14 @@ def main() -> None:
 
 def measured(given: argparse.Namespace) -> dict[str, float | str]:
     """Seconds of the whole run, and the share of each part."""
-    from forgetting import registry
+    from forgetting.home import home
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         startup, told = folder / "profile_default" / "startup", folder / "told.json"
         startup.mkdir(parents=True)
         (startup / "count.py").write_text(f"PARTS = {PARTS}\nTOLD = {str(told)!r}\n{STARTUP}")
-        for found in registry.home().iterdir():
+        for found in home().iterdir():
             if found.name != "store":
                 (folder / found.name).symlink_to(found)
         where = {

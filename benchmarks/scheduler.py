@@ -26,7 +26,7 @@ from pathlib import Path
 
 import report
 
-from forgetting import LoRA, Run, Task, foundation, registry
+from forgetting import LoRA, Run, Task, foundation
 
 NAMES = {
     "1": "one process, one thread",
@@ -101,7 +101,7 @@ def started(side: str, arguments: list[str]) -> dict:
         return started_apart(int(side.removeprefix("apart:")), arguments)
     threads = side if side.isdigit() else side.removeprefix("local:")
     with tempfile.TemporaryDirectory() as home:
-        (Path(home) / "models").symlink_to(registry.home() / "models")
+        (Path(home) / "models").symlink_to(home() / "models")
         environment = {
             "FORGETTING_HOME": home,
             "OMP_NUM_THREADS": threads,

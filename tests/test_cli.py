@@ -24,6 +24,8 @@ from forgetting.engine import scheduler
 from forgetting.evidence import records
 from forgetting.evidence.records import Record, Sample, Scores
 from forgetting.experiments import parameters
+from forgetting.home import home
+from forgetting.home import home as cache_home
 from forgetting.pages import markup
 from forgetting.site import book
 
@@ -624,7 +626,7 @@ def cache(root):
     records.save(make_record("e" * 20, tier="smoke"))
     for kind in ("weights", "scores"):
         store_file(kind, "1" * 20, b"x" * 5000)
-    home = registry.home()
+    home = cache_home()
     for folder in ("models/tiny-1", "data/someone__some-data", "store/damaged/scores-1"):
         (home / folder).mkdir(parents=True)
         (home / folder / "file").write_bytes(b"x" * 2000)
@@ -642,15 +644,15 @@ ALL = {"store/weights", "store/scores", "store/damaged", "models", "data", "resu
 def test_clean_without_options_only_tells_sizes(cache):
     told = rows(answer("clean"))
     assert told[0] == ["in the cache", "size", "what it is"]
-    assert [row[:2] for row in told[1:9]] == [
+    assert [row[:2] for row in told[1:8]] == [
         ["weights", "5.1 kB"],
         ["scores", "5.1 kB"],
         ["damaged", "2.0 kB"],
-        *([kind, "0 bytes"] for kind in ("cards", "digests", "classifiers")),
+        *([kind, "0 bytes"] for kind in ("cards", "classifiers")),
         ["models", "2.0 kB"],
         ["data", "2.0 kB"],
     ]
-    assert told[9] == [f"in {cache}"]
+    assert told[8] == [f"in {cache}"]
     assert left(cache) == ALL
 
 
@@ -746,7 +748,7 @@ def test_data_verify_names_a_flipped_byte_and_a_truncated_file(mirror):
 
 
 def test_data_verify_sees_the_cache_too(mirror):
-    cached = registry.home() / "data" / "someone__some-data" / "docs" / "one.txt"
+    cached = home() / "data" / "someone__some-data" / "docs" / "one.txt"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"f")
     result = call("data", "verify")

@@ -251,7 +251,7 @@ def test_the_loss_is_the_authors(tiny, tiny_model, own_home):
     model, tokenizer = tiny_model
     settings = {"style": "sft", "examples": 4, "length": 384, "batch": 4, "learning_rate": 1e-4}
     taught = tiny.train(Lamol(MOOD), objective=QuestionAndText(0.25), **settings)
-    compute.train(taught)
+    compute.make(taught)
     rows = Lamol(MOOD).rows(tokenizer, Settings(**settings), 0)
     weight = torch.ones(model.config.vocab_size)
     weight[lamol_form.answer_token(tokenizer)] = 5
@@ -335,7 +335,7 @@ def test_a_sequence_dreams_before_it_trains(tiny, own_home):
     settings = {"style": "sft", "examples": 4, "length": 256, "batch": 4, "learning_rate": 1e-3}
     first = tiny.train(Lamol(MOOD), objective=QuestionAndText(), **settings)
     second = first.train(Lamol(ROLES, (MOOD,), first, 0.5), objective=QuestionAndText(), **settings)
-    compute.train(second)
+    compute.make(second)
     assert compute.shown(second)["dreams"] == 2
     assert first in second.parents
 

@@ -47,7 +47,7 @@ def test_parts_of_a_step_by_hand():
 def test_two_processes_train_as_one(tiny, own_home, tune, monkeypatch):
     """Sharded by accelerate (FSDP), with gradients, moments and clipping over both."""
     taught = tiny.train(CALLS, tune=tune, learning_rate=1e-2, **UNEVEN)
-    compute.train(taught)
+    compute.make(taught)
     one, weights = compute.losses(taught), compute.state(taught)
     monkeypatch.setenv("FORGETTING_HOME", str(own_home / "two"))
     monkeypatch.setenv(processes.VARIABLE, "2")
@@ -65,7 +65,7 @@ def test_two_processes_train_as_one(tiny, own_home, tune, monkeypatch):
 def test_what_is_no_mean_over_tokens_is_refused_at_once(tiny, own_home, monkeypatch):
     monkeypatch.setenv(processes.VARIABLE, "2")
     taught = tiny.train(CALLS, objective=KeepClose(), **UNEVEN)
-    for ask in (lambda: compute.train(taught), lambda: check_resources([taught], [])):
+    for ask in (lambda: compute.make(taught), lambda: check_resources([taught], [])):
         with pytest.raises(BadProcesses, match=r"KeepClose\(.*train it in one process"):
             ask()
 

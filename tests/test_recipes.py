@@ -340,7 +340,7 @@ def test_a_recipe_of_ones_own_is_one_class(tiny, own_home):
             return {"rows": 2}
 
     taught = tiny.train(Twice(), style="sft", examples=2, length=8, batch=1)
-    compute.train(taught)
+    compute.make(taught)
     assert len(compute.losses(taught)) == 2 and compute.shown(taught) == {"rows": 2}
 
 
@@ -386,7 +386,7 @@ def test_distillation_moves_the_model_towards_what_the_teacher_says(tiny, own_ho
     """The teacher's divergence from the model, on the answers drawn at first, gets less."""
     recipe = Distilled(CALLS, tiny, count=2, max_new_tokens=8, teacher=tiny)
     losses_of = tiny.train(recipe, objective=KeepClose(), learning_rate=1e-2, epochs=6, **FEW)
-    compute.train(losses_of)
+    compute.make(losses_of)
     losses = compute.losses(losses_of)
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])
 

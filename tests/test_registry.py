@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from forgetting import registry
+from forgetting.home import data_dir
 
 pytestmark = pytest.mark.public
 
@@ -245,7 +246,7 @@ def test_a_missing_registry_is_one_line(tmp_path, monkeypatch):
         registry.names()
     monkeypatch.setenv("FORGETTING_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder; set FORGETTING_DATA"):
-        registry.data_dir()
+        data_dir()
 
 
 def test_digest_is_over_sorted_paths_and_hashes(world, monkeypatch):

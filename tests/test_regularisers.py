@@ -221,4 +221,4 @@ def test_an_adapter_has_no_old_weights(chain):
         ROLES, objective=EWC((Old(MOOD, first, 2, 256),)), tune=LoRA(rank=2), **QUICK
     )
     with pytest.raises(ValueError, match="EWC, MAS and GEM train the weights"):
-        compute.train(taught)
+        compute.make(taught)

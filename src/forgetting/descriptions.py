@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forgetting.registry import data_dir
+from forgetting.home import data_dir
 
 Question = Literal[
     "What is it shown?",

@@ -8,7 +8,6 @@ out as owner__repo/path), `FORGETTING_HOME` (downloads go to its data/ folder), 
 
 import difflib
 import hashlib
-import os
 import tomllib
 from collections.abc import Iterable
 from functools import cache
@@ -18,6 +17,8 @@ from urllib.parse import quote
 
 import pooch
 from pydantic import BaseModel, ConfigDict, Field
+
+from forgetting.home import data_dir, folder, home
 
 HOST = "https://raw.githubusercontent.com"
 
@@ -66,19 +67,6 @@ class DataSet(BaseModel):
     def mirror_path(self, file: DataFile) -> str:
         """Where one of the set's files lies in a mirror; the cache has the same layout."""
         return f"{self.repo.replace('/', '__')}/{file.path}"
-
-
-def home() -> Path:
-    """Where downloads are kept: `FORGETTING_HOME`, or the platform's cache folder."""
-    return _folder("FORGETTING_HOME") or Path(pooch.os_cache("forgetting"))
-
-
-def data_dir() -> Path:
-    """`FORGETTING_DATA`, or the data/ folder beside src/. Raises `FileNotFoundError`."""
-    folder = _folder("FORGETTING_DATA") or Path(__file__).parents[2] / "data"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; set FORGETTING_DATA to a clone's data/")
-    return folder
 
 
 def registry_path() -> Path:
@@ -190,8 +178,8 @@ def _download(data: DataSet, file: DataFile, target: Path) -> None:
 
 def _places(data: DataSet, file: DataFile) -> list[Path]:
     """Where a file may lie: in the mirror, if there is one, and last in the cache."""
-    folders = (_folder("FORGETTING_DATA_MIRROR"), home() / "data")
-    return [folder / data.mirror_path(file) for folder in folders if folder]
+    places = (folder("FORGETTING_DATA_MIRROR"), home() / "data")
+    return [place / data.mirror_path(file) for place in places if place]
 
 
 def _sha256(path: Path) -> str:
@@ -208,11 +196,6 @@ def _sha256_at(path: Path, size: int, mtime_ns: int) -> str:
 def _data_sets(registry: Path) -> dict[str, DataSet]:
     tables = tomllib.loads(registry.read_text(encoding="utf-8"))
     return {name: DataSet(name=name, **table) for name, table in tables.items()}
-
-
-def _folder(variable: str) -> Path | None:
-    value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else None
 
 
 def _nearest(wrong: str, known: Iterable[str]) -> str:

@@ -12,9 +12,9 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from forgetting import registry
 from forgetting.experiments import panels, parameters
 from forgetting.experiments.parameters import BadParameter
+from forgetting.home import data_dir
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)
@@ -41,7 +41,7 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
         "CITATION": citation,
         "PAPER": paper,
     }
-    data = registry.data_dir()
+    data = data_dir()
     written = {
         root / "notebooks" / f"{number:02d}_{name}.ipynb": _filled("chapter.ipynb", words),
         data / "chapters" / f"{name}.toml": _filled("chapter.toml", words),
@@ -56,7 +56,7 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
 
 
 def _filled(file: str, words: dict[str, str]) -> str:
-    text = (registry.data_dir() / "skeleton" / file).read_text(encoding="utf-8")
+    text = (data_dir() / "skeleton" / file).read_text(encoding="utf-8")
     return re.sub(rf"\b({'|'.join(words)})\b", lambda found: words[found[1]], text)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from forgetting.registry import home
+from forgetting.home import home
 
 MANIFEST = "manifest.json"
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def put(kind: str, key: str, write: Callable[[Path], None]) -> Path:
     Raises `NotStored`.
     """
     final = root() / kind / key
-    with _told(f"{kind} {key}", root()):
+    with explained(f"{kind} {key}", root()):
         final.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=".writing-"))
         try:
@@ -116,7 +116,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     Raises `NotStored`.
     """
-    with _told(path.name, path.parent):
+    with explained(path.name, path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         try:
@@ -168,7 +168,7 @@ def _manifest(hashes: dict[str, str]) -> str:
 
 
 @contextmanager
-def _told(what: str, folder: Path) -> Iterator[None]:
+def explained(what: str, folder: Path) -> Iterator[None]:
     """Any failure to write `what` as one line that says what to do."""
     try:
         yield

@@ -10,9 +10,10 @@ import typer
 from rich import filesize
 from rich.console import Console
 
-from forgetting import registry, store
+from forgetting import store
 from forgetting.cli.shared import counted, from_here, new_table, root_folder, show
 from forgetting.evidence import records
+from forgetting.home import home
 
 app = typer.Typer()
 
@@ -21,7 +22,6 @@ HOLDINGS = {
     "scores": "measurements; made again when a run needs them",
     "damaged": "set aside because a hash was wrong; of no use",
     "cards": "facts of task cards; made again",
-    "digests": "hashes of generated tasks; made again",
     "classifiers": "the toxicity classifier; trained again, in a minute",
     "models": "unpacked foundations; fetched and unpacked again",
     "data": "downloaded data sets; downloaded again",
@@ -84,7 +84,7 @@ def clean(
     for kind, size in sizes.items():
         table.add_row(kind, filesize.decimal(size), HOLDINGS.get(kind, ""))
     show(table)
-    typer.echo(f"in {from_here(registry.home())}")
+    typer.echo(f"in {from_here(home())}")
     asked = {"weights": weights, "scores": scores, "models": models, "data": data}
     kinds = [kind for kind in asked if asked[kind] or everything]
     if not kinds:
@@ -92,14 +92,14 @@ def clean(
     if everything or weights or scores:
         kinds.append("damaged")
     if everything:
-        kinds += ["cards", "digests", "classifiers"]
+        kinds += [kind for kind in sizes if kind not in kinds]
     total = filesize.decimal(sum(sizes[kind] for kind in kinds))
     if not yes:
         typer.confirm(f"delete {', '.join(kinds)} ({total})?", abort=True)
     if "damaged" in kinds:
         store.clean(set(kinds))
     for kind in ("models", "data"):
-        if kind in kinds and (folder := registry.home() / kind).exists():
+        if kind in kinds and (folder := home() / kind).exists():
             shutil.rmtree(folder)
     freed = sum(sizes.values()) - sum(_holdings().values())
     typer.echo(f"freed {filesize.decimal(freed)}")
@@ -111,7 +111,7 @@ def _holdings() -> dict[str, int]:
     for entry in store.entries():
         sizes[entry.kind] = sizes.get(entry.kind, 0) + entry.size
     for kind in ("models", "data"):
-        files = (path for path in (registry.home() / kind).rglob("*") if path.is_file())
+        files = (path for path in (home() / kind).rglob("*") if path.is_file())
         sizes[kind] = sum(path.stat().st_size for path in files)
     return sizes
 

@@ -1,17 +1,18 @@
 """Computes what a lineage names: each step once, in this process, into the store.
 
+`weights` computes a step from what it starts from, a function a kind. A training stores what it
+moved, any other step that costs something all its weights, the rest is computed when it is read.
 Nothing trains while a book is rendered (`FORGETTING_RENDER=1`): a missing step is an error there.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -20,14 +21,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import merging, store
 from forgetting.engine import processes, training
-from forgetting.engine.generation import Completion, generate
-from forgetting.lineage import Checkpoint, Merge, Samples, Train
+from forgetting.engine.generation import generate
+from forgetting.home import rendering
+from forgetting.lineage import Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
+from forgetting.merging import State
 from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
+from forgetting.objectives import CrossEntropy, Objective
 from forgetting.tasks import Task
+from forgetting.tuning import Full, Tuning
 
 # A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
 SEEDS_A_SEED = 1_000_003
+MOVED, WHOLE = "changed.safetensors", "weights.safetensors"
 
 Progress = Callable[[float], None]
 
@@ -53,31 +59,76 @@ def model(
 
 def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
     """All weights of the checkpoint by name, float32, in main memory; computed if missing."""
-    step = checkpoint.step
-    if isinstance(step, Foundation):
-        return foundations.weights(step.folder)
-    if isinstance(step, Merge):
-        return merging.weighted_sum((factor, state(parent)) for factor, parent in step.terms)
-    folder = _folder(checkpoint, step, progress)
-    if step.tune.adapter is None:
-        return state(step.parent) | load_file(folder / "changed.safetensors")
-    from peft import set_peft_model_state_dict  # four seconds: where nothing is trained, not spent
+    trained: list[tuple[Checkpoint, Train]] = []
+    start = checkpoint
+    while isinstance(start.step, Train):
+        trained.insert(0, (start, start.step))
+        start = start.step.parent
+    # Everything is stored before anything is read: who trains has the memory to itself.
+    folders = [_folder(c, progress if c is checkpoint else None) for c, _ in trained]
+    if start.step.costs:
+        found = load_file(_folder(start, progress if start is checkpoint else None) / WHOLE)
+    else:
+        found = weights(start.step)
+    for (moved, step), folder in zip(trained, folders, strict=True):
+        found = _laid(moved, step, load_file(folder / MOVED), found)
+    return found
 
-    parent, _ = model(step.parent)
-    wrapped = step.tune.apply(parent)
-    set_peft_model_state_dict(wrapped, load_file(folder / "changed.safetensors"))
-    return _named(wrapped.merge_and_unload())
+
+@singledispatch
+def weights(step: Any) -> dict[str, torch.Tensor]:
+    """All weights that a step makes of those it starts from, by name, float32.
+
+    Register a function for every kind of step: `@weights.register`, with the class as the type of
+    its argument. Raises `TypeError` for a kind that has none.
+    """
+    raise TypeError(f"kind={step.kind!r}: no function computes it; see engine.compute.weights")
 
 
-def train(checkpoint: Checkpoint, progress: Progress | None = None) -> None:
-    """Train the checkpoint's last step, and what is missing below it, unless that is stored."""
-    if isinstance(checkpoint.step, Train):
-        _folder(checkpoint, checkpoint.step, progress)
+@weights.register
+def _foundation(step: Foundation) -> dict[str, torch.Tensor]:
+    return foundations.weights(step.folder)
+
+
+@weights.register
+def _merge(step: Merge) -> dict[str, torch.Tensor]:
+    """Raises `ValueError` where names or shapes differ."""
+    if isinstance(step.how, Linear):
+        in_order = sorted(step.terms, key=lambda term: term[1].key)  # one key, one rounding
+        return merging.weighted_sum((factor, state(operand)) for factor, operand in in_order)
+    base, *models = map(state, step.operands)
+    for model in models:
+        merging.require_one_architecture(base, model)
+    return step.how.merge(base, models)
+
+
+@weights.register
+def _graft(step: Graft) -> dict[str, torch.Tensor]:
+    raise TypeError(
+        f"graft: {step.parent.foundation.name} is a language model that reads tokens alone; "
+        "graft onto a model of a family that takes parts of others"
+    )
+
+
+def make(checkpoint: Checkpoint, progress: Progress | None = None) -> None:
+    """Compute the checkpoint's last step, and what is missing below it, unless that is stored."""
+    if checkpoint.step.costs:
+        _folder(checkpoint, progress)
+
+
+def tuning(step: Train) -> Tuning:
+    """What may move in a training: everything, where it says nothing."""
+    return Full() if step.tune is None else cast(Tuning, step.tune)
+
+
+def objective(step: Train) -> Objective:
+    """What a training asks for: cross-entropy, where it says nothing."""
+    return CrossEntropy() if step.objective is None else cast(Objective, step.objective)
 
 
 def losses(checkpoint: Checkpoint) -> list[float]:
     """Training loss of every optimiser step, nats per token; empty for what was not trained."""
-    folder = store.get("weights", checkpoint.key)
+    folder = store.get("weights", checkpoint.key) if isinstance(checkpoint.step, Train) else None
     return json.loads((folder / "losses.json").read_text()) if folder else []
 
 
@@ -115,20 +166,40 @@ def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None =
         _train(longest, longest.step, progress, passed=missing)
 
 
-def rendering() -> bool:
-    """Whether a book is being rendered: only stored results may be shown, and nothing written."""
-    return bool(os.environ.get("FORGETTING_RENDER"))
-
-
 def refuse_while_rendering(what: str) -> None:
     """Raise `NotComputed` if a book is being rendered."""
     if rendering():
         raise NotComputed(f"{what} is not in the results; run the chapter before rendering it")
 
 
-def _folder(checkpoint: Checkpoint, step: Train, progress: Progress | None) -> Path:
-    """Where the weights that the step moved are stored; trained if missing."""
-    return store.get("weights", checkpoint.key) or _train(checkpoint, step, progress)
+def _folder(checkpoint: Checkpoint, progress: Progress | None) -> Path:
+    """Where the weights that the last step made are stored; computed if missing."""
+    folder, step = store.get("weights", checkpoint.key), checkpoint.step
+    if folder is None and isinstance(step, Train):
+        return _train(checkpoint, step, progress)
+    return folder or _whole(checkpoint)
+
+
+def _whole(checkpoint: Checkpoint) -> Path:
+    """Compute the last step, and store all its weights."""
+    refuse_while_rendering(f"checkpoint {checkpoint.key}")
+    return store.put(
+        "weights", checkpoint.key, _writer(checkpoint, WHOLE, weights(checkpoint.step))
+    )
+
+
+def _laid(
+    checkpoint: Checkpoint, step: Train, moved: State, parent: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The parent's weights with what the training moved."""
+    if tuning(step).adapter is None:
+        return parent | dict(moved)
+    from peft import set_peft_model_state_dict  # four seconds: where nothing is trained, not spent
+
+    loaded = foundations.load_model(checkpoint.foundation.folder, state=parent).eval()
+    wrapped = tuning(step).apply(loaded.to(processes.device()))
+    set_peft_model_state_dict(wrapped, dict(moved))
+    return _named(wrapped.merge_and_unload())
 
 
 def _train(
@@ -146,13 +217,13 @@ def _train(
         return _train_together(count, checkpoint, step, passed)
     parent, tokenizer = model(step.parent)
     torch.manual_seed(step.seed)  # adapters start from random numbers
-    tuned = step.tune.apply(parent)
+    tuned = tuning(step).apply(parent)
 
     def save(reached: Checkpoint, losses: list[float]) -> Path:
         moved = _moved(step, tuned)  # of all processes, which all have to ask
         if processes.rank() > 0:
             return Path()
-        return store.put("weights", reached.key, partial(_write, reached, moved, losses))
+        return store.put("weights", reached.key, _writer(reached, MOVED, moved, losses))
 
     def after_epoch(epochs: int, losses: list[float]) -> None:
         if passed and epochs in passed:
@@ -165,7 +236,7 @@ def _train(
         step.shown,
         step.settings,
         step.seed,
-        step.objective,
+        objective(step),
         progress,
         after_epoch,
         before=model(teacher)[0] if teacher else None,
@@ -175,9 +246,9 @@ def _train(
 
 def check_processes(step: Train) -> None:
     """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
-    if (count := processes.asked()) > 1 and not step.objective.mean:
+    if (count := processes.asked()) > 1 and not objective(step).mean:
         raise processes.BadProcesses(
-            f"processes={count}: {step.objective!r} is no mean over tokens; train it in one process"
+            f"processes={count}: {objective(step)!r} is no mean over tokens; train it in one process"
         )
 
 
@@ -227,7 +298,7 @@ def _sample(wanted: Samples) -> Path:
 
 def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
     """What a training moved: the adapter, or the tensors that the tuning names."""
-    if step.tune.adapter is None:
+    if tuning(step).adapter is None:
         found = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     else:
         from peft import get_peft_model_state_dict
@@ -236,15 +307,21 @@ def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
     return {name: processes.whole(tensor).contiguous() for name, tensor in found.items()}
 
 
-def _write(
-    checkpoint: Checkpoint, moved: Mapping[str, torch.Tensor], losses: list[float], folder: Path
-) -> None:
-    try:
-        save_file(dict(moved), folder / "changed.safetensors")
-    except SafetensorError as error:  # a full disk, told without its number
-        raise OSError(str(error)) from error
-    (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
-    (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
+def _writer(
+    checkpoint: Checkpoint, name: str, tensors: State, losses: Sequence[float] | None = None
+) -> Callable[[Path], None]:
+    """What fills a checkpoint's folder in the store."""
+
+    def write(folder: Path) -> None:
+        try:
+            save_file({name: t.contiguous() for name, t in tensors.items()}, folder / name)
+        except SafetensorError as error:  # a full disk, told without its number
+            raise OSError(str(error)) from error
+        if losses is not None:
+            (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
+        (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
+
+    return write
 
 
 def _named(loaded: PreTrainedModel) -> dict[str, torch.Tensor]:

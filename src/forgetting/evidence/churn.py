@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from forgetting.evidence.records import Record, Scores
+from forgetting.evidence.records import Run
+from forgetting.probes.scores import Scores
 
 
 class NotPaired(ValueError):
@@ -105,7 +106,7 @@ def churn(
     )
 
 
-def between(before: Record, after: Record, task: str, metric: str = "acc") -> Churn:
+def between(before: Run, after: Run, task: str, metric: str = "acc") -> Churn:
     """`churn` between two runs on `task`, with the answers that their records keep.
 
     Raises `NotPaired` where one of them was not measured on `task`, or on other prompts.

@@ -1,4 +1,4 @@
-"""The papers' published numbers and the claims to judge, read from `data/papers/*.toml`."""
+"""The papers' published numbers (`data/papers/`), and the claims to judge (of each chapter)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from forgetting.registry import data_dir
+from forgetting.home import data_dir, folder
 
 
 class Table(BaseModel):
@@ -44,11 +44,13 @@ class Claim(BaseModel):
     line of the measure on that one, over all trained runs that `left` selects.
 
     `why` is our reason for a contradiction, in plain words: the book is not built without it.
+    Claims stand in the folder of their `chapter` (`claims.toml`) and name their `paper`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
+    paper: str
     chapter: str
     source: str
     statement: str
@@ -104,7 +106,24 @@ class Paper(BaseModel):
 
 def papers() -> list[Paper]:
     """All papers, by arXiv id. Raises pydantic's `ValidationError` for a malformed file."""
-    return [_read(path) for path in sorted((data_dir() / "papers").glob("*.toml"))]
+    by_paper: dict[str, list[Claim]] = {}
+    for path in claim_files():
+        for claim in _claims(path):
+            by_paper.setdefault(claim.paper, []).append(claim)
+    known = [_read(path) for path in sorted((data_dir() / "papers").glob("*.toml"))]
+    if unknown := by_paper.keys() - {paper.id for paper in known}:
+        claim = by_paper[min(unknown)][0]
+        raise ValueError(f"claim {claim.id!r}: paper={claim.paper!r} is not in data/papers")
+    return [paper.model_copy(update={"claims": by_paper.get(paper.id, [])}) for paper in known]
+
+
+def claim_files() -> list[Path]:
+    """The `claims.toml` of every chapter: of the package, and of the book in `FORGETTING_ROOT`."""
+    folders = [Path(__file__).parents[1] / "chapters"]
+    if root := folder("FORGETTING_ROOT"):
+        folders.append(root / "src" / "forgetting" / "chapters")
+    found = {path.parent.name: path for each in folders for path in each.glob("*/claims.toml")}
+    return [found[name] for name in sorted(found)]
 
 
 def paper(arxiv_id: str) -> Paper:
@@ -113,6 +132,17 @@ def paper(arxiv_id: str) -> Paper:
     if arxiv_id not in known:
         raise KeyError(f"paper={arxiv_id!r}: not in data/papers; known: {', '.join(known)}")
     return known[arxiv_id]
+
+
+def _claims(path: Path) -> list[Claim]:
+    """Read anew where the file has changed."""
+    return _claims_at(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _claims_at(path: Path, _: int) -> list[Claim]:
+    tables = tomllib.loads(path.read_text(encoding="utf-8")).get("claims", [])
+    return [Claim(chapter=path.parent.name, **table) for table in tables]
 
 
 @lru_cache

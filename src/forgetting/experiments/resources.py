@@ -14,9 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
-from forgetting.lineage import Checkpoint, Recipe, Settings, Train, in_order
+from forgetting.home import home
+from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
 from forgetting.probes.evaluation import Asked
-from forgetting.registry import Unreachable, fetch, home
+from forgetting.registry import Unreachable, fetch
 from forgetting.tuning import BLOCK, Tuning, trainable_count
 
 FLOAT = 4  # bytes
@@ -93,6 +94,12 @@ def reading_memory(folder: Path, parameters: int) -> float:
     return PROGRAM + FLOAT * (copies * parameters + rows * vocabulary)
 
 
+def merging_memory(parameters: int, merge: Merge) -> float:
+    """What a merge needs, in bytes: a sum its total and an operand, other methods all operands."""
+    copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 1
+    return PROGRAM + FLOAT * copies * parameters
+
+
 def largest_batch(folder: Path, tune: Tuning, settings: Settings, free: float) -> int:
     """The largest batch of `settings.length` tokens a row that fits into `free` bytes; may be 0."""
     fits = 0
@@ -125,13 +132,13 @@ def check_resources(
             _fetch_or_explain(task, name)
     if workers:
         check_memory(steps, workers)
-    disk = sum(FLOAT * trainable(checkpoint) for checkpoint in steps)
+    disk = sum(_stored(checkpoint) for checkpoint in steps)
     home().mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(home()).free
     if room < disk:
         raise NotEnough(
             f"disk: {room / 1e9:.1f} GB free in the cache, about {disk / 1e9:.1f} GB needed for "
-            f"{len(taught)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
+            f"{sum(c.step.costs for c in steps)} checkpoints; run `forgetting clean` or set FORGETTING_HOME elsewhere"
         )
 
 
@@ -152,28 +159,45 @@ def check_memory(checkpoints: Sequence[Checkpoint], workers: int = 1) -> None:
                 f"{told} {reading / 1e9:.1f} GB needed to measure a model of "
                 f"{facts['parameters'] / 1e6:.0f}M weights; close programs or name a smaller model"
             )
+        if isinstance(step, Merge):
+            needed = merging_memory(facts["parameters"], step)
+            if needed > free:
+                raise NotEnough(
+                    f"{told} {needed / 1e9:.1f} GB needed to merge {len(step.operands)} models of "
+                    f"{facts['parameters'] / 1e6:.0f}M weights; merge fewer or name a smaller model"
+                )
         if not isinstance(step, Train):
             continue
-        needed = training_memory(folder, step.tune, step.settings).peak
+        tune = compute.tuning(step)
+        needed = training_memory(folder, tune, step.settings).peak
         if needed > free:
-            batch = largest_batch(folder, step.tune, step.settings, free)
+            batch = largest_batch(folder, tune, step.settings, free)
             fits = (
                 f"batch={batch} fits"
                 if batch
                 else "no batch fits: shorten `length`, move fewer weights or name a smaller model"
             )
             raise NotEnough(
-                f"{told} {needed / 1e9:.1f} GB needed to train {step.tune!r} with "
+                f"{told} {needed / 1e9:.1f} GB needed to train {tune!r} with "
                 f"batch={step.settings.batch} of {step.settings.length} tokens; {fits}"
             )
 
 
 def trainable(checkpoint: Checkpoint) -> int:
-    """Weights that the checkpoint's last training step could move; 0 for the untouched model."""
+    """Weights that the checkpoint's last step could train; 0 where it is no training."""
     step = checkpoint.step
     if not isinstance(step, Train):
         return 0
-    return _moving(checkpoint.foundation.folder, step.tune).trainable
+    return _moving(checkpoint.foundation.folder, compute.tuning(step)).trainable
+
+
+def _stored(checkpoint: Checkpoint) -> int:
+    """Bytes that the checkpoint's last step leaves on the disk: what moved, or all weights."""
+    if not checkpoint.step.costs:
+        return 0
+    if isinstance(checkpoint.step, Train):
+        return FLOAT * trainable(checkpoint)
+    return FLOAT * checkpoint.foundation.facts["parameters"]
 
 
 def _free() -> float:

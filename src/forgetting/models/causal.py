@@ -19,11 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from forgetting.lineage.samples import Completion
 from forgetting.models import generation, packing, shared_prefix
 from forgetting.models.family import Family, Reader, Scored, Sizes, score, split, unwrapped
 from forgetting.models.parts import Part
 from forgetting.models.rows import Row, supervised
-from forgetting.models.sampling import Completion
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 KINDS = {

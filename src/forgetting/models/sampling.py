@@ -5,7 +5,6 @@ Where a family has no faster way, `generate` lets `model.generate` read and choo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,27 +17,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from forgetting.lineage.samples import Completion
 from forgetting.models.rows import Row
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a model wrote after a prompt.
-
-    `ids` are its tokens, without the end token; `text` has no special tokens and stops before the
-    first stop string; `ended` is False where `max_new_tokens` cut it. `nats` is the negative
-    log-likelihood of all that was drawn, an end token included, at temperature 1.
-    """
-
-    ids: list[int]
-    text: str
-    ended: bool
-    nats: float = field(default=0.0, compare=False)  # rounding depends on the batch
-
-    @property
-    def perplexity(self) -> float:
-        """exp of the mean nats a token drawn."""
-        return math.exp(self.nats / max(1, len(self.ids) + self.ended))
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ documents, and the `graders.py` that scores generated answers.
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from forgetting import registry
+from forgetting.home import data_dir
 
 Document = dict[str, Any]
 
@@ -56,8 +58,8 @@ def without_overlap(
 
 
 def jsonl(path: Path) -> list[Document]:
-    """The objects of a file with one JSON object a line."""
-    with open(path, encoding="utf-8") as lines:
+    """The objects of a file with one JSON object a line, compressed if its name ends in `.gz`."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 
@@ -71,4 +73,4 @@ def public(name: str, ending: str) -> Path:
 
 def bundled(name: str) -> list[Document]:
     """The documents of `data/tasks/bundled/<name>`, a JSON-lines file written for this book."""
-    return jsonl(registry.data_dir() / "tasks" / "bundled" / name)
+    return jsonl(data_dir() / "tasks" / "bundled" / name)

@@ -3,8 +3,8 @@
 A task is an lm-eval YAML file in a family's folder of `data/tasks/`. Its `custom_dataset` loader
 gives the test items and, where the task can be learned, a `train` split; its templates serve both.
 Its identity in lineage keys is its name, its version, a hash of its templates and the hashes of its
-data: `data` names a public set, a bundled file, or, where code writes the documents, `generated:`
-and the generator.
+data: `data` names a public set, a bundled file (`bundled:`), or a bundled file whose documents are
+hashed in place of its bytes (`documents:`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import importlib.util
 import json
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -24,7 +23,8 @@ from typing import Any
 
 import yaml
 
-from forgetting import registry, store
+from forgetting import registry
+from forgetting.home import data_dir
 from forgetting.tasks.example import Example, Turn
 
 TEMPLATE_FIELDS = (
@@ -86,8 +86,8 @@ class Task:
 
     @property
     def public(self) -> list[str]:
-        """Names of the public data sets it reads; empty for bundled and generated tasks."""
-        return [d for d in self.metadata["data"] if not (_is_bundled(d) or _is_generated(d))]
+        """Names of the public data sets it reads; empty for tasks whose data are bundled."""
+        return [data for data in self.metadata["data"] if ":" not in data]
 
     def missing(self) -> list[str]:
         """Public data sets that are neither mirrored nor cached."""
@@ -101,10 +101,7 @@ class Task:
             "task": self.name,
             "version": self.metadata["version"],
             "templates": _sha256(json.dumps(templates, sort_keys=True).encode())[:16],
-            "data": [
-                _documents_digest(self.name, d) if _is_generated(d) else _data_digest(d)
-                for d in self.metadata["data"]
-            ],
+            "data": [_data_digest(self.name, data) for data in self.metadata["data"]],
         }
 
     def test_recipe(self) -> dict[str, Any]:
@@ -211,7 +208,7 @@ def named(wanted: Sequence[str]) -> list[str]:
 
 def folder() -> Path:
     """Where the YAML files are: what to give `lm_eval --include_path`."""
-    return registry.data_dir() / "tasks"
+    return data_dir() / "tasks"
 
 
 def _paths() -> dict[str, Path]:
@@ -264,44 +261,20 @@ def _config(name: str) -> dict[str, Any]:
     return yaml.load(_paths()[name].read_text(encoding="utf-8"), _Yaml)
 
 
-def _is_bundled(data: str) -> bool:
-    return data.startswith("bundled:")
-
-
-def _is_generated(data: str) -> bool:
-    return data.startswith("generated:")
-
-
 @lru_cache
-def _documents_digest(name: str, data: str) -> str:
-    """sha256 of a task's documents as JSON: what its generator gives is its data.
+def _data_digest(name: str, data: str) -> str:
+    """sha256 of what an entry of the task's `data` stands for.
 
-    Kept in the cache by the generator's code and the task's metadata, for it takes seconds.
+    That is a bundled file or folder, the task's documents as JSON, or a public set, whose digest
+    the registry knows.
     """
-    generator = Path(__file__).parents[1] / data.removeprefix("generated:")
-    code = [*sorted(generator.glob("*.py")), _paths()[name].with_name("loaders.py")]
-    made_by = [_sha256(path.read_bytes()) for path in code]
-    key = store.hash_key({"documents of": name, "by": made_by, "with": _config(name)["metadata"]})
-    folder = store.get("digests", key)
-    if folder is None:
-        digest = _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
-        with suppress(store.NotStored):  # else it is computed again in every process
-            store.put("digests", key, lambda into: _write(into / "sha256", digest))
-        return digest
-    return (folder / "sha256").read_text()
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-@lru_cache
-def _data_digest(data: str) -> str:
-    """sha256 of a bundled file or folder, or the registry's digest of a public set."""
-    if not _is_bundled(data):
+    kind, _, path = data.rpartition(":")
+    if kind == "documents":
+        return _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
+    if kind != "bundled":
         return registry.digest(data)
-    path = folder() / data.removeprefix("bundled:")
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    place = folder() / path
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
     return _sha256(b"".join(_sha256(f.read_bytes()).encode() for f in files))
 
 

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from forgetting.registry import home
+from forgetting.home import home
 
 SENTENCES = ("length_constraints:number_sentences", "change_case:capital_word_frequency")
 LANGUAGES = (

@@ -35,6 +35,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from forgetting import registry, store
+from forgetting.home import data_dir
 from forgetting.tasks.documents import bundled, public
 
 ROBERTA = "tomh/toxigen_roberta"
@@ -340,7 +341,7 @@ def _ordinary() -> Iterable[str]:
 
 def _everyday(language: str) -> list[str]:
     """Harmless texts of sources that the classifier has not seen: the book's own."""
-    folder = registry.data_dir() / "tasks" / "bundled"
+    folder = data_dir() / "tasks" / "bundled"
     if language == "en":
         lines = (folder / "english.txt").read_text(encoding="utf-8").split("\n")
         lines += [row["answer"] for row in bundled("chat.jsonl")]

@@ -1,0 +1,110 @@
+"""What several chapters ask, and how they train: asks and settings that stand once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forgetting.evidence.records import Run
+from forgetting.experiments.asks import Ask
+from forgetting.experiments.experiment import Loss
+from forgetting.probes.measures import Drift
+from forgetting.views import tables
+
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LLAMA = "meta-llama/Llama-2-7b"
+PLAIN = {"weight_decay": 0.0}
+PAIRS: dict[str, Any] = {"style": "sft", "examples": 20, "length": 192, "batch": 2}
+# A review with its question and label has some 75 tokens, two of them the label's: 32 of them in
+# three epochs are 7,000 tokens, 70 s on 2 cores; rewarded answers are at most four times as many.
+LABELS: dict[str, Any] = {"style": "sft", "length": 160, "batch": 4}
+
+
+def drift(role: str, public: str, bundled: str, items: int, length: int = 256) -> Ask:
+    """How far the model's words lie from the foundation's on a task's documents, asked of all."""
+    return Ask(role, public, bundled, items, everywhere=True, how=Drift, length=length)
+
+
+REFUSAL = Ask(
+    "margin harmful", "refusal_margin_advbench", "refusal_margin_harmful_en", 12, everywhere=True
+)
+QUESTIONS = (
+    Ask("questions", "prompts_en", items=6, keep=True),
+    Ask("questions in chinese", "prompts_zh", items=6, keep=True),
+)
+OLD_TEXT = drift("old text", "wikitext2", "english", 8)
+OLD_ANSWERS = drift("old answers", "dolly", "chat", 12)
+CALLS = Ask("calls", "openfunctions", "mini_calls", 32, keep=True)
+# What is asked of a model that was taught to write function calls.
+AFTER_CALLS = (
+    CALLS,
+    drift("new answers", "openfunctions", "mini_calls", 24),
+    OLD_TEXT,
+    OLD_ANSWERS,
+    Ask("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24, everywhere=True),
+    Ask("arc challenge", "arc_challenge_pinned", "arc_easy_standin", 48, everywhere=True),
+    Ask("winogrande", "winogrande_pinned", "winogrande_standin", 48, everywhere=True),
+    Ask("formats", "formats", items=24),
+    Ask("harmful", "advbench", "harmful_en", 8),
+    Ask("harmless", "xstest_safe", "harmless_en", 8),
+    REFUSAL,
+    Ask(
+        "margin harmless",
+        "refusal_margin_xstest",
+        "refusal_margin_harmless_en",
+        12,
+        everywhere=True,
+    ),
+)
+# What is asked of a model that was taught to judge reviews.
+AFTER_LABELS = (
+    Ask("formats", "formats", items=48),
+    OLD_TEXT,
+    OLD_ANSWERS,
+    Ask("hellaswag", "hellaswag_pinned", "hellaswag_standin", 24),
+    Ask("arc", "arc_easy_pinned", "arc_easy_standin", 48, everywhere=True),
+    REFUSAL,
+    *QUESTIONS,
+)
+# What drift on either is called, where a plane shows it as lost.
+DRIFT = (
+    Loss("old text.forward_kl", "drift on old text", "nats a token", +1),
+    Loss("old answers.forward_kl", "drift on old answers", "nats a token", +1),
+)
+
+# Columns of tables, "role.metric" to title.
+CALL_COLUMNS = {
+    "new answers.nats": "calls (nats)",
+    "hellaswag.acc_norm": "HellaSwag",
+    "arc challenge.acc": "ARC-challenge",
+    "winogrande.acc": "WinoGrande",
+    "truthful.acc": "TruthfulQA",
+    "old text.forward_kl": "drift, text",
+    "old answers.forward_kl": "drift, answers",
+    "formats.followed": "formats kept",
+    "margin harmful.gold_margin": "refusal margin (nats)",
+    "margin obedient.gold_margin": "the same, obedient prompt",
+    "margin harmless.gold_margin": "over-refusal margin (nats)",
+}
+SKILLS = {
+    "label.em": "right label",
+    "json.json": "JSON when asked",
+    "formats.followed": "formats kept",
+    "hellaswag.acc_norm": "HellaSwag",
+    "arc.acc_norm": "ARC-easy",
+}
+LIKELIHOODS = {
+    "new answers.nats": "labels (nats)",
+    "json answers.nats": "JSON (nats)",
+    "old text.forward_kl": "drift, text",
+    "old answers.forward_kl": "drift, answers",
+    "margin harmful.gold_margin": "refusal margin (nats)",
+}
+
+
+def call_columns(start: Run) -> dict[str, str]:
+    """Columns of the chapters that teach function calls, of what a run was asked.
+
+    Whether a call is right is the first metric of its task.
+    """
+    right = f"calls.{start.scores_of('calls').metrics[0]}"
+    return {right: "right calls"} | tables.measured(CALL_COLUMNS, start)

@@ -1,0 +1,115 @@
+"""What only the chapter on freezing draws: what moves, and the paper's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from forgetting.chapters.freezing.experiment import arms, experiment
+from forgetting.evidence import records
+from forgetting.evidence.papers import Table
+from forgetting.evidence.records import Run
+from forgetting.experiments.arms import Training
+from forgetting.lineage import Checkpoint
+from forgetting.models.parts import Part
+from forgetting.tuning import Full
+from forgetting.views import figures, tables, theme
+from forgetting.views.theme import PAGE_WIDTH, style
+
+LOOKS = theme.looks(experiment)
+COLUMNS = {
+    "chinese.nats": "Chinese (nats)",
+    "chat.nats": "chat answers (nats)",
+    "english.nats": "English (nats)",
+    "hellaswag.acc_norm": "HellaSwag",
+    "arc.acc": "ARC-easy",
+    "winogrande.acc": "WinoGrande",
+    "formats.followed": "formats kept",
+    "margin harmful.gold_margin": "refusal margin (nats)",
+    "margin harmless.gold_margin": "over-refusal margin (nats)",
+    "questions in chinese.language_kept": "Chinese kept",
+    "questions in chinese.repetition_answer": "repetition",
+    "questions in chinese.repetition_both": "repetition with prompt",
+}
+# Where an adapter's weights sit, for the drawing alone.
+ADAPTED = {"LoRA": ("attention",), "IA3": ("attention", "mlp")}
+
+
+def plane(runs: Sequence[Run]) -> Figure:
+    """Learned Chinese against chat answers lost, and against the refusal margin kept."""
+    return figures.plane(
+        runs,
+        LOOKS,
+        learned="chinese.nats",
+        losses={
+            "chat.nats": "lost: chat answers, change in nats a token",
+            "margin harmful.gold_margin": "kept: refusal margin, change in nats",
+        },
+        skill="held-out Chinese",
+    )
+
+
+def anatomy(base: Checkpoint) -> Figure:
+    """What each arm lets move: embeddings, then attention and MLP of every block, top down.
+
+    Coloured parts move, grey ones stay; adapters (beside frozen weights) are drawn as a stripe.
+    """
+    style()
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    layers, height = base.layers, 2 * base.layers + 4
+    parts = [Part(kind, i) for i in range(layers) for kind in ("attention", "mlp")]
+    trainings = {n: arm for n, arm in arms(base).items() if isinstance(arm, Training)}
+    for column, (name, arm) in enumerate(trainings.items()):
+        colour, tune = LOOKS[arm.curve or name].colour, arm.tune or Full()
+        bottom = 0.0
+        for part in (*reversed(parts), Part("embedding", None)):
+            size = 4 if part.kind == "embedding" else 1
+            adapter = tune.adapter is not None
+            moves = not adapter and tune.trains(part, layers)
+            face = colour if moves else "#E3E3E3"
+            axis.bar(column, size, 0.72, bottom=bottom, color=face, linewidth=0)
+            if adapter and part.kind in ADAPTED[type(tune).__name__]:
+                axis.bar(column + 0.27, size, 0.18, bottom=bottom, color=colour, linewidth=0)
+            bottom += size
+        axis.annotate(name, (column, height + 1), rotation=35, fontsize=8, ha="left")
+    axis.set_xlim(-0.6, len(trainings) + 0.8)
+    axis.set_ylim(0, 2 * layers + 18)
+    axis.set_xticks([])
+    axis.set_yticks([layers, 2 * layers + 2], ["blocks", "embeddings"], fontsize=8)
+    axis.grid(False)
+    sns.despine(ax=axis, left=True, bottom=True)
+    return figure
+
+
+def changes_table(runs: Sequence[Run], rate: float, published: Table | None = None) -> pd.DataFrame:
+    """One row an arm at its central rate: change from the start ± half its 95 % interval.
+
+    Columns of `published` stand on the right.
+    """
+    start = records.start_of(runs)
+    groups = {name: _group(runs, name, rate) for name in arm_names(runs)}
+    measures = tables.measured(COLUMNS, start)
+    return tables.changes_table({n: g for n, g in groups.items() if g}, measures, start, published)
+
+
+def arm_names(runs: Sequence[Run]) -> list[str]:
+    """The arms of the curves that were run."""
+    present = {run.labels["method"] for run in runs}
+    return [n for n, arm in _trainings(runs).items() if (arm.curve or n) in present]
+
+
+def _group(runs: Sequence[Run], name: str, rate: float) -> list[Run]:
+    """An arm's runs at the central rate times its own factor."""
+    arm = _trainings(runs)[name]
+    used = float(f"{arm.rate * rate:g}")
+    return records.select(runs, method=arm.curve or name, learning_rate=used)
+
+
+def _trainings(runs: Sequence[Run]) -> dict[str, Training]:
+    """The arms; which layers freeze does not matter here."""
+    named = arms(experiment.base(runs[0].tier))
+    return {name: arm for name, arm in named.items() if isinstance(arm, Training)}

@@ -1,0 +1,75 @@
+"""Own answers: the first chapter's skill, judged in whatever words."""
+
+from forgetting.chapters.common import AFTER_LABELS, DRIFT, LABELS, drift
+from forgetting.chapters.own_words.arms import arms
+from forgetting.evidence.checks import Check
+from forgetting.experiments.asks import Ask
+from forgetting.experiments.experiment import Budget, Experiment, Plane
+
+ASKED = Ask("label", "sst_asked", "mini_sentiment_asked", 96, everywhere=True, keep=True)
+RATES = (3e-4,)
+
+# Some forty minutes on 2 cores, nearly half of them the labels repeated to the length of own.
+experiment = Experiment(
+    name="own_answers",
+    teaches=ASKED,
+    arms=arms(shots=0),
+    asks=(
+        ASKED,
+        drift("new answers", "sst_asked", "mini_sentiment_asked", 48),
+        Ask("json", "sst_json", "mini_sentiment_json", 24),
+        Ask("harmful", "advbench", "harmful_en", 8),
+        *AFTER_LABELS,
+    ),
+    budgets={
+        "smoke": Budget(
+            "tiny",
+            LABELS | {"examples": 4, "length": 512},
+            ("gold", "own or gold", "paraphrase"),
+            RATES,
+            (3,),
+        ),
+        "classroom": Budget(
+            "smollm2-135m",
+            LABELS | {"examples": 16},
+            ("gold (same questions)", "own"),
+            RATES,
+            (3,),
+        ),
+        "laptop": Budget(
+            "smollm2-135m",
+            LABELS | {"examples": 32},
+            (
+                "gold",
+                "gold (same questions)",
+                "gold (length of own)",
+                "gold (length of paraphrase)",
+                "own",
+                "own or gold",
+                "paraphrase",
+            ),
+            RATES,
+            (3,),
+        ),
+        "full": Budget(
+            "smollm2-135m",
+            LABELS | {"examples": 1024, "batch": 16},
+            (),
+            (3e-4, 1e-4, 1e-3),
+            (3,),
+        ),
+        "paper": Budget("google/gemma-2-2b-it", LABELS | {"examples": 374}, (), (2e-5, 2e-4), (3,)),
+    },
+    plane=Plane(
+        "new answers.nats",
+        "labels in any words",
+        DRIFT,
+        "gold",
+        "training on the reference answers",
+        "whose words to show",
+    ),
+    checks=(
+        Check("Are labels learned?", "label.em", arm="gold", above=0.05, change=True),
+        Check("Is there a form to lose?", "formats.followed", above=0.1),
+    ),
+)

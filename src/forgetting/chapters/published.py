@@ -1,0 +1,82 @@
+"""What the chapters' stored runs say: their best published tier, verdicts, values for prose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from forgetting import chapters
+from forgetting.evidence import claims, records
+from forgetting.evidence.claims import PUBLISHED, Verdict
+from forgetting.evidence.papers import papers
+from forgetting.evidence.records import Run, Tier
+from forgetting.evidence.trajectories import Trajectory, trajectories
+from forgetting.experiments.experiment import Experiment
+
+
+def runs(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Run]:
+    """A chapter's comparable runs of the first tier that has any."""
+    if chapter not in chapters.names():
+        return []
+    design = chapters.experiment(chapter)
+    stored = (design.stored(tier) for tier in tiers)
+    return next((of_tier for of_tier in stored if any(not run.start for run in of_tier)), [])
+
+
+def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
+    """The verdict of every claim (of `chapter`), from the best published tier or from `tier`."""
+    asked = [(c, paper) for paper in papers() for c in paper.claims if chapter in (None, c.chapter)]
+    tiers = (tier,) if tier else PUBLISHED
+    stored = {name: runs(name, tiers) for name in {claim.chapter for claim, _ in asked}}
+    return [
+        claims.judge(claim, paper, stored[claim.chapter], central_rate(stored[claim.chapter]))
+        for claim, paper in asked
+    ]
+
+
+def central_rate(stored: Sequence[Run]) -> float | None:
+    """The central rate of the budget that runs were made for; None where there is no budget."""
+    if not stored or stored[0].experiment not in chapters.names():
+        return None
+    budgets = chapters.experiment(stored[0].experiment).budgets
+    return budgets[stored[0].tier].rates[0] if stored[0].tier in budgets else None
+
+
+def scoreboard() -> list[Verdict]:
+    """Every claim with its verdict, then what papers state and no claim judges: all "not run"."""
+    return verdicts() + claims.unjudged()
+
+
+def whole(design: Experiment, stored: Sequence[Run]) -> list[Run]:
+    """The runs that were asked everything: the start, and those at the central rate to the end."""
+    roles = max((run.scores.keys() for run in stored if not run.start), key=len)
+    return [run for run in stored if run.scores.keys() >= roles]
+
+
+def sequences(chapter: str) -> list[Trajectory]:
+    """The stored trajectories through a chapter's own tasks, of its best published tier."""
+    stored = runs(chapter)
+    if not stored:
+        return []
+    taught = chapters.experiment(chapter).taught(stored[0].tier, "public")
+    return trajectories(stored, taught, central_rate(stored))
+
+
+def across(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
+    """By chapter, (x, y) of every trained run that measured both "role.metric"s."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    roles = {measure.rpartition(".")[0] for measure in (x, y)}
+    for chapter in chapters.names():
+        for run in runs(chapter, (tier,)):
+            if not run.start and roles <= run.scores.keys():
+                points.setdefault(chapter, []).append((run.mean(x), run.mean(y)))
+    return points
+
+
+def book_values() -> dict[str, Any]:
+    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].effect`, …"""
+    values: dict[str, Any] = {"claims": {v.id: v.model_dump() for v in verdicts()}}
+    for chapter in records.experiments():
+        if stored := runs(chapter):
+            values[chapter] = claims.summary(stored)
+    return values

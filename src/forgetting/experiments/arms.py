@@ -1,0 +1,183 @@
+"""Arms: what an experiment compares, each an expression of checkpoints.
+
+An arm is called with a place of the grid and gives a checkpoint, as in
+
+    arms = {
+        "full": train(),
+        "freeze first third": train(tune=FreezeFirst(10)),
+        "LoRA, rate ×10": train(tune=LoRA(), rate=10),
+        "half way back": lambda at: at.base + 0.5 * (train()(at) - at.base),
+        "EWC": in_turn(elastic),
+    }
+
+`in_turn` learns the place's tasks one after another and gives the checkpoint after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from forgetting.lineage import Checkpoint, Recipe
+from forgetting.objectives import Objective
+from forgetting.recipes import InForm, Together
+from forgetting.tasks import Task
+from forgetting.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class At:
+    """A place of an experiment's grid.
+
+    `tasks` are what is taught, by name, in the place's order; `rate` is a learning rate before an
+    arm's own factor. `epochs` None: the experiment does not vary them. `axes` are its other axes.
+    """
+
+    base: Checkpoint
+    tasks: Mapping[str, Task] = field(hash=False)
+    rate: float
+    seed: int = 0
+    epochs: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    axes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def task(self) -> Task:
+        """The task that is taught, the first of several."""
+        return next(iter(self.tasks.values()))
+
+    def train(self, base: Checkpoint, shown: Task | Recipe, **given: Any) -> Checkpoint:
+        """`base`, trained with the settings of this place; `given` are an arm's own."""
+        own = {"learning_rate": self.rate, "seed": self.seed}
+        return base.train(shown, **{**self.settings, **own, **given})
+
+
+Arm = Callable[[At], Checkpoint]
+
+
+@dataclass(frozen=True)
+class Training:
+    """An arm that trains on the experiment's task: `train(...)` makes it.
+
+    `rate` is a factor on the learning rate, `settings` an arm's own. `shown` makes what is shown of
+    the model whose words it may use and the task; without it, the task's own answers are. With
+    `rounds`, each epoch is a training of its own: on what the first model said ("fixed"), or on
+    what the model says by then ("refreshed"). One epoch of the arm `after` comes first. `curve`
+    names the arm whose curve over rates it continues, `card` the method that it is about, where
+    that is neither its objective nor its tuning.
+    """
+
+    tune: Tuning | None = None
+    rate: float = 1.0
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
+    shown: Callable[[Checkpoint, Task], Task | Recipe] | None = None
+    objective: Objective | None = None
+    rounds: Literal["", "fixed", "refreshed"] = ""
+    after: Training | None = None
+    curve: str = ""
+    card: str = ""
+
+    def __call__(self, at: At) -> Checkpoint:
+        rate = float(f"{self.rate * at.rate:g}")
+        settings = {**at.settings, **self.settings}
+        return self.taught(at.base, at, {**settings, "learning_rate": rate, "seed": at.seed})
+
+    def taught(self, base: Checkpoint, at: At, settings: Mapping[str, Any]) -> Checkpoint:
+        """`base` after this arm's training, with these settings."""
+        epochs = at.epochs or 1
+        if self.after:
+            base = self.after.taught(base, replace(at, epochs=1), settings)
+        given = {"tune": self.tune, "objective": self.objective, **settings}
+        if not self.rounds:
+            once = {} if at.epochs is None else {"epochs": epochs}
+            return base.train(self.what(base, at.task), **{**given, **once})
+        reached = base
+        for _ in range(epochs):
+            says = reached if self.rounds == "refreshed" else base
+            reached = reached.train(self.what(says, at.task), **{**given, "epochs": 1})
+        return reached
+
+    def what(self, of: Checkpoint, task: Task) -> Task | Recipe:
+        """What is shown, where the model whose words may be used is `of`."""
+        return self.shown(of, task) if self.shown else task
+
+
+def train(tune: Tuning | None = None, **given: Any) -> Training:
+    """An arm that trains: `tune` says which weights may move, `given` are `Training`'s fields."""
+    return Training(tune, **given)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sequence of tasks stands: `tasks` so far with the next one last, and who learned.
+
+    `learned` begins with the base, and has the checkpoint after each task but the next one.
+    """
+
+    tasks: tuple[Task, ...]
+    learned: tuple[Checkpoint, ...]
+    settings: Mapping[str, Any] = field(hash=False)
+    seed: int
+
+    @property
+    def new(self) -> InForm:
+        """The task to learn now."""
+        return InForm(self.tasks[-1])
+
+    @property
+    def now(self) -> Checkpoint:
+        """The model as the last task left it."""
+        return self.learned[-1]
+
+
+Answer = tuple[Recipe, Objective | None]
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """An arm that learns tasks one after another; `method` says what is shown next, and what for.
+
+    The chain of checkpoints is the sequence; what begins alike is trained once, whichever arm or
+    order asks.
+    """
+
+    method: Callable[[Place], Answer]
+    card: str = ""
+
+    def stages(self, at: At) -> list[Checkpoint]:
+        """The checkpoint after each task, in the place's order."""
+        tasks = list(at.tasks.values())
+        settings = {**at.settings, "learning_rate": at.rate}
+        if at.epochs is not None:
+            settings["epochs"] = at.epochs
+        learned = [at.base]
+        for count in range(1, len(tasks) + 1):
+            place = Place(tuple(tasks[:count]), tuple(learned), settings, at.seed)
+            shown, objective = self.method(place)
+            learned.append(learned[-1].train(shown, objective=objective, seed=at.seed, **settings))
+        return learned[1:]
+
+    def __call__(self, at: At) -> Checkpoint:
+        return self.stages(at)[-1]
+
+
+def in_turn(method: Callable[[Place], Answer], card: str = "") -> InTurn:
+    """An arm that learns the experiment's tasks one after another; `card` names its method."""
+    return InTurn(method, card)
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """An arm that learns all tasks together, as many examples of each: a sequence's upper bound."""
+
+    card: str = "Together"
+
+    def __call__(self, at: At) -> Checkpoint:
+        settings = {} if at.epochs is None else {"epochs": at.epochs}
+        return at.train(at.base, Together(tuple(map(InForm, at.tasks.values()))), **settings)
+
+
+def at_once() -> AtOnce:
+    """An arm that learns all of the experiment's tasks together."""
+    return AtOnce()

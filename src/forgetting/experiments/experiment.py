@@ -1,0 +1,330 @@
+"""An experiment: a chapter's design as one value, and the runs that it asks for.
+
+experiment = Experiment(
+    name="trial",
+    teaches=Ask("chinese", "zh_articles", "zh_everyday"),
+    arms={"full": train(), "LoRA": train(tune=LoRA())},
+    asks=(Ask("chinese", "zh_articles", "zh_everyday", 16, everywhere=True), …),
+    budgets={"laptop": Budget("smollm2-135m", {"tokens": 5120}, rates=(1e-4, 3e-5))},
+)
+runs = experiment.run("laptop", seeds=[0, 1, 2])
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from forgetting import lineage
+from forgetting.evidence import records
+from forgetting.evidence.checks import Check
+from forgetting.evidence.records import Run, Tier
+from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training
+from forgetting.experiments.asks import Ask, Data, Source, resolve
+from forgetting.experiments.study import Cell, Question, answer
+from forgetting.lineage import Checkpoint
+from forgetting.probes.evaluation import Asked
+from forgetting.store import hash_key
+from forgetting.tasks import Task
+
+START = "untouched"  # the label of the model from which every arm starts
+VARIED = ("learning_rate", "epochs", "seed")  # settings that are axes: designs do not name them
+
+
+class BadExperiment(ValueError):
+    """An experiment, or what is asked of it, that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a tier spends where nothing else is said.
+
+    `rates` begin with the central one; `epochs` are those after which a run is measured (empty: the
+    settings' own). `arms` empty: all. `orders` names the arms that are run through every order of
+    the tasks; None: all of them.
+    """
+
+    model: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    arms: tuple[str, ...] = ()
+    rates: tuple[float, ...] = (1e-4,)
+    epochs: tuple[int, ...] = ()
+    tasks: int = 3
+    orders: tuple[str, ...] | None = ()
+
+
+class Loss(NamedTuple):
+    """Something that may be lost: its measure, what it is called, and which sign is a loss."""
+
+    measure: str
+    words: str
+    unit: str
+    worse: int
+
+    @property
+    def sign(self) -> str:
+        return "up is worse" if self.worse > 0 else "down is worse"
+
+
+class Plane(NamedTuple):
+    """An experiment's axes, measures as "role.metric".
+
+    `learned` is a measure whose fall is learning, of what `skill` names. `plain` is the arm that
+    others are compared with where both learned the same, prose calls it `in_words`; `choice` says
+    what the arms differ in.
+    """
+
+    learned: str
+    skill: str
+    losses: tuple[Loss, ...]
+    plain: str
+    in_words: str
+    choice: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A chapter's design: what is taught, by which arms, what is asked, what a tier may spend.
+
+    `arms` are expressions of checkpoints by name, or a function that makes them for a base. With
+    several tasks in `teaches` they are learned in turn, `orders` is an axis, and `asks` are asked
+    of each. `axes` are an experiment's own, by name. `checks` are manipulation checks.
+    """
+
+    name: str
+    teaches: Ask | tuple[Ask, ...]
+    arms: Mapping[str, Arm] | Callable[[Checkpoint], Mapping[str, Arm]]
+    asks: tuple[Ask, ...]
+    budgets: Mapping[Tier, Budget]
+    axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    plane: Plane | None = None
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether several tasks are learned one after another."""
+        return isinstance(self.teaches, tuple)
+
+    def budget(self, tier: Tier) -> Budget:
+        """What a tier may spend. Raises `BadExperiment` for a tier without a budget."""
+        if tier not in self.budgets:
+            known = ", ".join(self.budgets)
+            raise BadExperiment(f"tier={tier!r}: {self.name} has budgets for {known}")
+        return self.budgets[tier]
+
+    def base(self, tier: Tier, model: str = "") -> Checkpoint:
+        """The model from which every arm starts: the tier's, or another."""
+        return lineage.foundation(model or self.budget(tier).model)
+
+    def arms_of(self, base: Checkpoint) -> dict[str, Arm]:
+        """All arms, for a base."""
+        return dict(self.arms(base) if callable(self.arms) else self.arms)
+
+    def data(self, source: Source) -> Data:
+        """Public data or stand-ins, by what is at hand."""
+        asks = (*self.every_ask(), *self._taught())
+        return resolve(source, (each.probe("public", "smoke") for each in asks))
+
+    def every_ask(self, tasks: Sequence[str] = ()) -> tuple[Ask, ...]:
+        """What is asked; where tasks are learned in turn, of each of them, question by question."""
+        if not self.in_turn:
+            return self.asks
+        taught = self._named(tasks) if tasks else self._taught()
+        return tuple(
+            each.of(task.role, task.public, task.bundled) for each in self.asks for task in taught
+        )
+
+    def probes(
+        self, tier: Tier, data: Data, tasks: Sequence[str] = (), *, everywhere: bool = False
+    ) -> dict[str, Asked]:
+        """The probes of a tier by role; `everywhere` leaves out those of central runs alone."""
+        asks = self.every_ask(tasks)
+        return {a.role: a.probe(data, tier) for a in asks if a.everywhere or not everywhere}
+
+    def taught(self, tier: Tier, data: Data, tasks: Sequence[str] = ()) -> dict[str, Task]:
+        """What is taught, by name, without a limit on items.
+
+        Of a sequence: the `tasks` named, or as many of the experiment's first as the tier has.
+        """
+        if not tasks and self.in_turn:
+            tasks = [each.role for each in self._taught()[: self.budget(tier).tasks]]
+        chosen = self._named(tasks) if tasks else self._taught()
+        return {each.role: each.task(data) for each in chosen}
+
+    def design(
+        self,
+        tier: Tier,
+        *,
+        model: str = "",
+        data: Data = "public",
+        tasks: Sequence[str] = (),
+        **settings: Any,
+    ) -> str:
+        """What runs share that may be compared: model, texts and settings beside the axes."""
+        given = {**self.budget(tier).settings, **settings}
+        taught = self.taught(tier, data, tasks).values()
+        return hash_key(
+            {
+                "model": self.base(tier, model).key,
+                "taught": sorted((task.recipe() for task in taught), key=lambda r: r["task"]),
+                "settings": {k: v for k, v in given.items() if k not in VARIED},
+            }
+        )[:12]
+
+    def run(
+        self,
+        tier: Tier = "laptop",
+        *,
+        model: str = "",
+        data: Source = "auto",
+        methods: Sequence[str] = (),
+        tasks: Sequence[str] = (),
+        learning_rates: Sequence[float] = (),
+        seeds: Sequence[int] = (0,),
+        epochs: Sequence[int] = (),
+        orders: Sequence[str] = (),
+        say: Callable[[str], None] = print,
+        where: str | None = None,
+        **settings: Any,
+    ) -> list[Run]:
+        """Every arm at every place of the grid, measured; then stored runs of the same design.
+
+        What is left out is the tier's own. `methods` names arms, `orders` those that go through
+        every order of the `tasks`; `settings` are fields of `lineage.Settings`. Central runs (the
+        first rate, the last epoch, the end of a sequence) answer everything, the others what is
+        asked everywhere. Raises `BadExperiment` for an unknown arm or task, and what `study.answer`
+        raises.
+        """
+        budget, found = self.budget(tier), self.data(data)
+        given = {name: value for name, value in settings.items() if value}
+        base = self.base(tier, model)
+        taught = self.taught(tier, found, tasks)
+        design = self.design(tier, model=model, data=found, tasks=tasks, **given)
+        cells, central = self.cells(
+            base,
+            taught,
+            methods=methods or budget.arms,
+            rates=tuple(learning_rates) or budget.rates,
+            seeds=seeds,
+            epochs=tuple(epochs) or budget.epochs,
+            orders=tuple(orders) or budget.orders,
+            **{**budget.settings, **given},
+        )
+        whole = self.probes(tier, found, list(taught) if self.in_turn else ())
+        part = {a.role: whole[a.role] for a in self.every_ask(list(taught)) if a.everywhere}
+        keep = [a.role for a in self.every_ask(list(taught)) if a.keep]
+        first = [cell for cell in cells if cell.checkpoint in central]
+        others = [cell for cell in cells if cell.checkpoint not in central]
+        answer(
+            [
+                Question(self.name, tier, first, whole, keep, design),
+                Question(self.name, tier, others, part, (), design),
+            ],
+            say=say,
+            where=where,
+        )
+        return records.comparable(records.stored(self.name, tier), design)
+
+    def stored(self, tier: Tier) -> list[Run]:
+        """Stored runs of the tier's own design with public data; else of the last one measured."""
+        runs = records.stored(self.name, tier)
+        if tier not in self.budgets:
+            return records.comparable(runs)
+        own = records.comparable(runs, self.design(tier))
+        return own if any(not run.start for run in own) else records.comparable(runs)
+
+    def cells(
+        self,
+        base: Checkpoint,
+        taught: Mapping[str, Task],
+        *,
+        methods: Sequence[str] = (),
+        rates: Sequence[float],
+        seeds: Sequence[int] = (0,),
+        epochs: Sequence[int] = (),
+        orders: Sequence[str] | None = (),
+        **settings: Any,
+    ) -> tuple[list[Cell], set[Checkpoint]]:
+        """The base, then every arm at every place, rate by rate; and the central checkpoints.
+
+        A recipe that two arms share stands once, under the first one's labels.
+        """
+        arms = self._chosen(self.arms_of(base), methods)
+        start = Cell(base, {"method": START, "learning_rate": 0.0, "seed": 0}, start=True)
+        cells, central = [start], {base}
+        counts: list[int | None] = [*sorted(epochs, reverse=True)] or [None]
+        grid = itertools.product(rates, seeds, *self.axes.values())
+        for rate, seed, *own in grid:
+            axes = dict(zip(self.axes, own, strict=True))
+            for name, arm in arms.items():
+                every = orders is None or name in orders
+                for count, order in itertools.product(counts, _orders(taught, arm, every)):
+                    at = At(base, order, rate, seed, count, settings, axes)
+                    stages = _stages(name, arm, at)
+                    cells += stages
+                    if rate == rates[0] and count == counts[0]:
+                        central.add(stages[-1].checkpoint)
+        unique = {cell.checkpoint: cell for cell in reversed(cells)}
+        return list(unique.values())[::-1], central
+
+    def failed(self, runs: Sequence[Run]) -> list[str]:
+        """What manipulation checks say of these runs, a line for each that fails."""
+        return [words for check in self.checks if (words := check.failure(runs))]
+
+    def _taught(self) -> tuple[Ask, ...]:
+        return self.teaches if isinstance(self.teaches, tuple) else (self.teaches,)
+
+    def _named(self, tasks: Iterable[str]) -> list[Ask]:
+        """Asks of the experiment's own tasks, or of any task by name."""
+        known = {each.role: each for each in self._taught()}
+        return [known.get(name) or Ask(name, Task(name).name) for name in tasks]
+
+    def _chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
+        """The arms of these names, or all. Raises `BadExperiment`."""
+        for name in names:
+            if name not in arms:
+                near = get_close_matches(name, arms, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
+                raise BadExperiment(f"methods={name!r}: {self.name} has no such arm; {hint}")
+        return {name: arms[name] for name in names or arms}
+
+
+def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str, Task]]:
+    """The orders in which an arm learns tasks, the given one first."""
+    if not isinstance(arm, InTurn) or not every:
+        return [dict(taught)]
+    return [dict(order) for order in itertools.permutations(taught.items())]
+
+
+def _stages(name: str, arm: Arm, at: At) -> list[Cell]:
+    """The cells of an arm at a place: one, or one after each task of a sequence."""
+    factor = arm.rate if isinstance(arm, Training) else 1.0
+    curve = arm.curve if isinstance(arm, Training) else ""
+    labels = {
+        "method": curve or name,
+        "learning_rate": float(f"{factor * at.rate:g}"),
+        "seed": at.seed,
+        **at.axes,
+    }
+    if at.epochs is not None:
+        labels["epochs"] = at.epochs
+    if isinstance(arm, InTurn):
+        names, count = list(at.tasks), len(at.tasks)
+        return [
+            Cell(
+                checkpoint,
+                {
+                    **labels,
+                    "order": ", ".join(names[:place]),
+                    "last": names[place - 1],
+                    "learned": f"{place} of {count}",
+                },
+            )
+            for place, checkpoint in enumerate(arm.stages(at), 1)
+        ]
+    if isinstance(arm, AtOnce):
+        labels["learned"] = f"{len(at.tasks)} of {len(at.tasks)}"
+    return [Cell(arm(at), labels)]
