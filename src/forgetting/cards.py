@@ -134,13 +134,13 @@ def _write(folder: Path, text: str) -> None:
 
 def _facts(task: Task) -> dict[str, Any]:
     splits = task.splits()
-    prompt, answer = task.rendered(min(task.documents("test"), key=lambda d: len(json.dumps(d))))
+    example = task.example(min(task.documents("test"), key=lambda d: len(json.dumps(d))))
     return {
         "about": task.about,
         "test": len(task.documents("test")),
         "train": len(task.documents("train")) if "train" in splits else 0,
-        "prompt": prompt,
-        "answer": answer,
+        "prompt": example.question,
+        "answer": example.answer,
     }
 
 

@@ -225,12 +225,13 @@ def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, An
     `config` is a transformers configuration; the model exists on the `meta` device only.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from forgetting.models.family import family_of
 
     rows = []
     for tuning in tunings:
+        model = family_of(config).outline(config)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
             total = sum(p.numel() for p in model.parameters())
             count = trainable_count(tuning.apply(model))
         rows.append({"tuning": repr(tuning), "trainable": count, "share": count / total})

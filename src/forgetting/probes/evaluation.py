@@ -112,7 +112,7 @@ class FamilyLM(TemplateLM):
         for request, frames in zip(requests, heard, strict=True):
             prompt, answer = request.args[:2]
             written = self.tok_encode(answer, add_special_tokens=False)
-            rows.append(continued(prompt_row(prompt, self.tokenizer, frames), written))
+            rows.append(_answered(prompt_row(prompt, self.tokenizer, frames), written))
         return self._score(rows)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
@@ -167,12 +167,18 @@ class FamilyLM(TemplateLM):
         rows = []
         for _, context, continuation in requests:
             room = max(1, self.max_length + 1 - len(continuation))
-            rows.append(continued(prompt_row(context[-room:], self.tokenizer), continuation))
+            rows.append(_answered(prompt_row(context[-room:], self.tokenizer), continuation))
         return self._score(rows)
 
-    def _score(self, rows: Sequence[Row | None]) -> list[tuple[float, bool]]:
-        scored = self.family.log_likelihoods(self.model, [row for row in rows if row is not None])
+    def _score(self, rows: list[Row]) -> list[tuple[float, bool]]:
+        scored = self.family.log_likelihoods(self.model, rows)
         return [(float(s.log_likelihoods.double().sum()), bool(s.likeliest.all())) for s in scored]
+
+
+def _answered(prompt: Row, written: list[int]) -> Row:
+    row = continued(prompt, written)
+    assert row is not None, "an answer has tokens"
+    return row
 
 
 def _heard(request: Any) -> tuple[Any, ...]:

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import torch
-
 from forgetting.lineage import Checkpoint, Samples, Settings
-from forgetting.models import causal
-from forgetting.tasks import Task
+from forgetting.models import causal, template
+from forgetting.tasks import Example, Task, Turn
 
 Document = dict[str, Any]
 
@@ -31,7 +29,7 @@ class Answers(ABC):
     """The first `settings.examples` training questions of `task` in the seed's order, answered.
 
     Which questions these are does not depend on the recipe: with one seed, every recipe answers
-    the same ones, those that `causal.sft_rows` takes. A recipe may leave some out.
+    the same ones, those that `rows.sft_rows` takes. A recipe may leave some out.
     """
 
     task: Task
@@ -79,8 +77,8 @@ class Answers(ABC):
         rows = []
         for document, answer in zip(documents, found, strict=True):
             if answer.text is not None:
-                pair = self.task.pair(document)[0], answer.text
-                row = causal.sft_row(self.task, tokenizer, pair, settings.length)
+                example = self.task.example(document).answered(answer.text)
+                row = causal.example_row(example, tokenizer, settings.length)
                 assert row is not None  # its prompt leaves room
                 rows.append(row)
         if not rows:
@@ -152,7 +150,7 @@ class Gold(Answers):
     def answers(
         self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
     ) -> list[Answer]:
-        gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        gold = [Answer(self.task.example(document).answer, "gold") for document in documents]
         if self.like is None:
             return gold
         other = self.like.answers(documents, tokenizer, settings, seed)
@@ -174,7 +172,7 @@ class Shuffled(Answers):
         order = list(range(len(documents)))
         random.Random(f"shuffled {seed}").shuffle(order)
         gives = dict(zip(order, order[1:] + order[:1], strict=True))
-        gold = [self.task.pair(document)[1] for document in documents]
+        gold = [self.task.example(document).answer for document in documents]
         return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]
 
 
@@ -191,16 +189,16 @@ class WholeText(Answers):
     def answers(
         self, documents: Sequence[Document], tokenizer: Any, settings: Settings, seed: int
     ) -> list[Answer]:
-        return [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        return [Answer(self.task.example(document).answer, "gold") for document in documents]
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int) -> list[causal.Example]:
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""
         rows = []
         for document in questions(self.task, tokenizer, settings, seed):
-            text = "\n\n".join(self.task.pair(document))
-            ids = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            whole = torch.tensor(ids[: settings.length])
-            rows.append({"input_ids": whole, "labels": whole.clone()})
+            example = self.task.example(document)
+            text = f"{example.question}\n\n{example.answer}"
+            ids = [*template.ids(tokenizer, text), tokenizer.eos_token_id]
+            rows.append(causal.whole_row(ids, settings.length))
         return rows
 
 
@@ -215,7 +213,7 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
     """
     found = []
     for document in task.training_documents(seed):
-        if causal.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
+        if causal.example_row(task.example(document), tokenizer, settings.length) is not None:
             found.append(document)
             if len(found) == settings.rows:
                 return found
@@ -225,13 +223,9 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
     )
 
 
-def asked(tokenizer: Any, turns: Sequence[tuple[str, str]], question: str, begun: str = "") -> str:
-    """A question in the chat template after earlier turns; `begun` begins the answer."""
-    messages = [
-        {"role": role, "content": text}
-        for turn in turns
-        for role, text in zip(("user", "assistant"), turn, strict=True)
-    ]
-    messages.append({"role": "user", "content": question})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return str(text) + begun
+def asked(tokenizer: Any, example: Example, worked: Sequence[Example] = (), begun: str = "") -> str:
+    """A question in the chat template after worked examples; `begun` begins the answer."""
+    *before, question = example.turns
+    for each in worked:
+        before += [each.turns[-1], Turn("assistant", each.answer)]
+    return template.chat(tokenizer, [*before, question]) + begun

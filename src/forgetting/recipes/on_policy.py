@@ -16,7 +16,7 @@ import torch
 from forgetting.engine import compute
 from forgetting.engine.generation import Completion
 from forgetting.lineage import Checkpoint, Samples, Settings
-from forgetting.models import causal
+from forgetting.models import causal, template
 from forgetting.objectives import OLD
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
 from forgetting.recipes.self_output import Asking
@@ -112,7 +112,7 @@ class Rollouts(_Spoken):
         for document, drawn in zip(documents, self._drawn(settings, seed), strict=True):
             rewards = [float(bool(self.task.is_right(document, one.text))) for one in drawn]
             mean = sum(rewards) / len(rewards)
-            prompt = asked(tokenizer, (), self.task.pair(document)[0])
+            prompt = asked(tokenizer, self.task.example(document))
             for one, reward in zip(drawn, rewards, strict=True):
                 row = spoken_row(tokenizer, prompt, one, settings.length)
                 supervised = int((row["labels"][1:] != causal.IGNORED).sum())
@@ -145,13 +145,14 @@ class Distilled(_Spoken):
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
         for document, drawn in zip(documents, self._drawn(settings, seed), strict=True):
-            question, answer = self.task.pair(document)
-            plain = asked(tokenizer, (), question)
-            told = asked(tokenizer, (), DEMONSTRATION.format(question=question, answer=answer))
+            example = self.task.example(document)
+            plain = asked(tokenizer, example)
+            shown = DEMONSTRATION.format(question=example.question, answer=example.answer)
+            told = asked(tokenizer, example.asking(shown))
             for one in drawn:
                 row = spoken_row(tokenizer, plain, one, settings.length)
                 kept = int((row["labels"] != causal.IGNORED).sum())
-                begun = tokenizer(told, add_special_tokens=False).input_ids
+                begun = template.ids(tokenizer, told)
                 teachers = torch.cat([torch.tensor(begun), row["input_ids"][-kept:]])
                 rows.append(row | {"part": torch.tensor(OLD), "teacher_ids": teachers})
         return rows
@@ -162,7 +163,7 @@ def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> ca
 
     Text is not made tokens again: what was drawn may be other tokens than those of its text.
     """
-    begun = tokenizer(prompt, add_special_tokens=False).input_ids
-    ids = [*begun, *said.ids, *[tokenizer.eos_token_id] * said.ended][:length]
-    labels = [causal.IGNORED] * len(begun) + ids[len(begun) :]
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+    written = [*said.ids, *[tokenizer.eos_token_id] * said.ended]
+    row = causal.continued(causal.prompt_row(prompt, tokenizer), written, length)
+    assert row is not None  # its prompt leaves room
+    return row

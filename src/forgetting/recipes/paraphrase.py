@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Samples, Settings
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions
-from forgetting.tasks import Task
+from forgetting.tasks import Example, Task
 
 # The paper's words. Of the maths the first two sentences are; there they are a system message.
 INSTRUCTIONS = (
@@ -67,8 +67,11 @@ class Retelling:
     def texts(self, tokenizer: Any) -> list[str]:
         template, begun = self.template
         found = questions(self.task, tokenizer, self.settings, self.seed)
-        told = [template.format(question=q, answer=a) for q, a in map(self.task.pair, found)]
-        return [asked(tokenizer, (), text, begun) for text in told]
+        told = [
+            template.format(question=example.question, answer=example.answer)
+            for example in map(self.task.example, found)
+        ]
+        return [asked(tokenizer, Example.of(text, ""), begun=begun) for text in told]
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Paraphrased(Answers):
         for document, (told,) in zip(documents, compute.samples(wanted), strict=True):
             text = (begun + told.text).strip()
             problem = why_not(self.task, document, text, told.ended)
-            gold = self.task.pair(document)[1]
+            gold = self.task.example(document).answer
             found.append(Answer(gold, f"gold: {problem}") if problem else Answer(text, self.origin))
         return found
 

@@ -12,7 +12,7 @@ import torch
 
 from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Recipe, Samples, Settings
-from forgetting.models import causal
+from forgetting.models import causal, template
 from forgetting.objectives import OLD
 from forgetting.tasks import Task
 
@@ -151,10 +151,12 @@ class Opening:
         return {"prompts": "opening", "text": self.text, "count": self.count}
 
     def texts(self, tokenizer: Any) -> list[str]:
-        return [self.text or tokenizer.bos_token] * self.count
+        text = template.empty_turn(tokenizer) if self.text == EMPTY_TURN else self.text
+        return [text or template.start(tokenizer)] * self.count
 
 
-# What a chat model sees before a user speaks (Magpie: Xu et al. 2025, arXiv 2406.08464).
+# What a chat model sees before a user speaks (Magpie: Xu et al. 2025, arXiv 2406.08464). Keys name
+# it by ChatML's, each model is given its own template's.
 EMPTY_TURN = "<|im_start|>user\n"
 
 
@@ -213,12 +215,10 @@ class FreeText:
         for opening, written in zip(
             wanted.prompts.texts(tokenizer), compute.samples(wanted), strict=True
         ):
-            begun = tokenizer(opening, add_special_tokens=False).input_ids
-            ids = [*begun, *written[0].ids, *[tokenizer.eos_token_id] * written[0].ended]
-            ids = ids[: settings.length]
-            labels = [causal.IGNORED] * len(begun) + ids[len(begun) :]
-            if written[0].ids:
-                rows.append({"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)})
+            ids = [*written[0].ids, *[tokenizer.eos_token_id] * written[0].ended]
+            row = causal.continued(causal.prompt_row(opening, tokenizer), ids, settings.length)
+            if row is not None and written[0].ids:
+                rows.append(row)
         return rows
 
     def report(self, tokenizer: Any, settings: Settings, seed: int) -> dict[str, Any]:

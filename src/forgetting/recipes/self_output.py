@@ -36,12 +36,12 @@ class Asking:
 
     def texts(self, tokenizer: Any) -> list[str]:
         found = questions(self.task, tokenizer, self.settings, self.seed)
-        pairs = [self.task.pair(document) for document in found]
-        shown = {question for question, _ in pairs}
-        others = map(self.task.pair, self.task.training_documents(self.seed + 1))
-        worked = [pair for pair in others if pair[0] not in shown]
-        shots = sorted(worked[:DRAWN], key=lambda pair: len("".join(pair)))[: self.shots]
-        return [asked(tokenizer, shots, question) for question, _ in pairs]
+        examples = [self.task.example(document) for document in found]
+        shown = {example.question for example in examples}
+        others = self.task.training_examples(self.seed + 1)
+        worked = [example for example in others if example.question not in shown]
+        by_length = sorted(worked[:DRAWN], key=lambda e: len(e.question + e.answer))
+        return [asked(tokenizer, example, by_length[: self.shots]) for example in examples]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class SelfOutput(Answers):
                 best = min(right, key=lambda one: one.perplexity)
                 found.append(Answer(best.text.strip(), self.origin))
             elif self.otherwise == "gold":
-                found.append(Answer(self.task.pair(document)[1], "gold: none right"))
+                found.append(Answer(self.task.example(document).answer, "gold: none right"))
             else:
                 found.append(Answer(None, "left out: none right"))
         return found

@@ -43,6 +43,10 @@ class Example:
         """The text of the last turn."""
         return self.turns[-1].text
 
+    def asking(self, question: str) -> Example:
+        """The same turns with another text in the last."""
+        return replace(self, turns=(*self.turns[:-1], self.turns[-1]._replace(text=question)))
+
     def answered(self, answer: str) -> Example:
         """The same turns with another answer."""
         return replace(self, answer=answer)
