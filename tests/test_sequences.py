@@ -8,12 +8,12 @@ import pytest
 
 from forgetting import Settings, Task
 from forgetting.engine import compute
-from forgetting.engine.generation import Completion
 from forgetting.evidence import definitions, papers
 from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
 from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Train
+from forgetting.models.generation import Completion
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
