@@ -17,7 +17,8 @@ from transformers import (
 
 from forgetting.engine import compute
 from forgetting.models import generation
-from forgetting.models.generation import draw, generate
+from forgetting.models.generation import generate
+from forgetting.models.sampling import draw
 
 NEW = 20
 ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths

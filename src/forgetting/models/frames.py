@@ -73,6 +73,8 @@ class FramesLM(PreTrainedModel, GenerationMixin):
         `frames` are (places heard, stride x channels), the rows' one after another.
         """
         embeddings = self.language_model.get_input_embeddings()(input_ids)
+        if not len(frames):
+            return embeddings
         return embeddings.masked_scatter(heard[..., None], self.connector(self.encoder(frames)))
 
     def forward(
@@ -82,6 +84,7 @@ class FramesLM(PreTrainedModel, GenerationMixin):
         frames: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         use_cache: bool = False,
+        **_: Any,  # peft gives what a causal model may be given
     ) -> CausalLMOutputWithPast:
         return self.language_model(
             inputs_embeds=self.embedded(input_ids, heard, frames),

@@ -1,7 +1,8 @@
 """Models of 2 layers with random weights, over bytes: every code path in milliseconds.
 
 One of each kind that the tests take through the book. Their tokenizer is the same, but that
-`tiny-gemma`'s puts a beginning-of-text token before every text, and its template writes it.
+`tiny-gemma`'s puts a beginning-of-text token before every text, as its template does, and
+`tiny-t5`'s an end after it, and none before.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 
 def write(name: str, folder: Path) -> None:
     """The model and the tokenizer of that name, into an empty folder."""
-    tokenizer = byte_tokenizer(begins=name == "tiny-gemma")
+    tokenizer = byte_tokenizer(begins=name == "tiny-gemma", ends=name == "tiny-t5")
     tokenizer.save_pretrained(folder)
     state = torch.random.get_rng_state()
     torch.manual_seed(SEED)
@@ -49,8 +50,8 @@ def write(name: str, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def byte_tokenizer(*, begins: bool) -> PreTrainedTokenizerFast:
-    """A token a byte and three special ones; with `begins`, one of these before every text."""
+def byte_tokenizer(*, begins: bool, ends: bool) -> PreTrainedTokenizerFast:
+    """A token a byte and three special ones, of which some stand before or after every text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -59,14 +60,13 @@ def byte_tokenizer(*, begins: bool) -> PreTrainedTokenizerFast:
     backend.add_special_tokens([TEXT, START, END])
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    if begins:
-        special = [(TEXT, vocabulary[TEXT])]
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{TEXT} $A", pair=f"{TEXT} $A $B", special_tokens=special
-        )
+    if begins or ends:
+        whole = [TEXT] * begins + ["$A"] + [END] * ends
+        special = [(token, vocabulary[token]) for token in (TEXT, END)]
+        backend.post_processor = processors.TemplateProcessing(whole, special_tokens=special)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        bos_token=TEXT if begins else START,
+        bos_token=TEXT if begins else None if ends else START,
         eos_token=END,
         pad_token=END,
         unk_token=TEXT,

@@ -142,7 +142,7 @@ class FamilyLM(TemplateLM):
         end = self.tokenizer.decode(self.eot_token_id)
         until = handle_stop_sequences(settings.pop("until"), end)
         new = settings.pop("max_gen_toks")
-        temperature = settings.pop("temperature", 0.0) if settings.pop("do_sample") else 0.0
+        temperature = settings.pop("temperature", 1.0) * settings.pop("do_sample")
         kept = {name: settings.pop(name, None) for name in ("top_k", "top_p")}
         if settings:
             name, value = next(iter(settings.items()))
