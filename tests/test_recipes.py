@@ -10,6 +10,7 @@ from forgetting.engine import compute
 from forgetting.experiments import study
 from forgetting.lineage import Completion, Samples, nothing_drawn
 from forgetting.models import causal
+from forgetting.models.causal import Causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
