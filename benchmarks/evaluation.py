@@ -86,6 +86,7 @@ def measure(name: str, model: str, source: str, items: int | None, batch: int | 
 
     from forgetting import foundation, tasks
     from forgetting.engine import compute
+    from forgetting.experiments import retention
     from forgetting.probes.evaluation import SharedPrefixLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)

@@ -158,7 +158,9 @@ def test_runs_of_two_designs_stand_beside_each_other(done, own_home, trainings):
 def test_two_probes_of_one_name_need_roles(own_home, measured):
     """The same task with two numbers of items: two measurements, and neither stands for both."""
     short, long = Task("arc_easy_standin", 2), Task("arc_easy_standin", 3)
-    with pytest.raises(ValueError, match="^asks='arc_easy_standin': asked twice; give each a role"):
+    with pytest.raises(
+        ValueError, match=r"^asks='arc_easy_standin': asked twice; give each a role"
+    ):
         measure("trial", cells()[:1], [short, long], "smoke", **QUIET)
     (run,) = measure("trial", cells()[:1], {"short": short, "long": long}, "smoke", **QUIET)
     assert [run.scores[role].n for role in ("short", "long")] == [2, 3]

@@ -96,10 +96,13 @@ def measure(
     `FORGETTING_SCHEDULER` says, this process if it says nothing. Raises `ValueError` for two probes
     of one name, `resources.NotEnough` before anything slow starts, and what `scheduler.run` raises.
     """
-    by_role = asks if isinstance(asks, Mapping) else {probe.name: probe for probe in asks}
-    if len(by_role) < len(asks):
-        twice = next(name for name in by_role if sum(a.name == name for a in asks) > 1)
-        raise ValueError(f"asks={twice!r}: asked twice; give each a role: {{'short': …, …}}")
+    if isinstance(asks, Mapping):
+        by_role = dict(asks)
+    else:
+        by_role = {probe.name: probe for probe in asks}
+        names = [probe.name for probe in asks]
+        if twice := [name for name in by_role if names.count(name) > 1]:
+            raise ValueError(f"asks={twice[0]!r}: asked twice; give each a role: {{'short': …, …}}")
     question = Question(experiment, tier, cells, by_role, keep, design)
     (runs,) = answer([question], say=say, where=where)
     return runs
