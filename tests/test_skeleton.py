@@ -111,7 +111,9 @@ def test_it_runs_at_the_smoke_tier_and_reports(tree, chapter, own_home):
     assert done.returncode == 0, done.stdout + done.stderr
     runs = records.stored("trial_run", "smoke")
     labels = {(r.labels["method"], r.labels["learning_rate"], r.labels.get("epochs")) for r in runs}
-    arms = {(arm, rate, epochs) for arm, rate in (("full", 1e-4), ("LoRA", 1e-3)) for epochs in (1, 2)}
+    arms = {
+        (arm, rate, epochs) for arm, rate in (("full", 1e-4), ("LoRA", 1e-3)) for epochs in (1, 2)
+    }
     assert labels == arms | {("untouched", 0, None)}
     assert book.page_problems(tree / "mine.html") == []
     text = (tree / "mine.html").read_text()
