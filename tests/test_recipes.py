@@ -10,6 +10,7 @@ from forgetting.engine import compute
 from forgetting.experiments import study
 from forgetting.lineage import Completion, Samples, nothing_drawn
 from forgetting.models import causal
+from forgetting.models.causal import Causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -51,7 +52,7 @@ def written(*texts):
 
 
 def gold(tokenizer):
-    return [CALLS.pair(document)[1] for document in questions(CALLS, tokenizer, FOUR, 0)]
+    return [CALLS.example(d).answer for d in questions(CALLS, tokenizer, FOUR, 0)]
 
 
 def answers(recipe, tokenizer, drawn=nothing_drawn):
@@ -77,7 +78,7 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
         origin = "stretched"
 
         def answers(self, documents, tokenizer, settings, seed, drawn):
-            right = [self.task.pair(document)[1] for document in documents]
+            right = [self.task.example(document).answer for document in documents]
             long = [(text * 3)[: round(times * len(text))] for text in right]
             return [Answer(text, "stretched") for text in long]
 
@@ -123,7 +124,7 @@ def test_why_an_answer_is_refused(text, ended, why):
 
 def test_a_right_answer_is_not_refused():
     for document in CALLS.training_documents(0)[:20]:
-        assert why_not(CALLS, document, CALLS.pair(document)[1], True) is None
+        assert why_not(CALLS, document, CALLS.example(document).answer, True) is None
 
 
 def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer):
@@ -173,7 +174,7 @@ def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer):
 
 def test_shots_are_other_questions_and_stand_before_the_one_asked(tiny, tokenizer):
     (wanted,) = SelfOutput(CALLS, tiny, shots=2).samples(FOUR, 0)
-    asked = [CALLS.pair(document)[0] for document in questions(CALLS, tokenizer, FOUR, 0)]
+    asked = [CALLS.example(document).question for document in questions(CALLS, tokenizer, FOUR, 0)]
     for question, text in zip(asked, wanted.prompts.texts(tokenizer, nothing_drawn), strict=True):
         assert text.count("<|im_start|>assistant") == 3
         assert text.count(question) == 1
@@ -209,8 +210,8 @@ def test_what_is_shown_enters_the_key(tiny):
 def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
     """Two methods, two rates: one drawing; and the plan draws before it trains."""
     drawn = []
-    real = compute.generate
-    monkeypatch.setattr(compute, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
+    real = Causal.answer
+    monkeypatch.setattr(Causal, "answer", lambda *a, **k: drawn.append(1) or real(*a, **k))
     runs = [
         study.Run(
             tiny.train(recipe, learning_rate=rate, **FEW),
@@ -394,8 +395,9 @@ def test_whole_text_supervises_the_question_too(tokenizer):
     rows = WholeText(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
     for row, document in zip(rows, questions(CALLS, tokenizer, FOUR, 0), strict=True):
         assert row["labels"].tolist() == row["input_ids"].tolist()
-        text = "\n\n".join(CALLS.pair(document))
-        assert tokenizer.decode(row["input_ids"][:-1]) == text
+        example = CALLS.example(document)
+        text = tokenizer.decode(row["input_ids"][:-1])
+        assert text == f"{example.question}\n\n{example.answer}"
 
 
 # -- SSR ---------------------------------------------------------------------------------------
@@ -439,7 +441,7 @@ def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
 
 def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
     texts = Demonstrations(MOOD, 5, 7, 0).texts(tokenizer, nothing_drawn)
-    first = [MOOD.pair(d)[0] for d in MOOD.training_documents(0)[:5]]
+    first = [MOOD.example(d).question for d in MOOD.training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:
         assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces

@@ -8,12 +8,12 @@ import pytest
 
 from forgetting import Settings, Task
 from forgetting.engine import compute
-from forgetting.engine.generation import Completion
 from forgetting.evidence import definitions, papers
 from forgetting.evidence.courses import Course, comparable, in_one_order, single_scores
 from forgetting.experiments import budgets, panels, sequences, study
 from forgetting.experiments.sequences import METHODS, chain, orders
 from forgetting.lineage import Train
+from forgetting.models.generation import Completion
 from forgetting.objectives import CrossEntropy, KeepClose, QuestionAndText
 from forgetting.recipes import InForm, Rehearsed, Synthesised
 from forgetting.recipes.ssr import Demonstrations, spread, synthesised
@@ -331,7 +331,7 @@ def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
 
 def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
     texts = Demonstrations(TASKS[0], 5, 7, 0).texts(tokenizer)
-    first = [TASKS[0].pair(d)[0] for d in TASKS[0].training_documents(0)[:5]]
+    first = [TASKS[0].example(d).question for d in TASKS[0].training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:
         assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
