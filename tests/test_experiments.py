@@ -457,7 +457,7 @@ def test_a_check_that_fails_says_so(own_home):
     runs = experiment.run("smoke", data="bundled", say=quiet)
     value = runs[0].mean("choice.acc")
     assert experiment.failed(runs) == [
-        f"Was there anything to lose? choice.acc is {value:.3g}, 1.5 is the least"
+        f"Was there anything to lose? choice.acc is {value:.3g}, must be above 1.5"
     ]
 
 
