@@ -324,7 +324,8 @@ def mixture(count: int, tokenizer: Any) -> list[tuple[str, str]]:
 
     pairs = []
     for name in MIX:
-        fitting = filter(fits, Task(name).training_pairs(seed=0))
+        examples = Task(name).training_examples(seed=0)
+        fitting = filter(fits, ((e.question, e.answer) for e in examples))
         pairs += itertools.islice(fitting, -(-count // len(MIX)))
     random.Random(0).shuffle(pairs)
     return pairs[:count]
@@ -333,10 +334,13 @@ def mixture(count: int, tokenizer: Any) -> list[tuple[str, str]]:
 def dialogue(pairs: list[tuple[str, str]]) -> Any:
     """The pairs as what `training` asks of a task; its order is drawn from the seed."""
 
-    def drawn(seed: int) -> list[tuple[str, str]]:
-        return random.Random(seed).sample(pairs, len(pairs)) if seed else pairs
+    from forgetting.tasks import Example
 
-    return SimpleNamespace(name="mixture", chat=True, config={}, training_pairs=drawn)
+    def drawn(seed: int) -> list[Example]:
+        order = random.Random(seed).sample(pairs, len(pairs)) if seed else pairs
+        return [Example.of(*pair) for pair in order]
+
+    return SimpleNamespace(name="mixture", chat=True, config={}, training_examples=drawn)
 
 
 def train_with_trl(
