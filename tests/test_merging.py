@@ -18,6 +18,8 @@ from forgetting.experiments import resources, study
 from forgetting.experiments.study import Cell, Question
 from forgetting.lineage import Checkpoint, Graft, Samples, Step
 from forgetting.models import foundations, vocabularies
+from forgetting.models.family import UnknownFamily
+from forgetting.models.frames import Projection
 
 CHINESE = Task("zh_everyday")
 QUICK = {"tokens": 64, "length": 32, "batch": 2, "learning_rate": 1e-2}
@@ -457,10 +459,10 @@ def test_memory_of_a_merge_is_that_of_its_operands(folder, monkeypatch):
     base, *others = models
     half, elect = base + 0.5 * (others[0] - base), merge(base, others, Elect())
     weights = 4 * 26_880
-    assert resources.merging_memory(26_880, half.step) == resources.PROGRAM + 2 * weights
-    assert resources.merging_memory(26_880, elect.step) == resources.PROGRAM + 6 * weights
-    reading = resources.reading_memory(base.foundation.folder, 26_880)
-    needed = max(reading, resources.merging_memory(26_880, elect.step))
+    assert resources.merging_memory(half.step) == resources.PROGRAM + 2 * weights
+    assert resources.merging_memory(elect.step) == resources.PROGRAM + 6 * weights
+    reading = resources.reading_memory(base)
+    needed = max(reading, resources.merging_memory(elect.step))
     machine = SimpleNamespace(available=reading + 1)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
     resources.check_memory([half])
@@ -501,30 +503,85 @@ def test_disk_and_data_of_a_merge(tiny, monkeypatch):
 # -- grafts ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Projection:
-    """A connector of one matrix."""
-
-    width: int = 8
-
-    def recipe(self):
-        return {"connector": "projection", "width": self.width}
+@pytest.fixture
+def ear():
+    return foundation("tiny-frames")
 
 
-def test_a_graft_is_a_step_of_two_models_a_connector_and_a_seed(tiny, folder):
-    ear = folder("ear", shift=1.0)
-    grafted = tiny.graft(ear, Projection(), seed=3)
+def test_a_graft_is_a_step_of_two_models_a_connector_and_a_seed(tiny, ear):
+    grafted = tiny.graft(ear, Projection(0.5), seed=3)
     assert grafted.recipe() == {
         "step": "graft",
         "version": 1,
         "parent": tiny.key,
         "other": ear.key,
-        "connector": {"connector": "projection", "width": 8},
+        "connector": {"kind": "projection", "deviation": 0.5},
         "seed": 3,
     }
     assert isinstance(grafted.step, Graft) and grafted.parents == (tiny, ear)
-    assert grafted.foundation is tiny.foundation
-    assert set(grafted.train(CHINESE).lineage()) >= {tiny.key, ear.key, grafted.key}
-    keys = {grafted.key, tiny.graft(ear, Projection(4), seed=3).key}
-    keys |= {tiny.graft(ear, Projection()).key, ear.graft(tiny, Projection(), seed=3).key}
+    assert repr(grafted) == (
+        "foundation('tiny').graft(foundation('tiny-frames'), Projection(deviation=0.5), seed=3)"
+    )
+    after = grafted.train(CHINESE)
+    assert list(after.lineage()) == [tiny.key, ear.key, grafted.key, after.key]
+    assert after.foundation is tiny.foundation and after.origin is grafted
+    keys = {grafted.key, tiny.graft(ear, Projection(), seed=3).key}
+    keys |= {tiny.graft(ear, Projection(0.5)).key, ear.graft(tiny, Projection(0.5), seed=3).key}
     assert len(keys) == 4
+
+
+def test_a_grafted_model_has_the_parts_of_both(tiny, ear):
+    grafted = tiny.graft(ear, Projection(0.5), seed=3)
+    state, text, heard = (compute.state(c) for c in (grafted, tiny, ear))
+    assert_same(
+        {n: w for n, w in state.items() if n.startswith("language_model.")},
+        {f"language_model.{name}": w for name, w in text.items()},
+    )
+    encoder = {name: w for name, w in heard.items() if name.startswith("encoder.")}
+    assert (
+        len(encoder) == 2
+        and {n: w for n, w in state.items() if n in encoder}.keys() == encoder.keys()
+    )
+    assert all(torch.equal(state[name], w) for name, w in encoder.items())
+    drawn = state["connector.weight"]
+    assert drawn.shape == (32, 16) and 0.4 < drawn.std() < 0.6
+    twice, other = (compute.state(tiny.graft(ear, Projection(1.0), seed=seed)) for seed in (3, 4))
+    torch.testing.assert_close(twice["connector.weight"], 2 * drawn)
+    assert not torch.equal(other["connector.weight"], twice["connector.weight"])
+
+    model, tokenizer = compute.model(grafted)
+    ids = tokenizer("hello", return_tensors="pt").input_ids
+    silence = {"heard": torch.zeros_like(ids).bool(), "frames": torch.zeros(0, 8)}
+    with torch.no_grad():
+        ours, plain = model(ids, **silence).logits, compute.model(tiny)[0](ids).logits
+    torch.testing.assert_close(ours, plain)
+
+
+def test_a_grafted_model_is_trained_and_merged(tiny, ear):
+    grafted = tiny.graft(ear, Projection())
+    count = 26_880 + (2 * 4 * 16 + 16) + (16 * 32 + 32)
+    full, adapted = grafted.train(CHINESE, **QUICK), grafted.train(CHINESE, tune=LoRA(), **QUICK)
+    before = compute.state(grafted)
+    assert resources.parameters(full) == resources.trainable(full) == count
+    assert sum(w.numel() for w in before.values()) == count
+    moved = {n for n, w in compute.state(adapted).items() if not torch.equal(w, before[n])}
+    assert moved == {
+        f"language_model.model.layers.{layer}.self_attn.{part}_proj.weight"
+        for layer in (0, 1)
+        for part in "qv"
+    }
+    half = grafted + 0.5 * (full - grafted)
+    resources.check_resources([half], [])
+    model, _ = compute.model(half)
+    name = "language_model.model.norm.weight"
+    expected = (before[name] + compute.state(full)[name]) / 2
+    torch.testing.assert_close(model.state_dict()[name], expected)
+    with pytest.raises(ValueError, match=r"^models differ in parameters, first: connector.bias$"):
+        compute.state(grafted + 0.5 * (tiny - tiny.train(CHINESE, **QUICK)))
+
+
+@pytest.mark.parametrize("pair", [("tiny", "tiny"), ("tiny-t5", "tiny-frames")])
+def test_what_no_family_puts_together_is_refused_before_anything_is_computed(pair):
+    parent, other = map(foundation, pair)
+    with pytest.raises(UnknownFamily, match=r"^connector=Projection\(deviation=0.02\): no family"):
+        resources.check_memory([parent.graft(other, Projection())])
