@@ -209,27 +209,26 @@ def test_what_is_shown_enters_the_key(tiny):
 
 def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
     """Two methods, two rates: one drawing; and the plan draws before it trains."""
-    drawn = []
-    real = Causal.answer
-    monkeypatch.setattr(Causal, "answer", lambda *a, **k: drawn.append(1) or real(*a, **k))
-    runs = [
-        study.Run(
+    answered, answer = [], Causal.answer
+    monkeypatch.setattr(Causal, "answer", lambda *a, **k: answered.append(k) or answer(*a, **k))
+    cells = [
+        study.Cell(
             tiny.train(recipe, learning_rate=rate, **FEW),
-            {"method": type(recipe).__name__, "learning_rate": rate, "seed": 0},
+            {"arm": type(recipe).__name__, "learning_rate": rate, "seed": 0},
         )
         for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
         for rate in (1e-3, 1e-4)
     ]
-    question = study.Question("lora", "smoke", runs, [Task("formats", 2)])
-    graph = study.plan(question)
+    asks = {"form": Task("formats", 2)}
+    graph = study.plan([study.Question("lora", "smoke", cells, asks)])
     kinds = [step.kind for step in graph.values()]
     assert kinds.count("sample") == 1 and kinds.index("sample") < kinds.index("train")
     (sample,) = [key for key, step in graph.items() if step.kind == "sample"]
     assert all(sample in step.needs for step in graph.values() if step.kind == "train")
-    records = study.measure("lora", runs, [Task("formats", 2)], "smoke", say=lambda _: None)
-    assert len(drawn) == 1
-    assert records[0].shown["questions"] == 4
-    assert sum(records[0].shown["origins"].values()) == 4
+    runs = study.measure("lora", cells, asks, "smoke", say=lambda _: None)
+    assert sum("seeds" in given for given in answered) == 1  # the others answer the probe
+    assert runs[0].shown["questions"] == 4
+    assert sum(runs[0].shown["origins"].values()) == 4
     assert len(list((store.root() / "samples").iterdir())) == 1
 
 
