@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from studies import cell
 
 from forgetting import Settings, Task, store
 from forgetting.engine import compute
@@ -16,14 +17,17 @@ from forgetting.recipes import (
     Distilled,
     FreeText,
     Gold,
+    InForm,
     Paraphrased,
     Rehearsed,
     Rollouts,
     SelfOutput,
     Shuffled,
+    Synthesised,
     WholeText,
 )
 from forgetting.recipes.answers import Answer, Answers, questions, why_not
+from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
 
 CALLS = Task("mini_calls")
 FOUR = Settings(style="sft", examples=4, length=1024, batch=2)
@@ -206,24 +210,20 @@ def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatc
     drawn = []
     real = compute.generate
     monkeypatch.setattr(compute, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
-    runs = [
-        study.Run(
-            tiny.train(recipe, learning_rate=rate, **FEW),
-            {"method": type(recipe).__name__, "learning_rate": rate, "seed": 0},
-        )
+    asked = [
+        cell(tiny.train(recipe, learning_rate=rate, **FEW), type(recipe).__name__, rate)
         for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
         for rate in (1e-3, 1e-4)
     ]
-    question = study.Question("lora", "smoke", runs, [Task("formats", 2)])
-    graph = study.plan(question)
+    graph = study.plan([study.Question("lora", "smoke", asked, {"formats": Task("formats", 2)})])
     kinds = [step.kind for step in graph.values()]
     assert kinds.count("sample") == 1 and kinds.index("sample") < kinds.index("train")
     (sample,) = [key for key, step in graph.items() if step.kind == "sample"]
     assert all(sample in step.needs for step in graph.values() if step.kind == "train")
-    records = study.measure("lora", runs, [Task("formats", 2)], "smoke", say=lambda _: None)
+    run, *_ = study.measure("lora", asked, [Task("formats", 2)], "smoke", say=lambda _: None)
     assert len(drawn) == 1
-    assert records[0].shown["questions"] == 4
-    assert sum(records[0].shown["origins"].values()) == 4
+    assert run.shown["questions"] == 4
+    assert sum(run.shown["origins"].values()) == 4
     assert len(list((store.root() / "samples").iterdir())) == 1
 
 
@@ -391,3 +391,58 @@ def test_whole_text_supervises_the_question_too(tokenizer):
         assert row["labels"].tolist() == row["input_ids"].tolist()
         text = "\n\n".join(CALLS.pair(document))
         assert tokenizer.decode(row["input_ids"][:-1]) == text
+
+
+# -- self-synthesised rehearsal ----------------------------------------------------------------
+
+REVIEWS = Task("mini_sentiment")
+FEW_REVIEWS = Settings(style="sft", examples=4, length=192, batch=4)
+
+
+def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
+    later = tiny.train(InForm(REVIEWS), **FEW)
+    recipe = Synthesised(REVIEWS, tiny, later)
+    asked, answered = recipe.samples(FEW_REVIEWS, 0)
+    assert (asked.of, answered.of) == (tiny, later)
+    assert (asked.temperature, asked.top_p, asked.prompts.count) == (0.9, 0.6, 8)
+    questions = [
+        "a b\nAnswer: x",
+        "no answer",
+        "\nAnswer: no question",
+        "c\nAnswer: 1\nAnswer: 2",
+        "d e\nAnswer: y",
+    ]
+    by_prompts = {"Demonstrations": questions, "Refreshed": ["new 1", "", "", "", "new 2 "]}
+
+    def drawn(samples):
+        texts = by_prompts[type(samples.prompts).__name__]
+        return [[Completion([1], text, True)] for text in texts]
+
+    assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
+    assert recipe.kept(FEW_REVIEWS, 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, FEW_REVIEWS, 0, drawn)
+    assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
+    report = recipe.report(tokenizer, FEW_REVIEWS, 0, drawn)
+    assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
+
+
+def test_demonstrations_are_two_real_examples_out_of_the_pool(tiny, tokenizer):
+    prompts = Demonstrations(REVIEWS, 5, 7, 0)
+    texts = prompts.texts(tokenizer, nothing_drawn)
+    first = [REVIEWS.pair(d)[0] for d in REVIEWS.training_documents(0)[:5]]
+    assert len(texts) == 7
+    for text in texts:
+        assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
+        assert text.startswith("Question: ")
+        assert sum(question in text for question in first) == 2
+    # What they depend on enters the key of what is trained on the answers.
+    shown = Synthesised(REVIEWS, tiny, tiny, pool=5).recipe()["shown"]
+    assert {n: shown[n] for n in ("opening", "pool")} == {
+        n: prompts.recipe()[n] for n in ("opening", "pool")
+    }
+
+
+def test_those_least_alike_are_kept():
+    told = [("a b c", ""), ("a b c", ""), ("a b d", ""), ("x y", "")]
+    assert spread(told, 2) == [("a b c", ""), ("x y", "")]
+    assert len(spread(told, 9)) == 3
