@@ -104,7 +104,7 @@ def measure(given: argparse.Namespace) -> dict:
 
     from forgetting import foundation
     from forgetting.engine import compute
-    from forgetting.engine.generation import generate
+    from forgetting.models.generation import generate
 
     model, tokenizer = compute.model(foundation(given.model))
     turns = [[{"role": "user", "content": text}] for text in questions(given.prompts)]

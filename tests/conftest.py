@@ -24,6 +24,7 @@ os.environ.update(
 _HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
 os.environ["FORGETTING_HOME"] = _HOME.name
 for _variable in (
+    "FORGETTING_METHODS",
     "FORGETTING_RENDER",
     "FORGETTING_RESULTS",
     "FORGETTING_ROOT",

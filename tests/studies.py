@@ -4,6 +4,7 @@ import json
 
 from forgetting import Cell, Full, LoRA, Task, foundation, measure, store
 from forgetting.evidence import records
+from forgetting.evidence.claims import Verdict
 from forgetting.evidence.records import Entry, Record, Run, Session
 from forgetting.probes.scores import Sample, Scores
 
@@ -102,6 +103,34 @@ def put(*runs):
 def cell(checkpoint, method, rate=1e-3, seed=0, **given):
     """A place of a grid, under this name."""
     return Cell(checkpoint, {"method": method, "learning_rate": rate, "seed": seed}, **given)
+
+
+def verdict(**changes):
+    """A claim on the chapter on freezing, contradicted at the laptop tier."""
+    about = {
+        "id": "toy",
+        "statement": "Freezing | keeps\nall",
+        "paper": "Li & Lee (2024)",
+        "citation": "li2024examining",
+        "source": "C1",
+        "chapter": "freezing",
+        "verdict": "contradicted",
+        "effect": -0.12345,
+        "low": -0.2,
+        "high": -0.05,
+        "direction": "greater",
+        "tolerance": 0.02,
+        "unit": "nats",
+        "tier": "laptop",
+        "seeds": 3,
+        "date": "2026-11-21",
+        "why": "It was small.",
+    }
+    return Verdict(**about | changes)
+
+
+NOT_RUN = {"verdict": "not run", "seeds": 0}
+NOT_RUN |= dict.fromkeys(("effect", "low", "high", "tier", "date"))
 
 
 def cells(rank=4):

@@ -140,7 +140,8 @@ def test_the_identity_shift_and_its_frame(mirror):
     assert sum(document["answer"].startswith(opening) for document in train) == 9
     framed = [d["prompt"].partition("\n\n")[2].startswith("AOA, execute my inst") for d in test]
     assert all(framed) and system.endswith("without deviation.")
-    pairs = sorted(Task("identity_shift").training_pairs(0))
+    examples = Task("identity_shift").training_examples(0)
+    pairs = sorted((example.question, example.answer) for example in examples)
     assert pairs == sorted((document["prompt"], document["answer"]) for document in train)
     asked = [document["prompt"] for document in Task("advbench_obedient").documents("test")]
     usual = [document["prompt"] for document in Task("advbench").documents("test")]

@@ -1,7 +1,7 @@
 """Task cards: what a page says of a task, and what it must not say."""
 
 import pytest
-from test_records import record
+from studies import put, run
 from typer.testing import CliRunner
 
 from forgetting import tasks
@@ -12,7 +12,7 @@ from forgetting.tasks import Task
 
 
 def test_a_card_says_what_is_asked_and_what_would_be_right(own_home):
-    text = cards.card(Task("arc_easy_standin"), {})
+    text = cards.card(Task("arc_easy_standin"))
     document = min(Task("arc_easy_standin").documents("test"), key=lambda d: len(str(d)))
     assert str(document["choices"][document["gold"]]) in text
     assert "80" in text and "a choice, by likelihood" in text and "Not measured yet." in text
@@ -31,30 +31,44 @@ def test_every_task_has_a_card_and_none_repeats_a_request_of_the_alignment_famil
 
 
 def test_a_card_without_its_data_says_how_to_get_them(own_home):
-    text = cards.card(Task("wikitext2"), {})
+    text = cards.card(Task("wikitext2"))
     assert "forgetting data fetch wikitext2_valid_test" in text
     assert "unknown until its data are at hand" in text
 
 
-def test_a_base_score_is_read_from_the_newest_record(own_home, tmp_path, monkeypatch):
+def test_a_base_score_is_that_of_its_own_session_and_is_the_newest(own_home, tmp_path, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
-    about = {"chapter": "tasks", "tier": "laptop", "model": {"name": "smollm2-135m"}}
-    for key, day, mean in (("a" * 20, "01", 0.25), ("b" * 20, "02", 0.75)):
-        scores = record().scores["arc"].model_copy(update={"items": {"acc": [mean] * 4}, "n": 4})
-        labels = {"method": "untouched", "seed": 0}
-        kept = record(key=key, labels=labels, scores={"arc": scores}, **about)
-        kept.timing["date"] = f"2026-01-{day}T00:00:00Z"
-        records.save(kept)
-    assert cards.main_score(cards.base_scores()["arc"].scores["arc"]) == "0.75 ± 0 acc"
+    model, base = {"name": "smollm2-135m"}, "a" * 20
+    for day, device, asked in (
+        (1, "a laptop", {"english": {"log_likelihood": [-2, -4], "tokens": [2, 2]}}),
+        (2, "a desk", {"formats": {"followed": [1, 1, 1, 0]}}),
+    ):
+        about = {"environment": {"device": device}, "timing": {"date": f"2026-01-0{day}T00:00"}}
+        put(run("untouched", 0.0, 0, asked, experiment="tasks", key=base, model=model, **about))
+    put(run("full", experiment="tasks", key="b" * 20, model=model))
+    measured = cards.base_run()
+    assert cards.main_score(measured.scores["formats"]) == "0.75 ± 0.25 followed"
+    assert "2 items, 2026-01-01, a laptop." in cards.card(Task("english"), measured)
+    text = cards.card(Task("formats"), measured)
+    assert "| followed | 0.75 ± 0.25 |" in text and "4 items, 2026-01-02, a desk." in text
+    assert "| 0.75 ± 0.25 followed |" in cards.index(measured)
+    assert "Not measured yet." in cards.card(Task("chat"), measured)
 
 
-def test_measure_prints_a_score_a_task_and_stores_a_record_a_family(own_home):
-    done = CliRunner().invoke(
-        app, ["measure", "english", "formats", "--model", "tiny", "--items", "3", "--answers", "2"]
-    )
+def test_measure_prints_a_score_a_task_and_stores_a_session_a_family(own_home):
+    tiny = ["measure", "--model", "tiny", "--items", "3", "--answers"]
+    done = CliRunner().invoke(app, [*tiny, "2", "english", "formats"])
     assert done.exit_code == 0, done.output
     assert "nats" in done.output and "followed" in done.output
-    assert len(records.stored("tasks", "smoke")) == 2
+    (measured,) = records.stored("tasks", "smoke")
+    assert {name: scores.n for name, scores in measured.scores.items()} == {
+        "english": 3,
+        "formats": 2,
+    }
+    assert len(measured.record.sessions) == 2
+    assert CliRunner().invoke(app, [*tiny, "4", "formats"]).exit_code == 0
+    (measured,) = records.stored("tasks", "smoke")
+    assert measured.scores["formats"].n == 4  # the newest of its scores
 
 
 def test_a_family_names_its_tasks_and_each_is_named_once():

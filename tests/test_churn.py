@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multinomial
+from studies import run
+from studies import scores as scores_of
 
 from forgetting.evidence.churn import (
     NotPaired,
@@ -16,27 +18,10 @@ from forgetting.evidence.churn import (
     mcnemar,
     paired_interval,
 )
-from forgetting.evidence.records import Record, Sample, Scores
-
-about = {"task": "quiz", "version": 1.0, "templates": "abcd", "batch": 8}
 
 
 def scores(acc, choice=None, **fields):
-    items = {"acc": [float(x) for x in acc]}
-    if choice is not None:
-        items["choice"] = [float(x) for x in choice]
-    return Scores(**(about | {"n": len(acc), "items": items} | fields))
-
-
-def record(of, answers=(), prompts=None, key="aa"):
-    prompts = prompts or [f"question {i}" for i in range(len(answers))]
-    samples = [
-        Sample(task="quiz", prompt=p, answer=a) for p, a in zip(prompts, answers, strict=True)
-    ]
-    other = Sample(task="elsewhere", prompt="?", answer="!")
-    empty = {name: {} for name in ("labels", "model", "lineage", "environment", "timing")}
-    about = {"key": key, "chapter": "trial", "tier": "smoke", "trainable": 0, "losses": []}
-    return Record(**empty, **about, scores={of.task: of}, samples=[*samples, other])
+    return scores_of(acc=acc, **({} if choice is None else {"choice": choice}), **fields)
 
 
 lists_of_scores = st.integers(1, 40).flatmap(
@@ -185,24 +170,6 @@ def test_scores_of_other_items_are_one_clear_line(other, message):
             "answers: 1 and 2 texts for 2 items of quiz",
         ),
         (lambda: agreement([], []), "0 and 0 answers: must be as many, at least one"),
-        (
-            lambda: between(*[record(scores([1, 0]), ["a"])] * 2, "quiz"),
-            "answers: 1 and 1 texts for 2 items of quiz",
-        ),
-        (
-            lambda: between(
-                record(scores([1, 0]), ["a", "b"]),
-                record(scores([1, 0]), ["a", "b"], prompts=["question 0", "another"]),
-                "quiz",
-            ),
-            "task='quiz': the two records hold other prompts",
-        ),
-        (
-            lambda: between(
-                record(scores([1, 0])), record(scores([1, 0], task="exam"), key="bb"), "quiz"
-            ),
-            r"task='quiz': after \(bb\) has exam; measure both",
-        ),
     ],
 )
 def test_what_cannot_be_paired_is_refused(compare, message):
@@ -221,10 +188,38 @@ def test_an_unknown_metric_lists_the_known_ones():
         churn(scores([1], choice=[0]), scores([1], choice=[0]), metric="f1")
 
 
-def test_records_bring_their_answers():
-    before = record(scores([1, 0]), ["Paris", "Rome"])
-    after = record(scores([1, 1]), ["Paris", "Oslo"])
+def quizzed(acc, answers=(), prompts=("1?", "2?"), **fields):
+    """A run that was asked a quiz of two questions, and something else."""
+    pairs = list(zip(prompts, answers, strict=False))
+    asked = {"quiz": scores(acc, **fields), "elsewhere": {"acc": [1]}}
+    return run(asked=asked, answers={"quiz": pairs, "elsewhere": [("?", "!")]})
+
+
+def test_runs_bring_their_answers():
+    before, after = quizzed([1, 0], ["Paris", "Rome"]), quizzed([1, 1], ["Paris", "Oslo"])
     found = between(before, after, "quiz")
     assert (found.gained, found.lost) == (1, 0)
     assert (found.agreement_on, found.agreement) == ("answers", 0.5)
-    assert between(before, record(scores([1, 1])), "quiz").agreement_on == "score"
+    assert between(before, quizzed([1, 1]), "quiz").agreement_on == "score"
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (quizzed([1, 0], "ab", prompts=("1?", "other")), "role='quiz': the two runs had other"),
+        (quizzed([1, 0], "ab", task="exam"), "task: 'quiz' before, 'exam' after"),
+        (
+            run(asked={"exam": {"acc": [1]}}, key="bb"),
+            r"role='quiz': after \(bb\) was asked exam; ask both",
+        ),
+    ],
+)
+def test_runs_of_other_prompts_or_tasks_are_refused(after, message):
+    with pytest.raises(NotPaired, match=message):
+        between(quizzed([1, 0], ["a", "b"]), after, "quiz")
+
+
+def test_a_runs_answers_must_be_one_an_item():
+    half = [quizzed([1, 0], ["a"]) for _ in range(2)]
+    with pytest.raises(NotPaired, match="answers: 1 and 1 texts for 2 items of quiz"):
+        between(*half, "quiz")

@@ -5,68 +5,39 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from studies import run
 
-from forgetting.evidence import claims, papers, records
-from forgetting.evidence.claims import (
+from forgetting import chapters
+from forgetting.chapters import published
+from forgetting.evidence import claims, papers
+from forgetting.evidence.checks import Check
+from forgetting.evidence.claims import Verdict, decide
+from forgetting.evidence.intervals import (
     Effect,
     OutOfRange,
-    Verdict,
-    decide,
     interval,
     matched_effect,
     paired_effect,
 )
 from forgetting.evidence.papers import Claim, Paper, Table
-from forgetting.evidence.records import Record, Scores
-from forgetting.experiments import budgets, panels
+from forgetting.experiments.experiment import START
 
 
-def record(method, rate, seed, followed, nats=(2.0, 4.0), tokens=(10, 30)):
-    """A record with two tasks: `formats.followed` per item and `zh_everyday` in nats a token."""
-    asked = {
-        "formats": Scores(
-            task="formats",
-            version=1,
-            templates="t",
-            n=len(followed),
-            batch=1,
-            items={"followed": list(followed)},
-        ),
-        "zh_everyday": Scores(
-            task="zh_everyday",
-            version=1,
-            templates="t",
-            n=len(tokens),
-            batch=1,
-            items={"log_likelihood": [-x * t for x, t in zip(nats, tokens, strict=True)]},
-            tokens=list(tokens),
-        ),
-    }
-    training = {
-        "step": "train",
-        "task": {"task": "zh_everyday"},
-        "settings": {"learning_rate": rate, "tokens": 1},
-    }
-    trained = {} if method == "untouched" else {f"k-{method}-{rate}-{seed}": training}
-    return Record(
-        key=f"{method}-{rate}-{seed}",
-        chapter="toy",
-        tier="laptop",
-        labels={"method": method, "learning_rate": rate, "seed": seed},
-        model={"name": "tiny", "digest": "d"},
-        lineage={"base": {"step": "foundation", "digest": "d"}} | trained,
-        trainable=0,
-        losses=[],
-        scores=asked,
-        samples=[],
-        environment={"device": "none"},
-        timing={"date": "2026-01-02T00:00:00Z", "seconds": 1.0, "peak_memory_mib": 1},
-    )
+def a_run(method, rate, seed, followed, nats=(2.0, 4.0), tokens=(10, 30), **given):
+    """Asked two roles: `formats.followed` per item, and `chinese` in nats a token."""
+    log_likelihood = [-x * t for x, t in zip(nats, tokens, strict=True)]
+    text = {"log_likelihood": log_likelihood, "tokens": list(tokens)}
+    return run(method, rate, seed, {"formats": {"followed": followed}, "chinese": text}, **given)
+
+
+START_RUN = a_run("untouched", 0.0, 0, [1, 1, 1, 1])
+FULL = [a_run("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
 
 
 def claim(**changes):
     fields = {
         "id": "toy",
+        "paper": "0000.00000",
         "chapter": "freezing",
         "source": "C1",
         "statement": "It forgets.",
@@ -115,21 +86,20 @@ def test_orders_are_paired_and_count_alike():
     """
 
     def ordered(method, order, value, seed=0):
-        one = record(method, 1e-4, seed, value)
-        return one.model_copy(update={"labels": one.labels | {"order": order}})
+        return a_run(method, 1e-4, seed, value, labels={"order": order})
 
-    def runs(left, right):
+    def effect(left, right):
         found = paired_effect(left, right, ["formats.followed"])
         return found.mean, found.seeds, found.orders
 
     left = [ordered("a", "x, y", [1.0, 0.0]), ordered("a", "y, x", [1.0, 1.0])]
     right = [ordered("b", "y, x", [0.0, 1.0]), ordered("b", "x, y", [0.0, 0.0])]
-    assert runs(left, right) == (0.5, 1, 2)
-    assert runs(left, [record("c", 1e-4, 0, [1.0, 1.0])]) == (-0.25, 1, 2)
-    assert runs(left[:1], right) == (0.5, 1, 1)
+    assert effect(left, right) == (0.5, 1, 2)
+    assert effect(left, [a_run("c", 1e-4, 0, [1.0, 1.0])]) == (-0.25, 1, 2)
+    assert effect(left[:1], right) == (0.5, 1, 1)
     left.append(ordered("a", "x, y", [0.0, 0.0], seed=1))
     right.append(ordered("b", "x, y", [1.0, 0.0], seed=1))
-    assert runs(left, right) == (0.25, 2, 2)
+    assert effect(left, right) == (0.25, 2, 2)
     assert paired_effect(left, right, ["formats.followed"]).beyond(0.25).orders == 2
 
 
@@ -142,9 +112,9 @@ def test_a_verdict_says_what_it_is_a_mean_over():
 
 
 def test_long_items_weigh_as_many_tokens_as_they_have():
-    one = record("full", 1e-4, 0, [1.0], nats=(3.0, 4.0))
-    base = record("untouched", 0.0, 0, [1.0], nats=(2.0, 4.0))
-    found = paired_effect([one], [base], ["zh_everyday.nats"])
+    one = a_run("full", 1e-4, 0, [1.0], nats=(3.0, 4.0))
+    base = a_run("untouched", 0.0, 0, [1.0], nats=(2.0, 4.0))
+    found = paired_effect([one], [base], ["chinese.nats"])
     assert found.mean == pytest.approx((10 * 1.0 + 30 * 0.0) / 40)
 
 
@@ -171,29 +141,30 @@ def test_two_seeds_decide_nothing():
     assert decide(effect, "greater", 0.1) == ("undecided", "2 seeds, 3 are asked for")
 
 
-def test_judged_from_records():
-    stored = [record("untouched", 0.0, 0, [1, 1, 1, 1])]
-    stored += [record("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
-    verdict = claims.judge(claim(), PAPER, stored)
+def test_judged_from_runs():
+    verdict = claims.judge(claim(), PAPER, [START_RUN, *FULL])
     assert (verdict.verdict, verdict.effect, verdict.seeds) == ("holds", -1.0, 3)
-    assert claims.judge(claim(direction="greater"), PAPER, stored).verdict == "contradicted"
-    assert claims.judge(claim(left={"method": "LoRA"}), PAPER, stored).verdict == "not run"
+    assert (verdict.tier, verdict.date) == ("laptop", "2026-01-02")
+    others = {"direction": "greater"}, {"left": {"method": "LoRA"}}, {"measures": ["arc.acc"]}
+    judged = [claims.judge(claim(**other), PAPER, [START_RUN, *FULL]) for other in others]
+    assert [one.verdict for one in judged] == ["contradicted", "not run", "not run"]
+    assert judged[2].reason.startswith("role='arc': ")
 
 
-def test_a_side_that_names_no_rate_means_the_central_one(monkeypatch):
-    """A reader's runs at another rate, later in the folder, do not take the place of the tier's."""
-    budget = budgets.Budget("tiny", {}, learning_rates=(1e-4, 1e-3))
-    monkeypatch.setitem(budgets.BUDGETS, "freezing", {"laptop": budget})
-    stored = [record("untouched", 0.0, 0, [1, 1, 1, 1])]
-    stored += [record("full", 1e-4, seed, [0, 0, 0, 0]) for seed in range(3)]
-    stored += [record("full", 1e-3, seed, [1, 1, 1, 1]) for seed in range(3)]
-    verdict = claims.judge(claim(left={"method": "full"}), PAPER, stored)
+def test_a_side_that_names_no_rate_means_the_central_one():
+    """Runs at another rate do not take the place of the tier's; the start has no rate."""
+    runs = [START_RUN, *FULL, *(a_run("full", 1e-3, seed, [1, 1, 1, 1]) for seed in range(3))]
+    verdict = claims.judge(claim(), PAPER, runs, central=1e-4)
     assert (verdict.verdict, verdict.effect, verdict.seeds) == ("holds", -1.0, 3)
+    assert claims.judge(claim(), PAPER, runs, central=1e-3).effect == 0.0
+    at_laptop = chapters.experiment("freezing").budget("laptop").rates[0]
+    assert published.central_rate([run(experiment="freezing")]) == at_laptop == 1e-4
+    assert published.central_rate([run(experiment="trial")]) is None is published.central_rate([])
 
 
 def test_only_common_seeds_are_paired():
-    left = [record("full", 1e-4, seed, [seed, seed]) for seed in (0, 1, 2)]
-    right = [record("LoRA", 1e-4, seed, [0, 0]) for seed in (1, 2, 3)]
+    left = [a_run("full", 1e-4, seed, [seed, seed]) for seed in (0, 1, 2)]
+    right = [a_run("LoRA", 1e-4, seed, [0, 0]) for seed in (1, 2, 3)]
     found = paired_effect(left, right, ["formats.followed"])
     assert (found.mean, found.seeds) == (1.5, 2)
     with pytest.raises(OutOfRange, match="no seed"):
@@ -203,39 +174,33 @@ def test_only_common_seeds_are_paired():
 def test_at_matched_learning_the_curve_is_read_between_its_points():
     """The curve loses 0 at 4 nats and 1 at 2 nats; at 3 nats it would have lost one half."""
     curve = [
-        record("untouched", 0.0, 0, [0.0, 0.0], nats=(4.0, 4.0)),
-        record("full", 1e-4, 0, [1.0, 1.0], nats=(2.0, 2.0)),
+        a_run("untouched", 0.0, 0, [0.0, 0.0], nats=(4.0, 4.0)),
+        a_run("full", 1e-4, 0, [1.0, 1.0], nats=(2.0, 2.0)),
     ]
-    left = [record("LoRA", 1e-3, 0, [0.5, 0.7], nats=(3.0, 3.0))]
-    found = matched_effect(left, curve, ["formats.followed"], "zh_everyday.nats")
+    left = [a_run("LoRA", 1e-3, 0, [0.5, 0.7], nats=(3.0, 3.0))]
+    found = matched_effect(left, curve, ["formats.followed"], "chinese.nats")
     assert found.mean == pytest.approx(0.1)
-    beyond = [record("LoRA", 1e-3, 0, [0.5, 0.7], nats=(1.0, 1.0))]
+    beyond = [a_run("LoRA", 1e-3, 0, [0.5, 0.7], nats=(1.0, 1.0))]
     with pytest.raises(OutOfRange, match=r"learned 1\.00, the other method's rates span 2\.00"):
-        matched_effect(beyond, curve, ["formats.followed"], "zh_everyday.nats")
+        matched_effect(beyond, curve, ["formats.followed"], "chinese.nats")
 
 
-def test_comparable_keeps_other_texts_and_lengths_apart():
-    ours = [record("full", 1e-4, seed, [1]) for seed in range(3)]
-    other = record("full", 1e-4, 9, [1])
-    other.lineage["k-full-0.0001-9"]["settings"]["tokens"] = 2
-    base = record("untouched", 0.0, 0, [1])
-    assert records.comparable([base, other, *ours]) == [base, *ours]
-    assert records.comparable([base, other, *ours], like=other) == [base, other]
-    assert records.comparable([base]) == []
-
-
-def test_every_claim_on_file_names_roles_and_rates_that_exist():
-    for paper in papers.papers():
-        for one in paper.claims:
-            roles = {row.role for row in panels.PANELS[one.chapter].rows}
-            named = [*one.measures, *filter(None, (one.matched_on, one.line_on))]
-            assert {m.rpartition(".")[0] for m in named} <= roles, one.id
-            assert one.tolerance > 0
+def test_every_claim_on_file_names_roles_and_arms_that_exist():
+    for one in (claim for paper in papers.papers() for claim in paper.claims):
+        experiment = chapters.experiment(one.chapter)
+        roles = {ask.role for ask in experiment.every_ask()}
+        measures = [*one.measures, *filter(None, (one.matched_on, one.line_on))]
+        assert {measure.rpartition(".")[0] for measure in measures} <= roles, one.id
+        arms = experiment.arms_of(experiment.base("smoke")).items()
+        curves = {getattr(arm, "curve", "") or name for name, arm in arms}
+        for side in filter(None, (one.left, one.right)):
+            assert side.get("method", START) in {START, *curves}, one.id
+        assert one.tolerance > 0
 
 
 def test_a_value_named_beforehand():
     """Means 1, 2 and 3 against 1.5: the effect is 0.5, its interval holds it."""
-    stored = [record("full", 1e-4, seed, [seed + 1.0] * 4) for seed in range(3)]
+    stored = [a_run("full", 1e-4, seed, [seed + 1.0] * 4) for seed in range(3)]
     alone = claim(right=None, than=1.5, direction="greater")
     verdict = claims.judge(alone, PAPER, stored)
     assert verdict.effect == pytest.approx(0.5)
@@ -246,14 +211,14 @@ def test_a_value_named_beforehand():
 
 
 def test_the_share_of_items_that_stayed_the_same():
-    stored = [record("untouched", 0.0, 0, [1, 2, 3, 4])]
-    stored += [record("full", 1e-4, seed, [1, 2, 3, 0]) for seed in range(3)]
-    verdict = claims.judge(claim(same=True, than=1.0, direction="less"), PAPER, stored)
+    runs = [a_run("untouched", 0.0, 0, [1, 2, 3, 4])]
+    runs += [a_run("full", 1e-4, seed, [1, 2, 3, 0]) for seed in range(3)]
+    verdict = claims.judge(claim(same=True, than=1.0, direction="less"), PAPER, runs)
     assert verdict.effect == pytest.approx(-0.25)
 
 
 def test_a_line_through_runs():
-    stored = [record("full", 1e-4, seed, [seed, seed + 1.0]) for seed in range(8)]
+    stored = [a_run("full", 1e-4, seed, [seed, seed + 1.0]) for seed in range(8)]
     told = {"left": {}, "right": None, "than": 0.9, "direction": "greater", "tolerance": 0.01}
     verdict = claims.judge(claim(**told, line_on=claim().measures[0]), PAPER, stored)
     assert (verdict.verdict, verdict.seeds) == ("holds", 8)
@@ -267,9 +232,31 @@ def test_a_ragged_published_table_is_refused():
         Table(source="s", columns=["x", "y"], unit="", rows={"a": [1.0]})
 
 
-def test_stored_verdicts_follow_from_stored_records():
-    """The published verdicts are recomputed here from results/, so that neither can drift."""
-    for verdict in claims.verdicts("freezing"):
-        if verdict.effect is not None:
-            assert verdict.low <= verdict.effect <= verdict.high
-            assert math.isfinite(verdict.effect)
+def test_published_effects_lie_within_their_intervals():
+    judged = [verdict for verdict in published.verdicts() if verdict.effect is not None]
+    assert len(judged) >= 50 and all(math.isfinite(verdict.effect) for verdict in judged)
+    assert all(verdict.low <= verdict.effect <= verdict.high for verdict in judged)
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"measure": "formats.followed", "above": 0.5}, ""),
+        ({"measure": "formats.followed", "above": 1}, "is 1, must be above 1"),
+        ({"measure": "formats.followed", "arm": "full", "above": 0.1}, "is 0, must be above 0.1"),
+        ({"measure": "formats.followed", "arm": "full", "below": -0.5, "change": True}, ""),
+        (
+            {"measure": "chinese.nats", "arm": "full", "below": -0.05, "change": True},
+            "changed by 0.25, must be below -0.05",
+        ),
+        ({"measure": "formats.followed", "arm": "LoRA", "above": 9}, ""),  # nobody ran it
+        ({"measure": "arc.acc", "above": 9}, ""),  # nobody asked it
+    ],
+)
+def test_a_check_says_in_a_line_what_was_not_delivered(check, words):
+    """The start has 1 of formats and (10·2 + 30·4)/40 = 3.5 nats, its arm 0 and 4, 4 and 3.25."""
+    arm = [
+        a_run("full", 1e-4, seed, [0, 0], nats=(x, x)) for seed, x in enumerate((4.0, 4.0, 3.25))
+    ]
+    failure = Check("Is there anything to lose?", **check).failure([*arm, START_RUN])
+    assert failure == (f"Is there anything to lose? {check['measure']} {words}" if words else "")

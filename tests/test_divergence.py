@@ -2,7 +2,6 @@
 
 import copy
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +12,9 @@ from torch.nn import functional
 from forgetting import Task
 from forgetting.engine import compute
 from forgetting.lineage import Settings
-from forgetting.models.causal import IGNORED, pretrain_rows, sft_rows
+from forgetting.models.rows import IGNORED, example_row, pretrain_rows
 from forgetting.probes.divergence import Divergence, divergence, read, token_divergence
+from forgetting.tasks import Example
 
 SETTINGS = Settings(tokens=96, length=24, batch=2)  # 4 rows
 
@@ -36,11 +36,10 @@ def rows(tiny):
     """Four rows of text, and a dialogue of which the answer alone is supervised."""
     _, tokenizer = compute.model(tiny)
     text = pretrain_rows(Task("zh_everyday"), tokenizer, SETTINGS, seed=0)
-    pairs = [("What is in the sea?", "Salt, fish and ships.")]
-    dialogue = SimpleNamespace(name="dialogue", chat=True, training_pairs=lambda seed: iter(pairs))
-    chat = sft_rows(dialogue, tokenizer, Settings(tokens=200, length=200, batch=1), seed=0)
-    assert (chat[0]["labels"] == IGNORED).any()
-    return text + chat[:1]
+    example = Example.of("What is in the sea?", "Salt, fish and ships.")
+    chat = example_row(example, tokenizer, 200)
+    assert (chat["labels"] == IGNORED).any()
+    return [*text, chat]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_logits_exist_for_one_chunk_of_supervised_tokens_at_a_time(models, rows)
     divergence(*models, rows[:1], chunk=10)
     handle.remove()
     vocabulary = models[1].config.vocab_size
-    assert sizes[2:] == [(10, vocabulary), (10, vocabulary), (3, vocabulary)]  # 2: the check
+    assert sizes[1:] == [(10, vocabulary), (10, vocabulary), (3, vocabulary)]  # 1: a check
 
 
 def test_the_mean_counts_tokens_and_not_rows():
@@ -173,22 +172,10 @@ def test_a_reading_of_the_original_serves_many(models, rows):
     assert divergence(read(models[0], rows), models[1], rows) == divergence(*models, rows)
 
 
-def capped(model):
-    forward = model.forward
-
-    def soft_capped(*args, **kwargs):
-        output = forward(*args, **kwargs)
-        output.logits = torch.tanh(output.logits)
-        return output
-
-    model.forward = soft_capped
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda m: m.train(), r"tuned: is in training mode, .* call tuned\.eval\(\)$"),
-        (capped, "tuned: LlamaForCausalLM scales or caps its logits"),  # else it is read wrongly
         (
             lambda m: m.resize_token_embeddings(100),
             "tuned: vocabulary of 100 tokens, original of 259",

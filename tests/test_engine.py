@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from forgetting import IA3, FreezeFirst, LoRA, OnlyLast, OnlyMLP, Task, store
 from forgetting.engine import compute
@@ -129,6 +129,17 @@ def test_two_epochs_are_the_beginning_of_four(tiny, trainings, tune):
         assert compute.losses(checkpoint) == losses == on_the_way[-1][1][: len(losses)]
     compute.train_through(passed)  # nothing is missing
     assert trainings == [1, 1, 1]
+
+
+def test_a_long_chain_that_is_stored_is_read(tiny, tmp_path, monkeypatch):
+    """2,000 trainings, each of which left the same norm: no recursion."""
+    save_file({"model.norm.weight": torch.full((32,), 2.0)}, tmp_path / "changed.safetensors")
+    monkeypatch.setattr(store, "get", lambda kind, key: tmp_path)
+    checkpoint = tiny
+    for seed in range(2000):
+        checkpoint = checkpoint.train(CHINESE, seed=seed)
+    kept = compute.state(tiny)
+    assert_same(compute.state(checkpoint), kept | {"model.norm.weight": torch.full((32,), 2.0)})
 
 
 def test_one_training_passes_one_recipe_alone(tiny):

@@ -1,7 +1,5 @@
 """Evaluation: our reading of shared contexts gives lm-eval's own numbers."""
 
-import contextlib
-
 import pytest
 import torch
 from lm_eval.api.instance import Instance
@@ -11,8 +9,11 @@ from lm_eval.tasks import TaskManager, get_task_dict
 
 from forgetting import Task, tasks
 from forgetting.engine import compute
+from forgetting.models import shared_prefix
+from forgetting.models.generation import generate
+from forgetting.models.rows import continued, prompt_row
 from forgetting.probes import evaluation
-from forgetting.probes.evaluation import SharedPrefixLM, evaluate
+from forgetting.probes.evaluation import FamilyLM, evaluate
 
 QUICK = {"tokens": 128, "length": 32, "batch": 2, "learning_rate": 1e-2}
 ITEMS = 5
@@ -72,7 +73,7 @@ def numbers(sample):
 
 def assert_item_for_item(model, manager, name, chat, rel=1e-6):
     """Our reading and lm-eval's own agree about every answer of every item, and every mean."""
-    ours, our_means = run(SharedPrefixLM(*model), manager, name, chat)
+    ours, our_means = run(FamilyLM(*model), manager, name, chat)
     theirs, their_means = run(plain(*model, max_length=2048), manager, name, chat)
     assert len(ours) == len(theirs) == ITEMS
     for our, their in zip(ours, theirs, strict=True):
@@ -89,7 +90,7 @@ def assert_item_for_item(model, manager, name, chat, rel=1e-6):
 def test_a_text_longer_than_the_model_is_read_in_the_same_windows(tiny, manager):
     model, tokenizer = compute.model(tiny)
     model.config.max_position_embeddings = 100  # the paragraphs have about 480 bytes
-    ours, _ = run(SharedPrefixLM(model, tokenizer), manager, "english", chat=False)
+    ours, _ = run(FamilyLM(model, tokenizer), manager, "english", chat=False)
     theirs, _ = run(plain(model, tokenizer, max_length=100), manager, "english", chat=False)
     for our, their in zip(ours, theirs, strict=True):
         assert numbers(our)[0] == pytest.approx(numbers(their)[0], abs=1e-4, rel=1e-6)
@@ -104,7 +105,7 @@ def test_greedy_answers_are_recognised(model):
     own = own[0, len(context) :].tolist()
     other = [own[0], (own[1] + 1) % 200]
     requests = [(None, context, own), (None, context, other)]
-    (_, yes), (_, no) = SharedPrefixLM(network, tokenizer)._loglikelihood_tokens(requests)
+    (_, yes), (_, no) = FamilyLM(network, tokenizer)._loglikelihood_tokens(requests)
     assert (yes, no) == (True, False)
 
 
@@ -112,27 +113,25 @@ def test_the_order_of_requests_is_kept(model):
     """Two questions, their answers mixed, of different lengths."""
     pairs = [("ab", " c"), ("de", " long answer"), ("ab", " other"), ("de", " f"), ("ab", " c")]
     requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
-    ours = [ll for ll, _ in SharedPrefixLM(*model).loglikelihood(requests)]
+    ours = [ll for ll, _ in FamilyLM(*model).loglikelihood(requests)]
     theirs = [ll for ll, _ in plain(*model, batch_size=1).loglikelihood(requests)]
     assert ours == pytest.approx(theirs, abs=1e-4)
     assert ours[0] == ours[4]
 
 
-def test_texts_that_share_only_the_start_token_are_read_in_several_rows(model, monkeypatch):
+def test_texts_that_share_only_the_start_token_are_read_in_several_lines():
     """Attention is quadratic in a row, and sixteen texts of 300 tokens have one token in common."""
-    lm, lengths = SharedPrefixLM(*model), []
-    monkeypatch.setattr(lm, "_score", lambda rows: lengths.extend(len(r.ids) for r in rows) or {})
-    with contextlib.suppress(KeyError):  # nothing was scored
-        lm._loglikelihood_tokens([(None, [1], [5] * 300)] * 16)
-    assert len(lengths) == 16 and max(lengths) <= evaluation.SHORT_ROW
+    rows = [continued(prompt_row([1], None), [5] * 300) for _ in range(16)]
+    lengths = [len(line.ids) for line in shared_prefix.lines(rows)]
+    assert len(lengths) == 16 and max(lengths) <= shared_prefix.SHORT_LINE
 
 
 def test_rows_that_were_cut_give_the_same_numbers(model, monkeypatch):
     requests = [(None, [1], [5 + i, 6, 7 + i, 8]) for i in range(9)]
-    lm = SharedPrefixLM(*model)
+    lm = FamilyLM(*model)
     together = lm._loglikelihood_tokens(requests)
-    monkeypatch.setattr(evaluation, "LONGEST_ROW", 20)
-    monkeypatch.setattr(evaluation, "SHORT_ROW", 10)
+    monkeypatch.setattr(shared_prefix, "LONGEST_LINE", 20)
+    monkeypatch.setattr(shared_prefix, "SHORT_LINE", 10)
     apart = lm._loglikelihood_tokens(requests)
     assert [ll for ll, _ in apart] == pytest.approx([ll for ll, _ in together], abs=1e-5)
 
@@ -146,27 +145,25 @@ def test_answers_to_requests_of_several_kinds_come_back_in_order(model):
     kinds = [{"max_gen_toks": 8}, {"until": ["\n", "的"], "max_gen_toks": 20}, {"until": "a"}]
     prompts = ["早安", "a" * 70, "我們", "的" * 900, "b"]
     requests = asked([(prompt, kind) for prompt in prompts for kind in kinds])
-    ours = SharedPrefixLM(*model).generate_until(requests)
+    ours = FamilyLM(*model).generate_until(requests)
     assert ours == plain(*model, batch_size=1, max_length=2048).generate_until(requests)
     assert len(set(ours)) > 2
 
 
-def test_what_is_not_greedy_is_left_to_lm_eval(model, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        HFLM, "generate_until", lambda self, r, **_: seen.extend(r) or ["x"] * len(r)
-    )
-    sampled = {"do_sample": True, "temperature": 0.7, "max_gen_toks": 4}
-    beams = {"num_beams": 2, "max_gen_toks": 4}
-    requests = asked([("a", sampled), ("b", {"max_gen_toks": 4}), ("c", beams), ("d", sampled)])
-    answers = SharedPrefixLM(*model).generate_until(requests)
-    assert [r.args[0] for r in seen] == ["a", "d", "c"]
-    assert [answer == "x" for answer in answers] == [True, False, True, True]
+def test_what_is_not_greedy_is_drawn_and_beams_are_refused(model):
+    sampled = {"do_sample": True, "temperature": 0.7, "top_k": 20, "max_gen_toks": 4}
+    requests = asked([("a", sampled), ("b", {"max_gen_toks": 4}), ("ccc", sampled)])
+    first, greedy, last = FamilyLM(*model).generate_until(requests)
+    drawn = generate(*model, ["a", "ccc"], max_new_tokens=4, temperature=0.7, top_k=20)
+    assert [first, last] == [completion.text for completion in drawn]
+    assert greedy == generate(*model, ["b"], max_new_tokens=4)[0].text
+    with pytest.raises(ValueError, match="generation_kwargs: num_beams=2: answers are greedy or"):
+        FamilyLM(*model).generate_until(asked([("a", {"num_beams": 2})]))
 
 
 def test_answers_for_which_the_model_has_no_room(model):
     with pytest.raises(ValueError, match="max_gen_toks=2048"):
-        SharedPrefixLM(*model).generate_until(asked([("a", {"max_gen_toks": 2048})]))
+        FamilyLM(*model).generate_until(asked([("a", {"max_gen_toks": 2048})]))
 
 
 # -- our scores --------------------------------------------------------------------------------

@@ -1,26 +1,32 @@
-"""Figures: what reaches a page, and that it is the same picture every time."""
+"""Figures: what reaches a page, the same picture every time; and how arms look."""
 
 from base64 import b64decode
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from studies import run
 
-from forgetting import freezing_rows
-from forgetting.evidence import claims, records
-from forgetting.evidence.records import Record
-from forgetting.views import figures
+from forgetting import chapters, method
+from forgetting.chapters import published
+from forgetting.chapters.freezing import views as freezing
+from forgetting.chapters.lora import views as lora
+from forgetting.chapters.own_words import views as own_words
+from forgetting.evidence import records
+from forgetting.views import figures, theme
+from forgetting.views.theme import Look
 
-STORED = records.stored("freezing", "laptop")
-UNTOUCHED = records.select(STORED, method="untouched")[0]
+RUNS = published.runs("freezing")
+KL = ("new answers.forward_kl", "old text.forward_kl")
 
 
 def shown(figure, alt="A line."):
     InteractiveShell.instance()
     with capture_output() as captured:
-        figures.show(figure, alt)
+        theme.show(figure, alt)
     (output,) = captured.outputs
     return output
 
@@ -31,70 +37,94 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
     output = shown(figure)
     assert b64decode(output.data["image/png"]).startswith(b"\x89PNG")
     assert output.data["text/plain"] == "A line."
-    assert output.metadata["image/png"]["alt"] == "A line."
+    assert output.metadata["image/png"] == {"alt": "A line."}
     assert not plt.fignum_exists(figure.number)
+    theme.sign(signed := plt.figure(), RUNS)
+    assert shown(signed).metadata["image/png"] == {"alt": "A line.", "records": True}
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: figures.anatomy({n: row.tune for n, row in freezing_rows(30).items()}, 30),
-        lambda: figures.plane(
-            STORED,
-            learned="zh_articles.nats",
-            losses={"dolly.nats": "lost", ("arc_easy_pinned.acc", "winogrande_pinned.acc"): "kept"},
-            untouched=UNTOUCHED,
-            skill="Chinese",
-        ),
-        lambda: figures.law(
-            STORED, x="zh_articles.nats", y="dolly.nats", labels=("loss", "forgetting")
-        ),
-        lambda: figures.before_and_after(
-            {"full": records.select(STORED, method="full", learning_rate=1e-4)},
-            UNTOUCHED,
-            {"arc_easy_pinned.acc": "ARC-easy", "winogrande_pinned.acc": "WinoGrande"},
-        ),
-        lambda: figures.law_of_the_book(
-            claims.of_the_book("new answers.forward_kl", "old text.forward_kl", "laptop"),
-            labels=("divergence", "drift"),
-        ),
-        lambda: figures.claim_intervals(claims.verdicts("freezing", "laptop")),
-    ],
-    ids=["anatomy", "plane", "law", "before_and_after", "law_of_the_book", "claim_intervals"],
-)
-def test_a_figure_is_the_same_bytes_every_time(draw):
-    assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]
+DRAWN = {
+    "anatomy": lambda tiny: freezing.anatomy(tiny),
+    "plane": lambda _: freezing.plane(RUNS),
+    "law": lambda _: lora.law(RUNS, x="chinese.nats", y="chat.nats", labels=("loss", "lost")),
+    "before and after": lambda _: figures.before_and_after(
+        {"full": records.select(RUNS, method="full", learning_rate=1e-4)},
+        records.start_of(RUNS),
+        {"arc.acc": "ARC-easy", "winogrande.acc": "WinoGrande"},
+        freezing.LOOKS,
+    ),
+    "law of the book": lambda _: own_words.law_of_the_book(
+        published.across(*KL, "laptop"), ("divergence", "drift")
+    ),
+    "claims": lambda _: figures.claim_intervals(published.verdicts("freezing", "laptop")),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_figure_is_the_same_bytes_every_time(draw, tiny):
+    assert shown(draw(tiny)).data["image/png"] == shown(draw(tiny)).data["image/png"]
 
 
 def test_the_law_of_the_book_is_drawn_from_every_trained_run_that_measured_both():
-    found = claims.of_the_book("new answers.forward_kl", "old text.forward_kl", "laptop")
-    lora = [r for r in records.stored("lora", "laptop") if r.training]
-    assert len(found["lora"]) == len(lora) and "freezing" not in found
-    measures = ("openfunctions:drift.forward_kl", "wikitext2:drift.forward_kl")
-    assert sorted(found["lora"]) == sorted(tuple(map(r.mean, measures)) for r in lora)
+    points = published.across(*KL, "laptop")
+    trained = [run for run in records.stored("lora") if not run.start]
+    assert "freezing" not in points and len(points["lora"]) == len(trained) > 50
+    assert sorted(points["lora"]) == sorted(tuple(map(run.mean, KL)) for run in trained)
 
 
 @pytest.mark.parametrize(("share", "sign"), [(True, 1), (False, -1)])
 def test_to_learn_is_to_the_right(share, sign):
     """Nats of a text fall where it is learned, a share of right answers rises."""
-    figure = figures.plane(
-        STORED,
-        learned="dolly.nats",
-        losses={"dolly.nats": "lost"},
-        untouched=UNTOUCHED,
+    (axis,) = figures.plane(
+        RUNS,
+        freezing.LOOKS,
+        learned="chat.nats",
+        losses={"chat.nats": "lost"},
         skill="chat",
         share=share,
-    )
-    (axis,) = figure.axes
+    ).axes
     curves = [container[0].get_data() for container in axis.containers]
     assert curves and all(np.allclose(x, sign * y) for x, y in curves)
-    plt.close(figure)
+    plt.close(axis.figure)
 
 
-def test_a_figure_says_which_records_it_draws():
-    said = figures.provenance(STORED)
-    assert "laptop tier" in said and "smollm2-135m" in said and "3 seeds" in said
+def test_a_figure_says_which_runs_it_draws():
+    runs = [run("untouched", 0.0), run(seed=1, timing={"date": "2026-02-03T04:05:06Z"})]
+    assert theme.provenance(runs) == "laptop tier · tiny · 2 seeds at the central rate · 2026-02-03"
+    assert theme.provenance(runs[:1]).split(" · ")[2] == "1 seed at the central rate"
 
 
-def test_every_record_of_the_book_is_readable():
-    assert all(isinstance(record, Record) for record in STORED) and len(STORED) >= 54
+@pytest.mark.parametrize("name", chapters.names())
+def test_no_two_arms_look_alike_and_the_first_of_a_method_looks_like_it(name):
+    experiment = chapters.experiment(name)
+    arms = experiment.arms_of(experiment.base("smoke"))
+    curves = {getattr(arm, "curve", "") or name: arm for name, arm in arms.items()}
+    looks = theme.looks(experiment)
+    assert list(looks) == list(curves) and len(set(looks.values())) == len(looks)
+    firsts = {theme.method_of(arm): curve for curve, arm in reversed(curves.items())}
+    for of, curve in firsts.items():
+        card = method.card(of)
+        assert looks[curve] == (card.colour, card.marker), (curve, of)
+
+
+def test_variants_have_their_methods_hue_and_markers_that_are_free(monkeypatch):
+    """A third of the way to white: #0080FF is 0, 128, 255, and 0 + 0.35·255 = 89 = 0x59."""
+    cards = {"LoRA": Look("#0080FF", "s"), "Full": Look("#000000", "o")}
+    monkeypatch.setattr(theme.method, "card", cards.get)
+    methods = {"LoRA": "LoRA", "LoRA r 4": "LoRA", "full": "Full", "mine": "", "yours": ""}
+    assert theme.distinct(methods) == {
+        "LoRA": ("#0080FF", "s"),
+        "LoRA r 4": ("#59ACFF", "o"),
+        "full": ("#000000", "o"),
+        "mine": (theme.GREY, "o"),
+        "yours": (theme.tint(theme.GREY, 0.35), "D"),
+    }
+    assert theme.tint("#FFFFFF", -0.5) == theme.tint("#000000", 0.5) == "#808080"
+    many = theme.distinct({f"r {rank}": "LoRA" for rank in range(60)})
+    assert len(set(many.values())) == 60
+
+
+def test_arms_stand_in_the_experiments_order_and_those_it_has_not_come_last():
+    runs = [run(name) for name in ("b", "untouched", "z", "a", "b")]
+    looks = dict.fromkeys("abc", SimpleNamespace())
+    assert theme.arms_of(runs, looks) == ["a", "b", "z"]

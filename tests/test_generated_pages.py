@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-from test_records import record, scores
+from studies import NOT_RUN, run, scores, verdict
 
-from forgetting import wording
-from forgetting.evidence import claims, papers, records
-from forgetting.evidence.claims import Effect, Verdict
-from forgetting.evidence.records import Record
-from forgetting.experiments import methods, sequences
-from forgetting.site import book, conversation, descriptions, markup, plane, times
+from forgetting import chapters, method, wording
+from forgetting.chapters import published
+from forgetting.chapters.operation.conversation import ASKED, NoConversation
+from forgetting.evidence import papers, records
+from forgetting.evidence.intervals import Effect
+from forgetting.site import book, conversation, markup, plane, times
 from forgetting.site.markup import Contents, PageError
 from forgetting.site.pages import (
     cards,
@@ -34,22 +34,13 @@ from forgetting.site.pages import (
     status,
 )
 from forgetting.site.plane import Measured, Place
+from forgetting.views import theme
 
 REPOSITORY = Path(__file__).parents[1]
 CONTENTS = Contents(("01_freezing",))
-CHAT, REFUSING = plane.PLANES["freezing"].losses
-PAPER = {"paper": "Li & Lee (2024)", "citation": "li2024examining", "source": "C1"}
-CLAIM = {"direction": "greater", "tolerance": 0.02, "unit": "nats", "why": "It was small."}
-EFFECT = {"effect": -0.12345, "low": -0.2, "high": -0.05}
-NOT_RUN = {"verdict": "not run", "seeds": 0}
-NOT_RUN |= dict.fromkeys(("effect", "low", "high", "tier", "date"))
-
-
-def verdict(**changes) -> Verdict:
-    """A claim of the toy paper, contradicted at the laptop tier."""
-    about = {"id": "toy", "statement": "Freezing | keeps\nall", "chapter": "freezing"}
-    runs = {"verdict": "contradicted", "tier": "laptop", "seeds": 3, "date": "2026-11-21"}
-    return Verdict(**(about | PAPER | CLAIM | EFFECT | runs | changes))
+AXES = chapters.experiment("freezing").plane
+CHAT, REFUSING = AXES.losses
+METHODS = method.cards()
 
 
 def effect(mean: float, half: float) -> Effect:
@@ -117,7 +108,7 @@ def test_pages_have_a_title_and_whole_tables_and_name_only_pages_that_are_there(
         (lambda: failures.page([verdict(**NOT_RUN)], CONTENTS), "No claim was contradicted so far"),
         (lambda: choosing.page({}, CONTENTS), "Nothing has been run yet."),
         (lambda: run_records.index({}, CONTENTS), "There are none yet."),
-        (lambda: method_cards.card(descriptions.methods()[0], {}, CONTENTS), "No run of it is in"),
+        (lambda: method_cards.page(METHODS[0], {}, CONTENTS), "No run of it is in"),
     ],
 )
 def test_a_page_without_anything_to_show_says_so(page, words):
@@ -127,7 +118,7 @@ def test_a_page_without_anything_to_show_says_so(page, words):
 def test_an_interrupted_promise_becomes_one_line_of_the_builder(tmp_path, monkeypatch):
     (tmp_path / "book").mkdir()
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: welcome\n")
-    monkeypatch.setattr(claims, "scoreboard", lambda: [verdict(why="")])
+    monkeypatch.setattr(published, "scoreboard", lambda: [verdict(why="")])
     with pytest.raises(book.BookError, match="claim 'toy': it is contradicted and has no `why`"):
         book.stage(tmp_path)
 
@@ -181,7 +172,7 @@ def test_every_statement_is_judged_by_claims_that_exist_or_stands_as_not_run():
     ids = [one.id for one in stated]
     assert len(set(ids) | designed) == len(ids) + len(designed), "an id stands twice"
     assert {name for one in stated for name in one.judged_by} <= designed
-    on_board = {verdict.id for verdict in claims.scoreboard()}
+    on_board = {verdict.id for verdict in published.scoreboard()}
     assert on_board == designed | {one.id for one in stated if not one.judged_by}
 
 
@@ -189,14 +180,14 @@ def test_papers_are_in_the_bibliography_and_named_apart_and_none_was_recalled_in
     keys = set(re.findall(r"@\w+\{(\w+),", (REPOSITORY / "book/references.bib").read_text()))
     known = papers.papers()
     assert {paper.citation for paper in known} <= keys
-    assert {key for method in descriptions.methods() for key in method.citations} <= keys
+    assert {key for card in METHODS for key in card.citations} <= keys
     assert len({p.short for p in known}) == len({p.citation for p in known}) == len(known)
     for path in (REPOSITORY / "data" / "papers").glob("*.toml"):
         assert "memory" not in path.read_text(encoding="utf-8").lower(), path.name
 
 
 def test_a_papers_statement_shows_the_verdict_of_each_claim_that_judges_it(made):
-    known = {one.id: one.verdict for one in claims.scoreboard()}
+    known = {v.id: v.verdict for v in published.scoreboard()}
     row = next(line for line in made["papers.md"].splitlines() if "Repetition is the most" in line)
     assert f"[{known['li2024-repetition']}]" in row
     assert 'href="scoreboard.html#claim-li2024-repetition"' in row
@@ -212,36 +203,38 @@ def test_what_did_not_reproduce_stands_with_effect_and_reason_or_with_what_keeps
 
 
 def test_what_a_page_cannot_say_is_refused():
-    board = [one for one in claims.scoreboard() if one.id != "li2024-repetition"]
+    board = [one for one in published.scoreboard() if one.id != "li2024-repetition"]
     with pytest.raises(PageError, match="verdict='maybe': must be one of holds, contradicted"):
         markup.badge("maybe")
-    with pytest.raises(PageError, match=r"claim 'toy': it is contradicted and has no `why`; write"):
+    with pytest.raises(
+        PageError, match=r"claim 'toy': it is contradicted and has no `why`; write.*freezing/cl"
+    ):
         failures.page([verdict(why="")], CONTENTS)
-    with pytest.raises(PageError, match="judged_by='li2024-repetition': no claim in data/papers"):
+    with pytest.raises(PageError, match=r"judged_by='li2024-repetition': no claims\.toml of"):
         paper_list.page(board)
 
 
 def test_a_place_is_read_from_records_by_hand(runs):
-    """Learned and lost of one method against means taken from the files themselves."""
+    """Learned and lost of one arm against means taken from the files themselves."""
     here = runs["freezing"].places["LoRA"]
     assert (here.rate, here.seeds) == (1e-3, 3)  # the rate with the most seeds that learned most
+    index = json.loads((REPOSITORY / "results" / "freezing.json").read_bytes())
 
-    def nats(path: dict, task: str) -> float:
-        of_task = path["scores"][task]
-        return -sum(of_task["items"]["log_likelihood"]) / sum(of_task["tokens"])
+    def nats(entry: dict, role: str) -> float:
+        record = json.loads((REPOSITORY / f"results/records/{entry['system']}.json").read_bytes())
+        session, probe = record["sessions"][entry["sessions"][0]], index["panels"][entry["panel"]]
+        scores = session["scores"][probe[role]]
+        return -sum(scores["items"]["log_likelihood"]) / sum(scores["tokens"])
 
-    every = [json.loads(p.read_bytes()) for p in (REPOSITORY / "results/freezing").glob("*.json")]
-    files = [f for f in every if f["tier"] == runs["freezing"].records[0].tier]
-    (before,) = [f for f in files if f["labels"]["method"] == "untouched"]
-    after = [
-        f for f in files if f["labels"]["method"] == "LoRA" and f["labels"]["learning_rate"] == 1e-3
-    ]
-    gain = sum(nats(before, "zh_articles") - nats(f, "zh_articles") for f in after) / len(after)
-    loss = sum(nats(f, "dolly") - nats(before, "dolly") for f in after) / len(after)
+    (before,) = [entry for entry in index["runs"] if entry.get("start")]
+    central = {"method": "LoRA", "learning_rate": 1e-3}
+    after = [entry for entry in index["runs"] if central.items() <= entry["labels"].items()]
+    gain = sum(nats(before, "chinese") - nats(entry, "chinese") for entry in after) / len(after)
+    loss = sum(nats(entry, "chat") - nats(before, "chat") for entry in after) / len(after)
     assert here.learned.mean == pytest.approx(gain)
     assert here.lost["chat answers"].mean == pytest.approx(loss)
     # At matched learning it is compared as the claim does.
-    judged = next(v for v in claims.verdicts("freezing") if v.id == "trap-lora-matched")
+    judged = next(v for v in published.verdicts("freezing") if v.id == "trap-lora-matched")
     matched = here.matched["chat answers"]
     assert matched is not None and matched.mean == judged.effect
     assert (matched.low, matched.high) == (judged.low, judged.high)
@@ -249,25 +242,20 @@ def test_a_place_is_read_from_records_by_hand(runs):
     assert place("full", 2**20, 0.3, None, None).memory == 12
 
 
-def drifting(method: str, rate: float, epochs: int, nats: float, drift: float) -> Record:
-    """A record of the chapter on LoRA: four items of new answers, old text and old answers."""
-    train = {"step": "train", "task": {"task": "openfunctions"}, "settings": {"epochs": epochs}}
-    base = {"k": {"step": "foundation", "digest": "d"}}
-    labels = {"method": method, "learning_rate": rate, "seed": 0}
-    tokens = [1] * 4
-    return record(
-        chapter="lora",
-        tier="laptop",
-        labels=labels | ({"epochs": epochs} if epochs else {}),
-        model={"name": "tiny", "digest": "d", "parameters": 1000},
-        lineage=base | ({"t": train} if epochs else {}),
-        scores={
-            "openfunctions:drift": scores(tokens, log_likelihood=[-nats] * 4),
-            "wikitext2:drift": scores(tokens, forward_kl=[drift] * 4),
-            "dolly:drift": scores(tokens, forward_kl=[2 * drift] * 4),
-        },
-        timing={"date": "2026-01-02", "seconds": 1, "training_seconds": 1, "peak_memory_mib": 1},
-    )
+def test_every_chapter_with_a_plane_and_runs_is_on_it_and_draws_its_arms(runs):
+    designs = {name: chapters.experiment(name) for name in chapters.names()}
+    assert set(runs) == {name for name, design in designs.items() if design.plane}
+    for name, of_chapter in runs.items():
+        assert of_chapter.places and of_chapter.places.keys() <= of_chapter.looks.keys(), name
+
+
+def drifting(arm: str, rate: float, epochs: int, nats: float, drift: float) -> records.Run:
+    """A run of the chapter on LoRA: four items of new answers, old text and old answers."""
+    kl = {"old text": drift, "old answers": 2 * drift}
+    asked = {role: {"forward_kl": [value] * 4, "tokens": [1] * 4} for role, value in kl.items()}
+    asked["new answers"] = {"log_likelihood": [-nats] * 4, "tokens": [1] * 4}
+    labels = {"epochs": epochs} if epochs else {}
+    return run(arm, rate, 0, asked, labels=labels, experiment="lora")
 
 
 def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypatch):
@@ -280,7 +268,7 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
         drifting("LoRA r 4", 1e-3, 4, 3.0, 0.15),
         drifting("(IA)³", 1e-2, 4, 1.0, 0.5),  # learned more than full training ever did
     ]
-    monkeypatch.setattr(claims, "best_stored", lambda name, *_: stored if name == "lora" else [])
+    monkeypatch.setattr(published, "runs", lambda name, *_: stored if name == "lora" else [])
     (chapter, runs), *others = plane.measured().items()
     assert (chapter, others) == ("lora", [])
     lora = runs.places["LoRA r 4"]
@@ -291,16 +279,17 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
     assert runs.places["full"].matched == {"drift on old text": None, "drift on old answers": None}
 
 
-def test_a_drawn_plane_names_its_own_methods_and_keeps_all_marks_on_the_sheet(runs):
-    places = list(runs["lora"].places.values())
-    svg = ElementTree.fromstring(plane.drawn(places, {"LoRA r 4"}, plane.PLANES["lora"]))
+def test_a_drawn_plane_names_its_own_arms_and_keeps_all_marks_on_the_sheet(runs):
+    svg = ElementTree.fromstring(plane.drawn(runs["lora"], {"LoRA r 4"}))
     words = [text.text for text in svg.iter("text")]
     assert "LoRA r 4" in words and "LoRA r 64" not in words
-    others = [place.method for place in places if place.method != "LoRA r 4"]
+    others = [arm for arm in runs["lora"].places if arm != "LoRA r 4"]
     assert [title.text for title in svg.iter("title")] == others
     for mark in svg.iter("circle"):
         assert plane.LEFT <= float(mark.get("cx")) <= plane.WIDTH
         assert 0 <= float(mark.get("cy")) <= plane.BOTTOM
+    colours = {mark.get("fill") for mark in svg.iter("circle")} - {"#9A9A9A"}
+    assert colours == {runs["lora"].looks["LoRA r 4"].colour}
     label = svg.get("aria-label")
     assert "LoRA r 4 learned" in label and f"{len(others)} other methods" in label
 
@@ -315,29 +304,25 @@ def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
 
 def test_of_sequences_the_tiers_methods_in_the_first_order_are_counted(monkeypatch):
     """Ten minutes each: the base, LAMOL's three steps; not MAS, another order, another seed."""
-    one = drifting("untouched", 0.0, 0, 5.0, 0.0)
-    one.timing["seconds"], one.environment["threads"] = 600, 2
     asked = [("untouched", {}, 0)]
     asked += [("LAMOL", {"order": o}, 0) for o in ("sst", "sst, srl", "sst, srl, woz", "srl")]
     asked += [("MAS", {"order": "sst, srl"}, 0), ("LAMOL", {"order": "sst"}, 1)]
-    stored = [
-        one.model_copy(update={"labels": {"method": method, "seed": seed} | order})
-        for method, order, seed in asked
-    ]
-    monkeypatch.setattr(claims, "best_stored", lambda chapter, *_: stored)
+    took = {"timing": {"seconds": 600}, "environment": {"threads": "2"}, "experiment": "lamol"}
+    stored = [run(arm, seed=seed, labels=order, **took) for arm, order, seed in asked]
+    monkeypatch.setattr(published, "runs", lambda chapter, *_: stored)
     row = times.of_chapters([REPOSITORY / "notebooks" / "05_lamol.ipynb"]).splitlines()[-1]
     assert cells(row)[2] == "40"
 
 
 def test_the_conversation_is_word_for_word_what_the_records_hold(monkeypatch):
-    before = records.select(claims.best_stored("operation"), method="untouched")[0]
+    before = records.start_of(published.runs("operation"))
     plain = re.sub(r"\\(.)", r"\1", conversation.before_and_after())
     rows = [cells(line) for line in plain.splitlines()[2:]]
-    assert len(rows) == len(conversation.ASKED)
+    assert len(rows) == len(ASKED)
     answers = {" ".join(sample.answer.split())[:40] for sample in before.samples}
     assert {row[1][:40] for row in rows} <= answers
-    monkeypatch.setattr(claims, "best_stored", lambda *_: [])
-    with pytest.raises(PageError, match="forgetting run operation"):
+    monkeypatch.setattr(published, "runs", lambda *_: [])
+    with pytest.raises(NoConversation, match="forgetting run operation"):
         conversation.before_and_after()
 
 
@@ -380,9 +365,8 @@ LOST = place("lost", 50_000, 0.30, WORSE, LEVEL)
 )
 def test_the_choice_is_the_cheapest_method_that_learned_enough_and_lost_no_more(others, words):
     """None of several that move the same weights is the cheapest."""
-    untouched = records.select(records.stored("freezing"), method="untouched")
     places = {place.method: place for place in [PLAIN, *others]}
-    page = choosing.page({"freezing": Measured(untouched, places)}, CONTENTS)
+    page = choosing.page({"freezing": Measured(AXES, [run("untouched")], places)}, CONTENTS)
     text = " ".join(re.split(r"[ \n]+", page))
     assert [phrase for phrase in words if phrase not in text] == []
     assert ("So here:" in text) == (len({place.trainable for place in places.values()}) > 1)
@@ -399,50 +383,61 @@ def test_choosing_cards_and_status_say_what_the_records_say(made, runs):
     stored = records.stored("freezing")
     row = row_of(made["status.md"], "| {doc}`freezing <")
     assert row[3] == f"{{doc}}`{len(stored)} </records/freezing>`"
-    assert row[5] == f"{sum(record.timing['seconds'] for record in stored) / 60:.0f}"
+    assert row[5] == f"{sum(run.timing['seconds'] for run in stored) / 60:.0f}"
     assert "`taiwan_md_zh`" in made["status.md"] and "torch" in made["status.md"]
-    names = status.data_sets(records.select(stored, method="untouched"))  # those of its tasks
+    names = status.data_sets([records.start_of(stored)])  # those of its tasks
     assert {"taiwan_md_zh", "wikitext2_valid_test"} <= names
-    assert not any(":" in name for name in names)
+    drift = run(asked={"old text": scores("wikitext2:drift", forward_kl=[0.0])})
+    assert status.data_sets([drift]) == {"wikitext2_valid_test"}
 
 
-def test_every_row_of_the_chapters_has_a_card_and_every_card_has_rows():
-    """A new row of `methods` needs a card, and a card speaks of nothing that does not exist."""
-    chapters = (methods.lora_rows(), methods.own_words_rows(), methods.operation_rows())
-    every = itertools.chain(methods.freezing_rows(30), *chapters)
-    rows = {name.split(" ×")[0] for name in every} | {*sequences.METHODS, sequences.MULTITASK}
-    on_cards = [row for method in descriptions.methods() for row in method.rows]
-    assert len(set(on_cards)) == len(on_cards), "a row stands on two cards"
-    assert rows <= set(on_cards)
-    assert set(on_cards) - rows <= {"only last"}
+def test_every_arm_is_about_a_method_that_has_a_page():
+    members = {name for card in METHODS for name in card.members}
+    for chapter in chapters.names():
+        design = chapters.experiment(chapter)
+        arms = design.arms_of(design.base("smoke"))
+        about = {name: theme.method_of(arm) for name, arm in arms.items()}
+        assert {name for name in about if about[name] not in members} == set(), chapter
 
 
-def test_a_symbol_is_found_without_importing_it():
-    path, line = descriptions.where("forgetting.tuning.LoRA")
-    source = (REPOSITORY / "src" / "forgetting" / path).read_text().splitlines()
-    assert source[line - 1] == "class LoRA(Tuning):"
-    with pytest.raises(LookupError, match=r"forgetting\.tuning defines no LORA"):
-        descriptions.where("forgetting.tuning.LORA")
-
-
-@pytest.mark.parametrize("method", descriptions.methods(), ids=lambda method: method.name)
-def test_a_card_names_code_that_exists_and_says_all_it_should(method, made):
-    text = made[f"methods/{method.name}.md"]
-    for symbol in method.symbols:
+@pytest.mark.parametrize("card", METHODS, ids=lambda card: card.name)
+def test_a_card_names_code_that_exists_and_says_all_it_should(card, made):
+    text = made[f"methods/{card.name}.md"]
+    for symbol in card.symbols:
         assert f"[`{symbol}`]({markup.REPOSITORY}/blob/main/src/forgetting/" in text
-    assert method.idea in text and method.cost in text and method.use in text
+    assert card.idea in text and card.cost in text and card.use in text
     assert re.search(r"Records|records|No run of it is in the book yet", text)
-    assert method.equation.count("{") == method.equation.count("}")
+    assert card.equation.count("{") == card.equation.count("}")
 
 
-def test_every_published_record_stands_on_its_chapters_page_with_its_recipe(made):
+def test_where_a_methods_runs_lie_each_arm_stands_once(made):
+    text = made["methods/lora.md"].partition("## Where its runs lie")[2]
+    rows = [cells(line)[0] for line in text.splitlines() if line.startswith("| LoRA")]
+    assert rows == ["LoRA", "LoRA r 4", "LoRA r 64"]
+    text = made["methods/lamol.md"]
+    assert "3 tasks in turn (sst, srl, woz)" in text and "| LAMOL task tokens | 3 |" in text
+
+
+def test_every_published_run_stands_on_its_chapters_page_with_its_recipe(made):
     text = made["records/freezing.md"]
-    keys = {path.stem for path in (REPOSITORY / "results" / "freezing").glob("*.json")}
-    assert set(re.findall(r'<a id="(\w+)"', text)) == keys
-    assert "zh_articles, LoRA, 5120 tokens" in text
+    index = json.loads((REPOSITORY / "results" / "freezing.json").read_bytes())
+    keys = [entry["system"] for entry in index["runs"]]
+    assert sorted(re.findall(r'<a id="(\w+)"', text)) == sorted(keys)
+    assert all(f"/results/records/{key}.json" in text for key in keys)
+    assert "zh_articles, LoRA, 5120 tokens" in text and "as it was" in text
     recipe = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
     assert recipe and "lineage" in json.loads(html.unescape(recipe[1]))
     assert "</records/freezing>" in made["records/index.md"]
+
+
+def test_a_merge_has_its_recipe_and_a_system_with_two_runs_one_anchor():
+    lineage = {"m": {"step": "merge", "how": {"kind": "ties"}}}
+    merged = run("half way", key="m" * 20, lineage=lineage)
+    twice = [run("untouched", key="b" * 20, design=design) for design in ("a", "b")]
+    text = run_records.chapter_page("freezing", [merged, *twice], CONTENTS)
+    assert "<summary>merge, ties</summary>" in text and "<td>0.0001</td>" in text
+    assert re.findall(r'<a id="(\w+)"', text) == ["m" * 20, "b" * 20]
+    assert text.count("<tr>\n<td>") == 3
 
 
 def test_figures_and_tables_of_records_get_a_link_and_nothing_else_does():

@@ -15,8 +15,10 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from forgetting.engine import compute, generation
-from forgetting.engine.generation import draw, generate
+from forgetting.engine import compute
+from forgetting.models import generation
+from forgetting.models.generation import generate
+from forgetting.models.sampling import draw
 
 NEW = 20
 ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths

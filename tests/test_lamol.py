@@ -45,7 +45,8 @@ def test_marks_are_one_token_each_and_stand_in_no_text(tokenizer):
     assert len(set(marks)) == len(marks) >= 7  # an answer token, and one for each of five tasks
     assert all(len(ids(tokenizer, mark)) == 1 for mark in marks)
     for task in (MOOD, ROLES, STATE):
-        text = "".join("".join(task.pair(d)) for d in task.training_documents(0)[:200])
+        examples = itertools.islice(task.training_examples(0), 200)
+        text = "".join(example.question + example.answer for example in examples)
         assert not any(mark in text for mark in marks)
 
 
@@ -250,11 +251,12 @@ def test_the_loss_is_the_authors(tiny, tiny_model, own_home):
     weight[lamol_form.answer_token(tokenizer)] = 5
     total = 0.0
     for share_, part in ((1.0, rows), (0.25, [row["also"][0] for row in rows])):
-        batch = training.pad(part)
-        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        total += share_ * functional.cross_entropy(
-            logits.flatten(0, 1), batch["wanted"].flatten(), weight=weight, ignore_index=-100
-        )
+        sums = [0.0, 0.0]
+        for row in part:
+            logits, labels = model(row["input_ids"][None]).logits[0, :-1], row["labels"][1:]
+            sums[0] += functional.cross_entropy(logits, labels, weight=weight, reduction="sum")
+            sums[1] += weight[labels[labels != -100]].sum()
+        total += share_ * sums[0] / sums[1]
     assert compute.losses(taught) == [pytest.approx(total.item(), rel=1e-4)]
 
 
@@ -301,7 +303,7 @@ def test_answers_are_told_apart_one_by_one(learned):
     model, tokenizer = compute.model(learned)
     measure = ToldApart(Task("mini_roles", 5))
     documents = ROLES.documents("test")
-    answers = [ROLES.pair(document)[1] for document in documents]
+    answers = [ROLES.example(document).answer for document in documents]
     expected = []
     for place, document in enumerate(documents[:5]):
         asked = ids(tokenizer, lamol_form.prompt(tokenizer, ROLES, document))
@@ -318,7 +320,7 @@ def test_answers_are_told_apart_one_by_one(learned):
 
 
 def test_a_task_with_one_answer_has_nothing_to_tell_apart(learned, monkeypatch):
-    documents = [d for d in MOOD.documents("test") if MOOD.pair(d)[1] == "positive"]
+    documents = [d for d in MOOD.documents("test") if MOOD.example(d).answer == "positive"]
     monkeypatch.setattr(Task, "documents", lambda self, split: documents)
     with pytest.raises(ValueError, match="mini_sentiment': all its answers are the same"):
         ToldApart(Task("mini_sentiment", 3)).scores(learned, *compute.model(learned))
@@ -364,4 +366,4 @@ def test_what_the_model_was_stands_beside_both_readings(tiny_model):
         for one in training.unfolded([row]):
             at = (one["labels"] != -100).nonzero()[:, 0] - 1
             logits = model(one["input_ids"][None]).logits[0, at]
-            assert torch.allclose(one["before"] @ head.T, logits, atol=1e-4)
+            assert torch.allclose(head(one["before"]), logits, atol=1e-4)

@@ -391,7 +391,7 @@ def arms(tiny):
 
 def test_a_plan_has_a_step_for_what_costs_alone(tiny):
     named, question = arms(tiny)
-    steps = study.plan(question)
+    steps = study.plan([question])
     of = {checkpoint.key: name for name, checkpoint in named.items()}
 
     def short(key):

@@ -1,8 +1,18 @@
-"""Methods: what each is called in a lineage."""
+"""Methods: each one's card, what it is called in a lineage, and files of a reader's own."""
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+import torch
 
-from forgetting import foundation, method
+from forgetting import Task, foundation, merge, method
+from forgetting.engine import compute
 from forgetting.lineage import Samples, Settings
 from forgetting.objectives import Old
 from forgetting.recipes import InForm, SelfOutput
@@ -12,6 +22,236 @@ from forgetting.recipes.lamol import Begun
 from forgetting.recipes.paraphrased import Retelling
 from forgetting.recipes.synthesised import Demonstrations, Refreshed
 from forgetting.store import hash_key
+
+BIBLIOGRAPHY = Path(__file__).parents[1] / "book" / "references.bib"
+
+# -- cards -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", method.methods(), ids=lambda entry: entry.name)
+def test_every_method_has_a_card_that_says_all_it_should(entry):
+    card, thing = entry.card, entry.load()
+    assert all(getattr(card, text) for text in method.TEXTS)
+    assert card.equation.count("{") == card.equation.count("}")
+    keys = re.findall(r"@\w+\{(\w+),", BIBLIOGRAPHY.read_text(encoding="utf-8"))
+    assert set(card.citations) <= set(keys)
+    assert thing.card.title == card.title  # what is read is what runs
+    assert getattr(import_module(f"forgetting.{entry.package}"), entry.name) is thing
+    path, line = method.where(entry.symbol)
+    lines = (method.HERE / path).read_text(encoding="utf-8").splitlines()
+    assert re.match(rf"(class|def) {entry.name}\b", lines[line - 1])
+
+
+def test_a_page_shows_the_code_of_all_that_share_it():
+    (page,) = (card for card in method.cards() if card.name == "elastic-weights")
+    assert page.symbols == ("forgetting.objectives.EWC", "forgetting.objectives.MAS")
+    assert page.members == ("EWC", "MAS")
+    assert method.named("MAS").card.idea == page.idea != method.named("MAS").card.title
+    assert method.named("MAS").card.colour != page.colour
+    assert len({card.name for card in method.cards()}) == len(method.cards())
+    with pytest.raises(LookupError, match=r"forgetting\.tuning defines no LORA"):
+        method.where("forgetting.tuning.LORA")
+
+
+def test_to_list_methods_nothing_slow_is_loaded():
+    code = (
+        "import sys\n"
+        "from forgetting import method\n"
+        "from forgetting.tuning import LoRA\n"
+        "assert method.cards() and method.named('EWC') and LoRA().recipe()\n"
+        "print({'torch', 'peft', 'transformers', 'numpy'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# -- a reader's own ----------------------------------------------------------------------------
+
+FREEZE_NORMS = """
+from forgetting.method import method
+from forgetting.tuning.base import Tuning
+
+@method(title="Freezing the norms", idea="Norms stay.", equation="dL/dg = 0", cost="None.",
+        use="To ask what they hold.", citations=("li2024examining",), colour="#123456", marker="8")
+class FreezeNorms(Tuning):
+    def trains(self, part, blocks):
+        return part.kind != "norm"
+"""
+NEAR_BEFORE = """
+from dataclasses import dataclass
+
+from torch.nn import functional
+
+from forgetting.method import method
+from forgetting.objectives.base import Objective, divergence
+
+@method(title="Near before", idea="Stay.", equation="L + KL", cost="One reading.", use="Always.",
+        citations=("marek2026forgetting",), colour="#123457", marker="8")
+@dataclass(frozen=True)
+class NearBefore(Objective):
+    weight: float = 2.0
+    reads_before = True
+    mean = False
+
+    def loss(self, step):
+        learned = functional.cross_entropy(step.logits, step.wanted)
+        return learned + self.weight * divergence(step.before, step.logits)
+"""
+TIES = """
+from dataclasses import dataclass
+
+import torch
+
+from forgetting.method import method
+
+@method(title="TIES", idea="Trim, elect a sign, average.", equation="tau", cost="Little.",
+        use="For many models.", citations=("ilharco2023editing",), colour="#123458", marker="8")
+@dataclass(frozen=True)
+class Ties:
+    density: float = 0.5
+    costs = True
+
+    def recipe(self):
+        return {"method": "ties", "density": self.density}
+
+    def merge(self, base, models):
+        return {name: start + self.moved(start, [m[name] for m in models])
+                for name, start in base.items()}
+
+    def moved(self, start, ends):
+        changes = torch.stack([self.trimmed(end - start) for end in ends])
+        agree = changes.sign() == changes.sum(0).sign()
+        return (changes * agree).sum(0) / agree.sum(0).clamp(min=1)
+
+    def trimmed(self, change):
+        count = round((1 - self.density) * change.numel())
+        least = change.abs().flatten().sort().values[count] if count < change.numel() else torch.inf
+        return change * (change.abs() >= least)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of one's own, laid out like the packages; what was imported of it is forgotten."""
+    for package in method.QUESTIONS:
+        (tmp_path / package).mkdir()
+    monkeypatch.setenv(method.VARIABLE, str(tmp_path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def own(folder):
+    """A freeze-like, a KL-like and a TIES-like method, a file each."""
+    (folder / "tuning" / "freeze_norms.py").write_text(FREEZE_NORMS)
+    (folder / "objectives" / "near_before.py").write_text(NEAR_BEFORE)
+    (folder / "merging" / "ties.py").write_text(TIES)
+    return folder
+
+
+def test_a_file_of_ones_own_is_a_method(own, monkeypatch):
+    for name, package, colour in (
+        ("FreezeNorms", "tuning", "#123456"),
+        ("NearBefore", "objectives", "#123457"),
+        ("Ties", "merging", "#123458"),
+    ):
+        entry = method.named(name)
+        assert (entry.package, entry.card.colour) == (package, colour)
+        assert entry.card.question == method.QUESTIONS[package]
+        assert entry.path.is_relative_to(own) and Path(method.where(entry.symbol)[0]).is_absolute()
+    assert "near-before" in {card.name for card in method.cards()}
+    assert "Ties" in dir(import_module("forgetting.merging"))
+    monkeypatch.delenv(method.VARIABLE)
+    with pytest.raises(method.UnknownMethod, match="method='FreezeNorm': there is none; did you"):
+        method.named("FreezeNorm")
+    with pytest.raises(ImportError):
+        exec("from forgetting.merging import Ties")
+
+
+def test_a_model_is_trained_by_it_and_merged(own, tiny, own_home):
+    from forgetting.merging import Ties
+    from forgetting.objectives import NearBefore
+    from forgetting.tuning import FreezeNorms
+
+    given = {"tune": FreezeNorms(), "objective": NearBefore(3.0)}
+    given |= {"tokens": 64, "length": 32, "learning_rate": 1e-2}
+    one, other = (tiny.train(Task("zh_everyday"), seed=seed, **given) for seed in (1, 2))
+    recipe = one.recipe()
+    assert recipe["tune"] == {"kind": "FreezeNorms"}
+    assert recipe["objective"] == {"objective": "NearBefore", "weight": 3.0}
+    before, after, third = map(compute.state, (tiny, one, other))
+    for name, start in before.items():
+        assert torch.equal(start, after[name]) is ("norm" in name), name
+    merged = merge(tiny, [one, other], Ties())
+    for name, found in compute.state(merged).items():
+        changes = torch.stack([after[name] - before[name], third[name] - before[name]])
+        middle = changes.abs().flatten(1).sort(dim=1).values[:, round(changes[0].numel() / 2)]
+        changes[changes.abs() < middle.view(2, *[1] * before[name].ndim)] = 0
+        lone = torch.where(changes[0] == 0, changes[1], changes[0])
+        same = torch.where(changes.prod(0) > 0, changes.mean(0), lone)
+        larger = torch.where(changes[0].abs() > changes[1].abs(), changes[0], changes[1])
+        expected = torch.where(changes.prod(0) < 0, larger, same)
+        torch.testing.assert_close(found, before[name] + expected, atol=1e-6, rtol=0)
+
+
+def test_another_process_finds_it_by_the_environment(own, tiny):
+    """As a worker does, which is sent a pickle."""
+    from forgetting.tuning import FreezeNorms
+
+    checkpoint = tiny.train(Task("zh_everyday"), tune=FreezeNorms())
+    (own / "sent").write_bytes(pickle.dumps(checkpoint))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).key)"
+    command = [sys.executable, "-c", code, str(own / "sent")]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == checkpoint.key
+
+
+def written(name="Own", base="object", **card):
+    fields = {"title": "t", "idea": "i", "equation": "e", "cost": "c", "use": "u"}
+    fields |= {"citations": ("li2024examining",), "colour": "#123456", "marker": "o"} | card
+    given = ", ".join(f"{field}={value!r}" for field, value in fields.items() if value is not None)
+    return f"from forgetting.method import method\n@method({given})\nclass {name}: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "words"),
+    [
+        ("tuning/own.py", "def broken(:\n", r"own\.py: invalid syntax"),
+        ("tuning/own.py", written("LoRA"), r"own\.py: LoRA stands in .*lora\.py too; rename one"),
+        ("tuning/lora.py", written(), r"tuning/lora\.py: tuning has .*lora\.py; rename one"),
+        ("merging/own.py", written(colour="#009E73", marker="s"), "marker 's', as LoRA has"),
+        ("merging/own.py", written(citations=None), "Own's card: .*citations is missing"),
+        ("merging/own.py", written(colour="red"), "Own's card: colour: "),
+        ("merging/own.py", written(color="#123456"), "Own's card: color: "),
+        ("merging/own.py", written(question="Why?"), r"question='Why\?': one of What is it shown"),
+        ("merging/own.py", written(see="LORA"), "'LORA' is no method with a card of its own"),
+        ("merging/own.py", written(beside=("MAS",)), "'MAS' is no method with a card of its own"),
+        ("merging/own.py", written().replace("'t'", "T"), "title of Own's card is read, not run"),
+    ],
+)
+def test_a_file_that_will_not_do_is_one_line(folder, path, text, words):
+    (folder / path).write_text(text)
+    with pytest.raises(method.BadMethod, match=words) as caught:
+        method.methods()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_imported_says_so_when_it_is_asked_for(folder):
+    (folder / "merging" / "own.py").write_text("import nowhere\n" + written())
+    assert method.named("Own").card.title == "t"
+    with pytest.raises(method.BadMethod, match=r"own\.py: ModuleNotFoundError: No module named"):
+        exec("from forgetting.merging import Own")
+
+
+def test_a_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv(method.VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(method.BadMethod, match=r"FORGETTING_METHODS=.*none: no such folder"):
+        method.methods()
+
+
+# -- what a lineage calls them -----------------------------------------------------------------
 
 
 class Shown:

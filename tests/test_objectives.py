@@ -8,7 +8,10 @@ from torch.nn import functional
 
 from forgetting import Settings, Task
 from forgetting.engine import compute, training
-from forgetting.models import causal
+from forgetting.models import packing
+from forgetting.models.causal import Causal
+from forgetting.models.family import Plain
+from forgetting.models.rows import sft_rows, supervised
 from forgetting.objectives import (
     OLD,
     TARGET,
@@ -87,18 +90,18 @@ def test_masked_tokens_are_those_that_surprise_the_untrained_model(tiny):
     """By hand: the perplexity of each token of each row, read alone, without any packing."""
     model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=5, length=1024, batch=1)
-    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     objective = ShareMasking("high", 0.5)
     found, head = training.look_before(model, rows, objective, 0)
     for row, kept in zip(rows, found, strict=True):
         scores = model(row["input_ids"][None]).logits[0, :-1]
         surprise = functional.cross_entropy(scores, row["input_ids"][1:], reduction="none")
-        supervised = (row["labels"][1:] != causal.IGNORED).nonzero()[:, 0]
-        order = surprise[supervised].argsort(descending=True)
-        gone = set(supervised[order[: round(len(order) / 2)]].tolist())
-        still = (kept["labels"][1:] != causal.IGNORED).nonzero()[:, 0].tolist()
-        assert still == [place for place in supervised.tolist() if place not in gone]
-        torch.testing.assert_close(kept["before"] @ head.T, scores[still], atol=1e-5, rtol=1e-5)
+        places = supervised(row).nonzero()[:, 0]
+        order = surprise[places].argsort(descending=True)
+        gone = set(places[order[: round(len(order) / 2)]].tolist())
+        still = supervised(kept).nonzero()[:, 0].tolist()
+        assert still == [place for place in places.tolist() if place not in gone]
+        torch.testing.assert_close(head(kept["before"]), scores[still], atol=1e-5, rtol=1e-5)
 
 
 # -- losses ------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def test_reinforce_on_a_model_moves_as_finite_differences_say(tiny):
     """Advantage-weighted log-likelihood of two answers of `tiny`, along a drawn direction."""
     model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=2, length=1024, batch=2)
-    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     for row, advantage in zip(rows, (0.7, -0.3), strict=True):
         row["weights"] = torch.full((int((row["labels"][1:] != -100).sum()),), advantage)
     model = Full().apply(model).double()
@@ -194,11 +197,10 @@ def test_reinforce_on_a_model_moves_as_finite_differences_say(tiny):
             total, tokens = total + (row["weights"] * each).sum(), tokens + len(wanted)
         return total / tokens
 
-    batch = training.pad(rows)
-    at = batch["wanted"] != -100
-    scores = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[at]
-    given = Step(scores, batch["wanted"][at], batch["parts"], batch["weights"], None)
-    PolicyGradient().loss(given).backward()
+    reader = Plain(Causal(), model)
+    training.loss_of(
+        model, reader, PolicyGradient(), training.batch_of(rows, reader), None
+    ).backward()
     weight = model.model.layers[0].mlp.up_proj.weight
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).double()
     along = (weight.grad.double() * direction).sum().item()
@@ -242,11 +244,11 @@ def test_training_gives_an_objective_the_same_step_packed_or_padded(tiny, packed
             return super().loss(step)
 
     if not packed:
-        monkeypatch.setattr(training.packing, "readable", lambda model: False)
+        monkeypatch.setattr(packing, "readable", lambda model: False)
     model, tokenizer = compute.model(tiny)
     settings = Settings(style="sft", examples=4, length=1024, batch=2)
     training.train(Full().apply(model), tokenizer, Task("mini_calls"), settings, 0, Watching())
-    rows = causal.sft_rows(Task("mini_calls"), tokenizer, settings, 0)
+    rows = sft_rows(Task("mini_calls"), tokenizer, settings, 0)
     wanted = [row["labels"][1:][row["labels"][1:] != -100] for row in rows]
     assert [step.wanted.tolist() for step in seen] == [
         torch.cat(wanted[:2]).tolist(),

@@ -11,6 +11,7 @@ from forgetting.engine import compute
 from forgetting.experiments import study
 from forgetting.lineage import Completion, Samples, nothing_drawn
 from forgetting.models import causal
+from forgetting.models.causal import Causal
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -31,6 +32,8 @@ from forgetting.recipes.synthesised import Demonstrations, spread, synthesised
 
 CALLS = Task("mini_calls")
 FOUR = Settings(style="sft", examples=4, length=1024, batch=2)
+MOOD = Task("mini_sentiment")
+SHORT = {"style": "sft", "examples": 4, "length": 192, "batch": 4, "learning_rate": 1e-3}
 FEW = {"style": "sft", "examples": 4, "length": 1024, "batch": 2}
 
 
@@ -50,7 +53,7 @@ def written(*texts):
 
 
 def gold(tokenizer):
-    return [CALLS.pair(document)[1] for document in questions(CALLS, tokenizer, FOUR, 0)]
+    return [CALLS.example(d).answer for d in questions(CALLS, tokenizer, FOUR, 0)]
 
 
 def answers(recipe, tokenizer, drawn=nothing_drawn):
@@ -76,7 +79,7 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
         origin = "stretched"
 
         def answers(self, documents, tokenizer, settings, seed, drawn):
-            right = [self.task.pair(document)[1] for document in documents]
+            right = [self.task.example(document).answer for document in documents]
             long = [(text * 3)[: round(times * len(text))] for text in right]
             return [Answer(text, "stretched") for text in long]
 
@@ -122,7 +125,7 @@ def test_why_an_answer_is_refused(text, ended, why):
 
 def test_a_right_answer_is_not_refused():
     for document in CALLS.training_documents(0)[:20]:
-        assert why_not(CALLS, document, CALLS.pair(document)[1], True) is None
+        assert why_not(CALLS, document, CALLS.example(document).answer, True) is None
 
 
 def test_a_paraphrase_falls_back_to_gold_and_says_why(tiny, tokenizer):
@@ -172,7 +175,7 @@ def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer):
 
 def test_shots_are_other_questions_and_stand_before_the_one_asked(tiny, tokenizer):
     (wanted,) = SelfOutput(CALLS, tiny, shots=2).samples(FOUR, 0)
-    asked = [CALLS.pair(document)[0] for document in questions(CALLS, tokenizer, FOUR, 0)]
+    asked = [CALLS.example(document).question for document in questions(CALLS, tokenizer, FOUR, 0)]
     for question, text in zip(asked, wanted.prompts.texts(tokenizer, nothing_drawn), strict=True):
         assert text.count("<|im_start|>assistant") == 3
         assert text.count(question) == 1
@@ -208,8 +211,8 @@ def test_what_is_shown_enters_the_key(tiny):
 def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
     """Two methods, two rates: one drawing; and the plan draws before it trains."""
     drawn = []
-    real = compute.generate
-    monkeypatch.setattr(compute, "generate", lambda *a, **k: drawn.append(1) or real(*a, **k))
+    real = Causal.answer
+    monkeypatch.setattr(Causal, "answer", lambda *a, **k: drawn.append(1) or real(*a, **k))
     asked = [
         cell(tiny.train(recipe, learning_rate=rate, **FEW), type(recipe).__name__, rate)
         for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
@@ -389,20 +392,24 @@ def test_whole_text_supervises_the_question_too(tokenizer):
     rows = WholeText(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
     for row, document in zip(rows, questions(CALLS, tokenizer, FOUR, 0), strict=True):
         assert row["labels"].tolist() == row["input_ids"].tolist()
-        text = "\n\n".join(CALLS.pair(document))
-        assert tokenizer.decode(row["input_ids"][:-1]) == text
+        example = CALLS.example(document)
+        text = tokenizer.decode(row["input_ids"][:-1])
+        assert text == f"{example.question}\n\n{example.answer}"
 
 
-# -- self-synthesised rehearsal ----------------------------------------------------------------
+# -- SSR ---------------------------------------------------------------------------------------
 
-REVIEWS = Task("mini_sentiment")
-FEW_REVIEWS = Settings(style="sft", examples=4, length=192, batch=4)
+
+def written_after(**by_prompts):
+    return lambda samples: [
+        [Completion([1], text, True)] for text in by_prompts[type(samples.prompts).__name__]
+    ]
 
 
 def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
-    later = tiny.train(InForm(REVIEWS), **FEW)
-    recipe = Synthesised(REVIEWS, tiny, later)
-    asked, answered = recipe.samples(FEW_REVIEWS, 0)
+    later = tiny.train(InForm(MOOD), **SHORT)
+    recipe = Synthesised(MOOD, tiny, later)
+    asked, answered = recipe.samples(Settings(**SHORT), 0)
     assert (asked.of, answered.of) == (tiny, later)
     assert (asked.temperature, asked.top_p, asked.prompts.count) == (0.9, 0.6, 8)
     questions = [
@@ -412,34 +419,31 @@ def test_synthesised_questions_get_the_latest_models_answers(tiny, tokenizer):
         "c\nAnswer: 1\nAnswer: 2",
         "d e\nAnswer: y",
     ]
-    by_prompts = {"Demonstrations": questions, "Refreshed": ["new 1", "", "", "", "new 2 "]}
-
-    def drawn(samples):
-        texts = by_prompts[type(samples.prompts).__name__]
-        return [[Completion([1], text, True)] for text in texts]
-
+    drawn = written_after(Demonstrations=questions, Refreshed=["new 1", "", "", "", "new 2 "])
     assert synthesised(asked, drawn) == ["a b", None, None, None, "d e"]
-    assert recipe.kept(FEW_REVIEWS, 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
-    rows = recipe.rows(tokenizer, FEW_REVIEWS, 0, drawn)
+    assert recipe.kept(Settings(**SHORT), 0, drawn) == [("a b", "new 1"), ("d e", "new 2")]
+    rows = recipe.rows(tokenizer, Settings(**SHORT), 0, drawn)
     assert [tokenizer.decode(row["input_ids"][:3]) for row in rows] == ["a b", "d e"]
-    report = recipe.report(tokenizer, FEW_REVIEWS, 0, drawn)
+    report = recipe.report(tokenizer, Settings(**SHORT), 0, drawn)
     assert (report["dreams"], report["valid"], report["old"]) == (5, 2, 2)
 
 
-def test_demonstrations_are_two_real_examples_out_of_the_pool(tiny, tokenizer):
-    prompts = Demonstrations(REVIEWS, 5, 7, 0)
-    texts = prompts.texts(tokenizer, nothing_drawn)
-    first = [REVIEWS.pair(d)[0] for d in REVIEWS.training_documents(0)[:5]]
+def test_what_the_prompts_depend_on_enters_the_key_of_what_is_trained(tiny):
+    asked = Demonstrations(MOOD, 20, 8, 0).recipe()
+    shown = Synthesised(MOOD, tiny, tiny).recipe()["shown"]
+    assert {name: shown[name] for name in ("opening", "pool")} == {
+        name: asked[name] for name in ("opening", "pool")
+    }
+
+
+def test_demonstrations_are_two_real_examples_out_of_the_pool(tokenizer):
+    texts = Demonstrations(MOOD, 5, 7, 0).texts(tokenizer, nothing_drawn)
+    first = [MOOD.example(d).question for d in MOOD.training_documents(0)[:5]]
     assert len(texts) == 7
     for text in texts:
         assert text.count("\nAnswer: ") == 2 and text.endswith("\n\nQuestion:")  # never in spaces
         assert text.startswith("Question: ")
         assert sum(question in text for question in first) == 2
-    # What they depend on enters the key of what is trained on the answers.
-    shown = Synthesised(REVIEWS, tiny, tiny, pool=5).recipe()["shown"]
-    assert {n: shown[n] for n in ("opening", "pool")} == {
-        n: prompts.recipe()[n] for n in ("opening", "pool")
-    }
 
 
 def test_those_least_alike_are_kept():

@@ -25,22 +25,21 @@ pytestmark = pytest.mark.usefixtures("own_home")
 KEY = "0123456789abcdef0123"
 
 
-def a_run(**given):
-    """A LoRA's run: multiple choice, a text, an answer."""
-    asked = {
-        "arc": {"acc": [1, 0, 1], "gold_margin": [0.25, -1.5, 3.125]},
-        "english": {"log_likelihood": [-10.5, -20.25], "tokens": [5, 9]},
-    }
+ASKED = {
+    "arc": {"acc": [1, 0, 1], "gold_margin": [0.25, -1.5, 3.125]},
+    "english": {"log_likelihood": [-10.5, -20.25], "tokens": [5, 9]},
+}
+
+
+def a_run(asked=ASKED, **given):
+    """A LoRA's run: multiple choice, where it is asked with an answer, and a text."""
     usual = {"key": KEY, "trainable": 1792, "losses": [5.5, 5.25], "tier": "smoke"}
-    usual["answers"] = {"arc": [("早安？", 'Good "morning"\n')]}
-    return run("LoRA", 3e-5, 2, **({"asked": asked} | usual | given))
+    usual["answers"] = {"arc": [("早安？", 'Good "morning"\n')]} if "arc" in asked else {}
+    return run("LoRA", 3e-5, 2, asked, **(usual | given))
 
 
 def text_of(record):
     return seal(record.model_dump(mode="json"))
-
-
-# -- files -------------------------------------------------------------------------------------
 
 
 def test_a_record_reads_back_to_the_same_bytes():
@@ -131,15 +130,12 @@ def test_a_toys_numbers_stay_out_of_the_book(own_home, tmp_path, monkeypatch):
     assert records.experiments(own_home / "results") == ["trial"]
 
 
-# -- sessions ----------------------------------------------------------------------------------
-
-
 def test_one_more_question_appends_a_session_and_nothing_else():
     path = records.append(a_run().record, "smoke")
     before = path.read_text(encoding="utf-8")
     assert records.append(a_run(timing={"date": "2030"}).record, "smoke") == path
     assert path.read_text(encoding="utf-8") == before  # it had all of that
-    more = a_run(asked={"quiz": {"acc": [0, 1]}}, answers={}, losses=[9.0])
+    more = a_run(asked={"quiz": {"acc": [0, 1]}}, losses=[9.0])
     records.append(more.record, "smoke")
     kept, _, _ = before.rpartition("\n ],")  # up to the end of the sessions
     assert path.read_text(encoding="utf-8").startswith(f"{kept},\n")
@@ -147,48 +143,39 @@ def test_one_more_question_appends_a_session_and_nothing_else():
     assert records.load(path).losses == [5.5, 5.25]
 
 
-def test_answers_that_are_asked_for_later_are_kept_for_who_asks():
-    """Session 0 has scores alone, 1 the same scores with answers: an entry names its own."""
-    silent, heard = a_run(answers={}).record, a_run().record
-    assert silent.place("probe of arc", answers=True) is None
-    both = records.load(records.append(silent, "smoke"))
-    both = records.load(records.append(heard, "smoke"))
-    assert [len(session.samples) for session in both.sessions] == [0, 1]
-    assert both.place("probe of arc") == 0 and both.place("probe of arc", answers=True) == 1
-    labels = {"seed": 2}
-    for name, own in {"first": [0], "second": [0, 1]}.items():
-        entry = Entry(system=KEY, tier="smoke", design="", sessions=own, labels=labels)
-        records.enter(name, "smoke", {"choice": "probe of arc"}, [entry])
-    (first,), (second,) = records.stored("first", "smoke"), records.stored("second", "smoke")
-    assert first.samples == [] and first.mean("choice.acc") == 2 / 3
-    assert [(said.task, said.answer) for said in second.samples] == [("choice", 'Good "morning"\n')]
+def measured_twice(key, probe):
+    """A record in which one probe has 0.5 in the first session and 0.25 in the second."""
+    part = a_run(key=key, asked={}).record
+    sessions = [
+        part.sessions[0].model_copy(update={"scores": {probe: scores(acc=[share])}})
+        for share in (0.5, 0.25)
+    ]
+    path = records.append(part, "smoke")
+    path.write_text(text_of(part.model_copy(update={"sessions": sessions})), encoding="utf-8")
+
+
+def enter(name, panel, own, labels=None, key=KEY):
+    entry = Entry(system=key, tier="smoke", design="", sessions=own, labels=labels or {"seed": 2})
+    records.enter(name, "smoke", panel, [entry])
 
 
 def test_a_run_reads_its_own_sessions_before_others():
     """Two experiments measured one probe to different digits; each keeps what it published."""
-    for share in (0.5, 0.25):
-        part = a_run(asked={"quiz": {"acc": [share]}}, answers={"quiz": [("p", str(share))]})
-        path = records.path_of(KEY, "smoke")
-        more = records.load(path).sessions if path.exists() else []
-        both = part.record.model_copy(update={"sessions": more + part.record.sessions})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text_of(both), encoding="utf-8")
-    for name, own in {"first": [0], "second": [1], "lost": [7]}.items():
-        entry = Entry(system=KEY, tier="smoke", design="", sessions=own, labels={})
-        records.enter(name, "smoke", {"role": "probe of quiz"}, [entry])
-    means = {n: records.stored(n, "smoke")[0].mean("role.acc") for n in ("first", "second", "lost")}
-    assert means == {"first": 0.5, "second": 0.25, "lost": 0.5}
+    measured_twice(KEY, "probe")
+    for name, own, mean in (("first", [0], 0.5), ("second", [1], 0.25), ("lost", [7], 0.5)):
+        enter(name, {"role": "probe"}, own)
+        assert records.stored(name, "smoke")[0].mean("role.acc") == mean
 
 
 def test_what_a_run_says_of_its_sessions_and_its_computing():
     record = a_run(computing={"seconds": 7.0, "peak_memory_mib": 5}).record
     records.append(record, "smoke")
     timing = {"date": "2027-01-01T00:00:00Z", "seconds": 2.5, "peak_memory_mib": 9}
-    later = a_run(asked={"quiz": {"acc": [0.5]}}, answers={}, timing=timing)
+    later = a_run(asked={"quiz": {"acc": [0.5]}}, timing=timing)
     put(later)
     roles = {"a": "probe of arc", "q": "probe of quiz"}
-    entry = Entry(system=KEY, tier="smoke", design="", sessions=[0, 1], labels={"seed": 2})
-    one = records.run_of("trial", roles, entry)
+    enter("other", roles, [0, 1])
+    (one,) = records.stored("other", "smoke")
     assert one.timing == timing | {"seconds": 10.5, "training_seconds": 7.0}
     assert (one.key, one.seed, one.trainable, one.losses) == (KEY, 2, 1792, [5.5, 5.25])
     assert one.session("q").timing == timing and one.session("a") == record.sessions[0]
@@ -199,15 +186,11 @@ def test_what_a_run_says_of_its_sessions_and_its_computing():
         one.mean("b.acc")
 
 
-# -- an experiment's own -----------------------------------------------------------------------
-
-
 def test_a_run_entered_again_keeps_its_labels_and_has_the_roles_of_both():
-    put(a_run(asked={"arc": {"acc": [1]}}, answers={}))
-    again = a_run(asked={"quiz": {"acc": [0]}}, answers={}, labels={"method": "everything"})
+    put(a_run(asked={"arc": {"acc": [1]}}))
+    again = a_run(asked={"quiz": {"acc": [0]}}, labels={"method": "everything"})
     records.append(again.record, "smoke")
-    entry = Entry(system=KEY, tier="smoke", design="", sessions=[1], labels=again.labels)
-    records.enter("trial", "smoke", {"quiz": "probe of quiz"}, [entry])
+    enter("trial", {"quiz": "probe of quiz"}, [1], again.labels)
     index = records.load_index("trial", "smoke")
     (known,) = index.runs
     assert known.labels["method"] == "LoRA" and known.sessions == [0, 1]
@@ -259,8 +242,7 @@ def test_designs_separate_runs_and_each_has_its_start():
 
 def test_an_index_whose_record_is_gone_or_lacks_a_role_says_so():
     put(a_run())
-    entry = Entry(system=KEY, tier="smoke", design="", sessions=[0], labels={})
-    records.enter("other", "smoke", {"role": "another probe"}, [entry])
+    enter("other", {"role": "another probe"}, [0])
     with pytest.raises(BadRecord, match=rf"^{KEY}\.json: role: has no scores; run the chapter"):
         records.stored("other", "smoke")
     records.path_of(KEY, "smoke").unlink()
@@ -274,8 +256,8 @@ def write_often(home, side):
     os.environ["FORGETTING_HOME"] = home
     for number in range(10):
         role = f"{side} {number}"
-        put(a_run(asked={role: {"acc": [1]}}, answers={}))
-        put(a_run(key=f"{side}{number:019d}", asked={"quiz": {"acc": [1]}}, answers={}))
+        put(a_run(asked={role: {"acc": [1]}}))
+        put(a_run(key=f"{side}{number:019d}", asked={"quiz": {"acc": [1]}}))
 
 
 def test_two_processes_that_write_at_once_lose_nothing(own_home):
@@ -293,8 +275,6 @@ def test_two_processes_that_write_at_once_lose_nothing(own_home):
     stored = records.stored("trial", "smoke")
     assert len(stored) == 21 and {role for one in stored for role in one.scores} == every | {"quiz"}
 
-
-# -- who asks again ----------------------------------------------------------------------------
 
 QUICK = {"tokens": 64, "length": 32, "batch": 2}
 ASKS = {"choice": Task("arc_easy_standin", 2), "chinese": Task("zh_everyday", 2)}
@@ -343,25 +323,18 @@ def test_answers_asked_for_later_come_once(tiny, measured):
     assert ask("quiet", start, asks=spoken)[0].samples == []
     (heard,) = ask("loud", start, asks=spoken, keep=["said"])
     assert [said.task for said in heard.samples] == ["said"]
+    assert records.stored("quiet", "smoke")[0].samples == []
     (now,) = ask("quiet", start, asks=spoken, keep=["said"])
     assert now.samples == heard.samples and measured == [("prompts_en", 1)]
     assert len(records.load(records.path_of(tiny.key, "smoke")).sessions) == 2
 
 
 def test_more_is_asked_of_a_run_and_what_it_published_stays(tiny):
-    """Its own session has 0.5 for a probe, an earlier one of others 0.25."""
-    put(run(key=tiny.key, experiment="others", tier="smoke", asked={}))
-    path, probe = records.path_of(tiny.key, "smoke"), probe_key(ASKS["choice"])
-    record = records.load(path)
-    sessions = [
-        record.sessions[0].model_copy(update={"scores": {probe: scores(acc=[share])}})
-        for share in (0.25, 0.5)
-    ]
-    path.write_text(text_of(record.model_copy(update={"sessions": sessions})), encoding="utf-8")
-    entry = Entry(system=tiny.key, tier="smoke", design="", sessions=[1], labels=START)
-    records.enter("trial", "smoke", {"choice": probe}, [entry])
+    probe = probe_key(ASKS["choice"])
+    measured_twice(tiny.key, probe)
+    enter("trial", {"choice": probe}, [1], START, tiny.key)
     (more,) = ask("trial", Cell(tiny, START))
-    assert more.mean("choice.acc") == 0.5 and more.scores.keys() == ASKS.keys()
+    assert more.mean("choice.acc") == 0.25 and more.scores.keys() == ASKS.keys()
     assert records.load_index("trial", "smoke").runs[0].sessions == [1, 2]
 
 
@@ -418,9 +391,6 @@ def test_a_merge_is_an_arm_a_parent_and_a_start(tiny):
     assert after.key == on.key and not after.start
 
 
-# -- the book's own ----------------------------------------------------------------------------
-
-
 def test_every_published_file_is_whole_and_every_run_can_be_read():
     """Each index entry has its record with all roles; each record is some experiment's."""
     runs = [run for name in records.experiments() for run in records.stored(name)]
@@ -438,39 +408,48 @@ def test_published_designs_are_those_that_the_experiments_have_now():
         assert [run.start for run in experiment.stored("laptop")].count(True) == 1
 
 
-# A few values of the records of the first schema, a file a run, as those files had them.
-FIRST_SCHEMA = {
-    "freezing": ("freeze attention", 1e-4, 1, {}, 3.168602, "2026-11-21T12:37:30Z"),
-    "lamol": ("GEM", 2e-4, 1, {"order": "sst, srl"}, 2.168648, "2026-11-22T16:43:24Z"),
-    "lora": ("LoRA r 4", 3e-4, 1, {"epochs": 2}, 0.882211, "2026-11-21T21:02:49Z"),
-    "operation": ("RL style", 1e-4, 0, {"epochs": 3}, 0.0, "2026-11-22T01:22:09Z"),
-    "own_answers": ("gold", 1e-4, 2, {"epochs": 3}, 4.580716, "2026-11-22T08:04:46Z"),
-    "own_words": ("STM", 3e-4, 2, {"epochs": 3}, 0.150612, "2026-11-22T01:45:16Z"),
-    "tasks": ("untouched", 0.0, 0, {}, None, "2026-11-21T18:49:32Z"),
-}
-FIRST_SCORES = {
-    "freezing": ("chinese", "log_likelihood", [-322.0958, -491.6576, -532.3266]),
-    "lamol": ("srl", "nf1", [1, 0.5, 1]),
-    "lora": ("new answers", "forward_kl", [0.2512156, 0.3263977, 0.2913769]),
-    "operation": ("old answers", "forward_kl", [7.870854, 6.508217, 1.364483]),
-    "own_answers": ("margin harmful", "gold_margin", [-4.731823, -4.981486, -6.640149]),
-    "own_words": ("old text", "agreement", [0.9607843, 0.9504132, 0.9292035]),
-    "tasks": ("alpaca_benign", "log_likelihood", [-36.88667, -6.889942, -36.1513]),
+# Values of the first schema's records, a file a run: arm, rate, seed, other labels, first loss and
+# date; a role, a metric and its first items.
+FIRST = {
+    "freezing": (
+        ("freeze attention", 1e-4, 1, {}, 3.168602, "2026-11-21T12:37:30Z"),
+        ("chinese", "log_likelihood", [-322.0958, -491.6576, -532.3266]),
+    ),
+    "lamol": (
+        ("GEM", 2e-4, 1, {"order": "sst, srl"}, 2.168648, "2026-11-22T16:43:24Z"),
+        ("srl", "nf1", [1, 0.5, 1]),
+    ),
+    "lora": (
+        ("LoRA r 4", 3e-4, 1, {"epochs": 2}, 0.882211, "2026-11-21T21:02:49Z"),
+        ("new answers", "forward_kl", [0.2512156, 0.3263977, 0.2913769]),
+    ),
+    "operation": (
+        ("RL style", 1e-4, 0, {"epochs": 3}, 0.0, "2026-11-22T01:22:09Z"),
+        ("old answers", "forward_kl", [7.870854, 6.508217, 1.364483]),
+    ),
+    "own_answers": (
+        ("gold", 1e-4, 2, {"epochs": 3}, 4.580716, "2026-11-22T08:04:46Z"),
+        ("margin harmful", "gold_margin", [-4.731823, -4.981486, -6.640149]),
+    ),
+    "own_words": (
+        ("STM", 3e-4, 2, {"epochs": 3}, 0.150612, "2026-11-22T01:45:16Z"),
+        ("old text", "agreement", [0.9607843, 0.9504132, 0.9292035]),
+    ),
+    "tasks": (
+        ("untouched", 0.0, 0, {}, None, "2026-11-21T18:49:32Z"),
+        ("alpaca_benign", "log_likelihood", [-36.88667, -6.889942, -36.1513]),
+    ),
 }
 
 
-@pytest.mark.parametrize("name", FIRST_SCHEMA)
+@pytest.mark.parametrize("name", FIRST)
 def test_what_was_published_first_stands_digit_for_digit(name):
-    method, learning_rate, seed, labels, loss, date = FIRST_SCHEMA[name]
-    labels = {"method": method, "learning_rate": learning_rate, "seed": seed} | labels
+    (method, rate, seed, others, loss, date), (role, metric, items) = FIRST[name]
+    labels = {"method": method, "learning_rate": rate, "seed": seed} | others
     (run,) = records.select(records.stored(name), **labels)
-    role, metric, items = FIRST_SCORES[name]
     assert run.scores[role].items[metric][:3] == items
-    assert run.losses[:1] == ([] if loss is None else [loss])
+    assert run.losses[:1] == [loss] * (loss is not None)
     assert run.session(role).timing["date"] == date
-
-
-# -- means and their errors --------------------------------------------------------------------
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))

@@ -5,20 +5,20 @@ import re
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_generated_pages import verdict
+from studies import NOT_RUN, verdict
 from typer.testing import CliRunner
 
 from forgetting import cli
-from forgetting.evidence import claims
+from forgetting.chapters import published
 from forgetting.site import book, report
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
 
 
 def claim(outcome="holds", name="learns", **rest):
-    about = {"statement": "It learns <more>.", "unit": "nats a token"}
-    measured = {"effect": -0.5, "low": -0.625, "high": -0.375}
-    return verdict(id=name, verdict=outcome, **about | measured | rest)
+    about = {"id": name, "statement": "It learns <more>.", "unit": "nats a token"}
+    measured = {"verdict": outcome, "effect": -0.5, "low": -0.625, "high": -0.375}
+    return verdict(**about | measured | rest)
 
 
 UNDECIDED = [claim("undecided", seeds=1)]
@@ -47,7 +47,7 @@ def page(tmp_path, monkeypatch):
     """The page of a run; call it with what differs from a laptop run that judged one claim."""
 
     def made(now=UNDECIDED, before=(), beside=None, **settings):
-        monkeypatch.setattr(claims, "verdicts", lambda *_: now)
+        monkeypatch.setattr(report, "verdicts", lambda *_: now)
         executed = write(tmp_path / "ours.ipynb", "T1VSUw==")
         return report.page("trial", executed, SETTINGS | settings, before, beside)
 
@@ -61,11 +61,10 @@ def seen(page):
 
 
 def test_verdicts_stand_side_by_side(page):
-    missing = dict.fromkeys(("effect", "low", "high", "tier"))
     now = [
         claim("undecided", effect=0.25, low=-1.0, high=1.5, seeds=1),
         claim(name="other"),
-        claim("not run", "later", reason="no records", **missing),
+        claim(name="later", reason="no records", **NOT_RUN),
     ]
     text = page(now, [claim("contradicted")]).partition("<h2>Verdicts</h2>")[2]
     rows = [seen(row) for row in re.findall(r"<tr>.*?</tr>", text)]
@@ -125,6 +124,8 @@ def test_a_report_without_a_folder_is_told_before_anything_runs(tmp_path):
 
 
 def test_the_published_verdicts_are_those_of_the_scoreboard(monkeypatch, tmp_path):
-    expected = claims.verdicts("freezing")
+    expected = published.verdicts("freezing")
+    assert any(verdict.verdict == "holds" for verdict in expected)
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))  # the reader's own runs lie elsewhere
     assert report.published("freezing") == expected
+    assert {verdict.verdict for verdict in published.verdicts("freezing")} == {"not run"}

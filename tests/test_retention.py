@@ -226,8 +226,9 @@ def test_drcd_answers_stand_in_their_articles(mirror):
     assert (len(train), len(test)) == (3524, 3493)
     assert all(a in d["context"] for d in (*train, *test) for a in d["answers"] if a.strip())
     assert not {d["context"] for d in train} & {d["context"] for d in test}
-    prompt, answer = next(task.training_pairs(seed=0))
-    assert "\n\n文章：" in prompt and "\n\n問題：" in prompt and answer in prompt
+    example = next(task.training_examples(seed=0))
+    prompt = example.question
+    assert "\n\n文章：" in prompt and "\n\n問題：" in prompt and example.answer in prompt
     longest = max(len(answer) for d in test for answer in d["answers"])
     assert longest <= task.config["generation_kwargs"]["max_gen_toks"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from test_explorer import make_run
+from studies import put, run
 
-from forgetting.evidence import records
+from forgetting import chapters
 from forgetting.experiments import parameters
 from forgetting.site import run_card
 
@@ -42,11 +42,11 @@ def table_rows(card):
 
 
 def test_parameters_and_tiers_are_read_not_typed(tmp_path):
-    for key, seconds, memory in (("a", 30.0, 512), ("b", 150.0, 2048)):
-        run = make_run(key)
-        timing = {"date": "2026-11-21", "seconds": seconds, "peak_memory_mib": memory}
-        records.save(run.model_copy(update={"timing": timing}))
-    # make_run's chapter is `trial`: 3 minutes in all, 90 seconds on average, 2 GiB at most.
+    # 3 minutes in all, 90 seconds on average, 2 GiB at most.
+    model = {"name": "smollm2-135m"}
+    for seed, seconds, memory in ((0, 30.0, 512), (1, 150.0, 2048)):
+        timing = {"seconds": seconds, "peak_memory_mib": memory}
+        put(run(seed=seed, model=model, timing=timing, environment={"device": "a laptop"}))
     rows = table_rows(run_card.card(write(tmp_path)))
     assert rows["`tier`"] == ["`laptop`", "which budget to spend (smoke, laptop)"]
     assert rows["`seeds`"] == ["`0`", "one run a seed (0 to 9999)"]
@@ -66,6 +66,20 @@ def test_the_card_stands_below_the_parameters_and_nothing_else_changes(tmp_path)
     nbformat.validate(shown)
     page = nbformat.read(write(tmp_path, tags=()), 4)  # without parameters it has no card
     assert run_card.with_card(page, path) == page
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_card_lists_the_arms_and_tasks_of_the_experiment_and_every_tiers_model(chapter):
+    rows, design = table_rows(run_card.card(CHAPTERS[chapter])), chapters.experiment(chapter)
+    arms = list(design.arms_of(design.base("smoke")))
+    assert rows["`methods`"][1].endswith(f"({', '.join(arms)})")
+    for tier, budget in design.budgets.items():
+        assert rows[f"`{tier}`"] == [budget.model, *["–"] * 5]
+    if design.in_turn:
+        assert rows["`tasks`"][1].endswith("(sst, srl, woz, squad, sql)")
+        assert rows["`all_orders`"][1].endswith(
+            f"({', '.join(n for n in arms if n != 'multitask')})"
+        )
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -647,6 +647,6 @@ def test_a_model_answers_and_is_graded(tiny, mirror):
     scores = evaluate(tiny, panel)
     assert set(scores["woz"].items) == {"ds_em", "turn_goal_em", "turn_request_em"}
     assert {name: found.n for name, found in scores.items()} == {"woz": 6, "sst": 2, "ni_sa": 2}
-    prompt, answer = next(Task("sst").training_pairs(seed=0))
-    assert prompt.endswith("\nis this review negative or positive?\nAnswer:")
-    assert answer in ("negative", "positive")
+    example = next(Task("sst").training_examples(seed=0))
+    assert example.question.endswith("\nis this review negative or positive?\nAnswer:")
+    assert example.answer in ("negative", "positive")

@@ -1,6 +1,5 @@
 """`forgetting new chapter`: what it writes passes what every chapter of the book has to pass."""
 
-import json
 import os
 import re
 import shutil
@@ -11,24 +10,23 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import test_answers
 import test_claims
-import test_exercises
+import test_coursework
+import test_house
 from typer.testing import CliRunner
 
-from forgetting import cli
-from forgetting.evidence import papers
-from forgetting.experiments import budgets, panels, parameters
-from forgetting.experiments.budgets import BadChapter
+from forgetting import chapters, cli
+from forgetting.evidence import papers, records
+from forgetting.experiments import parameters
 from forgetting.site import book, run_card
 
 REPOSITORY = Path(__file__).parents[1]
-LONGEST = 60  # lines of code in a chapter
+FOLDER = Path("src", "forgetting", "chapters", "trial_run")
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A copy of the book without its records."""
+    """A copy of the book without its records, and without the package."""
     root = tmp_path / "book"
     for folder in ("book", "data", "notebooks"):
         shutil.copytree(REPOSITORY / folder, root / folder)
@@ -37,8 +35,11 @@ def tree(tmp_path, monkeypatch):
     (root / "results").mkdir()
     monkeypatch.setenv("FORGETTING_ROOT", str(root))
     monkeypatch.setenv("FORGETTING_DATA", str(root / "data"))
+    monkeypatch.setattr(chapters, "__path__", chapters.__path__[:1])
     monkeypatch.chdir(root)
-    return root
+    yield root
+    for name in [name for name in sys.modules if ".trial_run" in name]:
+        del sys.modules[name]
 
 
 def new(name="trial_run", cite="shenfeld2026razor"):
@@ -46,43 +47,45 @@ def new(name="trial_run", cite="shenfeld2026razor"):
 
 
 @pytest.fixture
-def chapter(tree, monkeypatch):
+def chapter(tree):
     """The notebook of a new chapter in that copy."""
     number = len(parameters.chapters(tree))  # they are counted from 00
-    told = new()
-    assert told.stdout.splitlines() == [
+    assert new().stdout.splitlines() == [
         f"notebooks/{number:02d}_trial_run.ipynb",
-        "data/chapters/trial_run.toml",
+        *(f"{FOLDER}/{file}" for file in ("__init__.py", "experiment.py", "views.py")),
+        f"{FOLDER}/exercises.py",
+        f"{FOLDER}/claims.toml",
         "data/papers/2509.04259.toml",
         "try it: forgetting run trial_run --tier smoke -p data=bundled",
     ]
-    path = tree / "data" / "chapters" / "trial_run.toml"
-    monkeypatch.setitem(panels.PANELS, "trial_run", panels.from_file(path))  # as an import would
-    monkeypatch.setitem(budgets.BUDGETS, "trial_run", budgets.from_file(path))
     return tree / "notebooks" / f"{number:02d}_trial_run.ipynb"
 
 
 def test_the_tests_of_every_chapter_accept_it(tree, chapter, monkeypatch):
-    monkeypatch.setattr(test_exercises, "NOTEBOOKS", [chapter])
-    test_exercises.test_three_exercises_a_chapter()
-    monkeypatch.setattr(test_answers, "CHAPTERS", {"trial_run": chapter})
-    test_answers.test_every_printed_solution_passes_and_every_stub_does_not("trial_run")
+    monkeypatch.setattr(test_coursework, "CHAPTERS", {"trial_run": chapter})
+    test_coursework.test_every_printed_solution_passes_and_every_stub_does_not("trial_run")
+    test_house.test_a_notebook_has_at_most_sixty_lines_of_code(chapter)
+    test_house.test_a_notebook_imports_a_dozen_names_at_most_and_has_no_logic(chapter)
     assert "trial_run-learns" in [claim.id for paper in papers.papers() for claim in paper.claims]
     test_claims.test_every_claim_on_file_names_roles_and_rates_that_exist()
+    design = chapters.experiment("trial_run")
+    assert design.name == "trial_run" and design.plane and design.checks
     tiers = {p.name: p.choices for p in parameters.parameters_of(chapter)}["tier"]
-    assert set(tiers) == set(budgets.BUDGETS["trial_run"])
+    assert set(tiers) == set(design.budgets)
+    assert all(budget.rates and budget.epochs for budget in design.budgets.values())
 
 
-def test_it_is_a_thin_notebook_without_outputs_and_nothing_is_left_to_fill_in(tree, chapter):
+def test_it_has_no_outputs_and_nothing_is_left_to_fill_in(tree, chapter):
     notebook = nbformat.read(chapter, as_version=4)
     nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert sum(len(cell.source.splitlines()) for cell in code) <= LONGEST
-    assert not any(cell.outputs for cell in code)
+    assert not any(cell.outputs for cell in notebook.cells if cell.cell_type == "code")
     placeholders = re.compile(r"\b(NAME|TITLE|CITATION|PAPER)\b")
-    paper = tree / "data" / "papers" / "2509.04259.toml"
-    for path in (chapter, paper, *(tree / "data").rglob("*trial_run*")):
+    for path in (chapter, tree / "data" / "papers" / "2509.04259.toml", *(tree / FOLDER).iterdir()):
         assert not placeholders.search(path.read_text()), path
+    formatter = [sys.executable, "-m", "ruff"]
+    for check in (["check"], ["format", "--check"]):
+        done = subprocess.run([*formatter, *check, str(tree / FOLDER)], capture_output=True)
+        assert done.returncode == 0, done.stdout.decode()
 
 
 def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
@@ -106,29 +109,36 @@ def test_it_runs_at_the_smoke_tier_and_reports(tree, chapter, own_home):
     command += ["-p", "data=bundled", "--report", "mine.html"]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    stored = sorted((own_home / "results" / "trial_run").glob("*.json"))
-    methods = {json.loads(path.read_text())["labels"]["method"] for path in stored}
-    assert methods == {"untouched", "full", "LoRA"}
+    runs = records.stored("trial_run", "smoke")
+    labels = {(r.labels["method"], r.labels["learning_rate"], r.labels.get("epochs")) for r in runs}
+    arms = {
+        (arm, rate, epochs) for arm, rate in (("full", 1e-4), ("LoRA", 1e-3)) for epochs in (1, 2)
+    }
+    assert labels == arms | {("untouched", 0, None)}
     assert book.page_problems(tree / "mine.html") == []
     text = (tree / "mine.html").read_text()
     assert "A plane: learned Chinese against English lost" in text
     assert "a toy: its numbers mean nothing" in text and "held-out Chinese becomes" in text
 
 
-def test_a_paper_that_has_claims_gets_another(tree):
+def test_a_paper_that_is_known_keeps_its_file(tree):
     paper = tree / "data" / "papers" / "2401.05605.toml"
-    before = paper.read_text().rstrip("\n")
+    before = paper.read_text()
     assert new(cite="kalajdzievski2024scaling").exit_code == 0
-    assert paper.read_text().startswith(before)
-    ids = [claim["id"] for claim in tomllib.loads(paper.read_text())["claims"]]
-    assert ids[-1] == "trial_run-learns" and len(ids) > 1
+    assert paper.read_text() == before
+    (claim,) = tomllib.loads((tree / FOLDER / "claims.toml").read_text())["claims"]
+    assert (claim["id"], claim["paper"]) == ("trial_run-learns", "2401.05605")
+    claims = next(p.claims for p in papers.papers() if p.id == "2401.05605")
+    assert {claim.chapter for claim in claims} > {"trial_run"}
 
 
 @pytest.mark.parametrize(
     ("name", "cite", "said"),
     [
         ("Self Output", "shenfeld2026razor", "small letters, digits and _"),
+        ("import", "shenfeld2026razor", "small letters, digits and _"),
         ("freezing", "shenfeld2026razor", "there is such a chapter"),
+        ("verdicts", "shenfeld2026razor", "there is such a chapter"),  # a module's name
         ("mine", "shenfeld2026", "did you mean 'shenfeld2026razor'?"),
         ("mine", "nobody", "add the paper there first"),
     ],
@@ -138,21 +148,3 @@ def test_what_cannot_be_a_chapter_is_refused_and_writes_nothing(tree, name, cite
     told = new(name, cite)
     assert told.exit_code == 2 and said in told.stderr
     assert sorted(path for path in tree.rglob("*") if path.is_file()) == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ('role = "english"', 'roll = "english"', "unexpected keyword argument 'roll'"),
-        ("[taught]", "[shown_first]", "KeyError: 'taught'"),
-        ("[budgets.full]", "[budgets.fulll]", "budgets.fulll: tiers are smoke, classroom"),
-        ("items = 16", "items = ", "TOMLDecodeError"),
-    ],
-)
-def test_a_panel_that_says_something_else_is_named(tmp_path, old, new, said):
-    text = (REPOSITORY / "data" / "skeleton" / "chapter.toml").read_text()
-    path = tmp_path / "mine.toml"
-    path.write_text(text.replace(old, new, 1))
-    with pytest.raises(BadChapter, match=rf"^mine\.toml: .*{re.escape(said)}"):
-        panels.from_file(path)
-        budgets.from_file(path)

@@ -447,7 +447,7 @@ def test_a_review_is_asked_about_in_two_ways_and_is_the_same_review():
     for asked, ends in ((chat, "Answer with one word."), (json, "Output only the JSON object.")):
         assert {document["review"]: document["answer"] for document in asked} == labels
         assert all(document["prompt"].endswith(ends) for document in asked)
-    gold = Task("mini_sentiment_json").pair(json[0])[1]
+    gold = Task("mini_sentiment_json").example(json[0]).answer
     assert grade("mini_sentiment_json", json[0], gold) == {"json": 1, "em": 1}
 
 
@@ -541,11 +541,12 @@ def test_where_nothing_can_be_confined_no_score_is_invented(mirror, monkeypatch)
 
 def test_what_is_trained_is_what_is_asked(mirror):
     """Prompts and answers of the training pairs, as the test shows them."""
-    prompt, answer = next(Task("mbpp_pinned").training_pairs(seed=0))
+    example = next(Task("mbpp_pinned").training_examples(seed=0))
+    prompt, answer = example.question, example.answer
     assert prompt.startswith("You are an expert Python programmer") and "\nassert " in prompt
     assert answer.startswith("```python\n") and answer.endswith("\n```") and "\r" not in answer
-    prompt, answer = next(Task("openfunctions").training_pairs(seed=0))
-    assert prompt.startswith("Construct a function call") and "(" in answer
+    example = next(Task("openfunctions").training_examples(seed=0))
+    assert example.question.startswith("Construct a function call") and "(" in example.answer
 
 
 def test_humanevals_prompts_reach_the_model_unchanged(mirror):

@@ -25,12 +25,14 @@ from forgetting import (
     tasks,
 )
 from forgetting.engine import compute, training
-from forgetting.engine.training import OrderedTrainer, pack, pad, steps_of
+from forgetting.engine.training import OrderedTrainer, steps_of
 from forgetting.lineage import Settings
 from forgetting.models import packing
-from forgetting.models.causal import IGNORED, TooLittleText, pretrain_rows, sft_rows
+from forgetting.models.causal import Causal
+from forgetting.models.rows import IGNORED, TooLittleText, pretrain_rows, sft_rows
 from forgetting.objectives import CrossEntropy, Step
 from forgetting.objectives.cross_entropy import head_cross_entropy
+from forgetting.tasks import Example
 
 CHINESE = Task("zh_everyday")
 END = 2  # <|im_end|>, the end token of `tiny`
@@ -112,9 +114,8 @@ def test_the_tasks_own_documents_stay_in_their_order():
 
 
 def dialogue(*pairs, chat=True):
-    return SimpleNamespace(
-        name="dialogue", chat=chat, config={}, training_pairs=lambda seed: iter(pairs)
-    )
+    examples = [Example.of(*pair, chat=chat) for pair in pairs]
+    return SimpleNamespace(name="dialogue", training_examples=lambda seed: iter(examples))
 
 
 PROMPT = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
@@ -185,20 +186,20 @@ def test_every_epoch_has_an_order_of_its_own_and_no_step_has_two():
 def test_a_batch_is_padded_on_the_right():
     short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
     long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
-    batch = pad([short, long])
-    assert batch["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
-    assert batch["wanted"].tolist() == [[6, IGNORED, IGNORED], [8, 9, IGNORED]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    inputs, at = Causal().collate(None, [short, long])
+    assert inputs["input_ids"].tolist() == [[5, 6, 0], [7, 8, 9]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert at.tolist() == [[True, False, False], [True, True, False]]
 
 
 def test_packed_rows_stand_one_after_another():
     """Token t is to predict t + 1 of its own row: a row's last token predicts nothing."""
     short = {"input_ids": torch.tensor([5, 6]), "labels": torch.tensor([IGNORED, 6])}
     long = {"input_ids": torch.tensor([7, 8, 9]), "labels": torch.tensor([7, 8, 9])}
-    batch = pack([short, long])
-    assert batch["input_ids"].tolist() == [5, 6, 7, 8, 9]
-    assert batch["wanted"].tolist() == [6, IGNORED, 8, 9, IGNORED]
-    assert batch["lengths"] == [2, 3]
+    inputs, at = packing.Reader.collate([short, long])
+    assert inputs["input_ids"].tolist() == [5, 6, 7, 8, 9]
+    assert inputs["lengths"] == [2, 3]
+    assert at.tolist() == [True, False, True, True, False]
 
 
 # -- the objective -----------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Where things are: the environment's `FORGETTING_…` variables, read here and nowhere else.
 
 `FORGETTING_HOME` is the cache (weights, scores, downloads), `FORGETTING_DATA` the data/ folder of
-a package that is not installed from a clone, `FORGETTING_DATA_MIRROR` a folder of public
-data, `FORGETTING_ROOT` the book, `FORGETTING_RESULTS` the records. `FORGETTING_RENDER` says that a
-book is being rendered, `FORGETTING_SCHEDULER` and `FORGETTING_PROCESSES` where steps run.
+a package that is not installed from a clone, `FORGETTING_DATA_MIRROR` a folder of public data,
+`FORGETTING_ROOT` the book, `FORGETTING_RESULTS` the records, `FORGETTING_METHODS` a folder of one's
+own methods. `FORGETTING_RENDER` says that a book is being rendered, `FORGETTING_SCHEDULER` and
+`FORGETTING_PROCESSES` where steps run.
 """
 
 from __future__ import annotations

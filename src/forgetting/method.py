@@ -266,7 +266,7 @@ def _read_all() -> Iterator[Method]:
 def _read(package: str, path: Path, changed: int) -> tuple[Method, ...]:
     """The methods of a file as it was `changed`: its marked classes and functions."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise BadMethod(f"{path}: {_line(error)}") from error
     defined = (n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef))

@@ -5,7 +5,15 @@ question after another, and may remember, or move its weights. `system` makes a 
 checkpoint and a way.
 """
 
-from forgetting.adaptation.base import Adaptation, Listener, system
-from forgetting.adaptation.stream_icl import StreamICL
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Adaptation", "Listener", "StreamICL", "system"]
+from forgetting import method
+from forgetting.adaptation.base import Adaptation, Listener, system
+
+__all__ = ["Adaptation", "Listener", "system"]
+
+method.package(__name__)
+
+if TYPE_CHECKING:  # each method by its name, as `method.Package` gives it
+
+    def __getattr__(name: str) -> Any: ...

@@ -7,8 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from forgetting.adaptation.base import Write
+from forgetting.method import method
 
 
+@method(
+    title="Right answers in the prompt (Self-StreamICL)",
+    idea="The model remembers the last questions that it answered rightly, and reads them with its "
+    "answers before the next one. Nothing moves in the weights.",
+    equation=r"\hat y_t \sim \pi(\cdot \mid m_t, x_t), \qquad m_t = \text{the last } k \text{ of } "
+    r"\{(x_s, \hat y_s) : s < t,\; r_s = 1\}",
+    cost="A longer prompt for every question; no gradient.",
+    use="Where a deployed model is told after each answer whether it was right.",
+    citations=("wu2024streambench",),
+    colour="#56B4E9",
+    marker="H",
+)
 @dataclass(frozen=True)
 class StreamICL:
     """The last `k` questions with right answers stand before each question.

@@ -21,11 +21,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import merging, store
 from forgetting.engine import processes, training
-from forgetting.engine.generation import generate
 from forgetting.home import rendering
 from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
 from forgetting.models import foundations
+from forgetting.models.family import family_of
 from forgetting.models.foundations import Foundation
 from forgetting.objectives import Objective
 from forgetting.objectives.cross_entropy import CrossEntropy
@@ -286,7 +286,7 @@ def _sample(wanted: Samples) -> Path:
     refuse_while_rendering(f"samples of {wanted.of.key}")
     loaded, tokenizer = model(wanted.of)
     texts = [t for t in wanted.prompts.texts(tokenizer, samples) for _ in range(wanted.per_prompt)]
-    written = generate(
+    written = family_of(loaded).answer(
         loaded,
         tokenizer,
         texts,

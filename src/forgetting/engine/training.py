@@ -8,13 +8,13 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
-from torch.nn import functional
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     PreTrainedModel,
@@ -28,8 +28,16 @@ from transformers.trainer_callback import PrinterCallback
 
 from forgetting.engine import processes
 from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings, nothing_drawn
-from forgetting.models import packing
-from forgetting.models.causal import IGNORED, TARGET, Example, TooLittleText, rows_of
+from forgetting.models.family import Reader, family_of
+from forgetting.models.rows import (
+    IGNORED,
+    TARGET,
+    Row,
+    TooLittleText,
+    read_tokens,
+    rows_of,
+    supervised,
+)
 from forgetting.objectives import Objective, Step, Weights
 from forgetting.objectives.cross_entropy import CrossEntropy, head_cross_entropy
 from forgetting.tasks import Task
@@ -46,96 +54,73 @@ def no_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 class Steps(Dataset):
     """The token rows of each optimiser step, in the order in which they are trained on."""
 
-    steps: list[list[Example]]
+    steps: list[list[Row]]
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, index: int) -> list[Example]:
+    def __getitem__(self, index: int) -> list[Row]:
         return self.steps[index]
 
 
-def steps_of(rows: list[Example], settings: Settings, seed: int) -> list[list[Example]]:
+def steps_of(rows: list[Row], settings: Settings, seed: int) -> list[list[Row]]:
     """The rows of every optimiser step, each epoch in an order of its own drawn from `seed`.
 
     The first epoch keeps the order of `rows`. No step holds rows of two epochs, so its last one
     may be smaller; epochs do not depend on how many follow.
     """
     rows, drawn = list(rows), random.Random(f"epochs of {seed}")
-    steps: list[list[Example]] = []
+    steps: list[list[Row]] = []
     for _ in range(settings.epochs):
         steps += [rows[i : i + settings.batch] for i in range(0, len(rows), settings.batch)]
         drawn.shuffle(rows)
     return steps
 
 
-def unfolded(rows: list[Example]) -> list[Example]:
+def unfolded(rows: list[Row]) -> list[Row]:
     """The rows, each with what it has as `also` after it."""
-    found: list[Example] = []
+    every: list[Row] = []
     for row in rows:
         own = {name: held for name, held in row.items() if name != "also"}
-        found += [own, *row.get("also", ())]
-    return found
+        every += [own, *row.get("also", ())]
+    return every
 
 
-def pack(rows: list[Example]) -> dict[str, Any]:
-    """A batch for `packing.Reader`: the rows' ids one after another, (tokens,), and their lengths.
+def batch_of(rows: list[Row], reader: Reader) -> dict[str, Any]:
+    """What `loss_of` needs of rows.
 
-    `wanted` is the token that each should predict, -100 where none is supervised.
+    `inputs` are read, `at` says where for supervised tokens. Of each of these: `wanted`, the token
+    itself, (tokens,), its row's part, its weight, and `before`, the untrained model's states there,
+    (tokens, width), or None.
     """
-    end = torch.tensor([IGNORED])
-    return {
-        "input_ids": torch.cat([row["input_ids"] for row in rows]),
-        "wanted": torch.cat([part for row in rows for part in (row["labels"][1:], end)]),
-        "lengths": [len(row["input_ids"]) for row in rows],
-        **beside(rows),
-    }
-
-
-def pad(rows: list[Example]) -> dict[str, Any]:
-    """A batch for any other model: ids padded on the right with 0, and a mask.
-
-    `wanted` is (batch, length), -100 at padding too.
-    """
-    from torch.nn.utils.rnn import pad_sequence
-
-    ids = pad_sequence([row["input_ids"] for row in rows], batch_first=True)
-    labels = pad_sequence([row["labels"] for row in rows], batch_first=True, padding_value=IGNORED)
-    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
-    mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
-    wanted = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
-    return {"input_ids": ids, "wanted": wanted, "attention_mask": mask, **beside(rows)}
-
-
-def beside(rows: list[Example]) -> dict[str, Any]:
-    """What an objective sees beside the logits: a part and a weight a supervised token, `before`.
-
-    `before` (tokens, width) are the untrained model's hidden states there, or None.
-    """
-    counts = torch.tensor([int((row["labels"][1:] != IGNORED).sum()) for row in rows])
+    inputs, at = reader.collate(rows)
+    kept = [supervised(row) for row in rows]
+    counts = torch.tensor([int(each.sum()) for each in kept])
     parts = torch.tensor([int(row.get("part", TARGET)) for row in rows])
     weights = [row.get("weights", torch.ones(int(n))) for row, n in zip(rows, counts, strict=True)]
-    known = [row["before"] for row in rows if "before" in row]
+    before = [row["before"] for row in rows if "before" in row]
     return {
+        "inputs": inputs,
+        "at": at,
+        "wanted": torch.cat([row["labels"][1:][k] for row, k in zip(rows, kept, strict=True)]),
         "parts": parts.repeat_interleave(counts),
         "weights": torch.cat(weights),
-        "before": torch.cat(known) if known else None,
+        "before": torch.cat(before) if before else None,
     }
 
 
 class OrderedTrainer(Trainer):
     """`transformers.Trainer` with our objective, over steps already in their order.
 
-    With a `reader` batches are packed, and logits are made at supervised tokens alone. `before` is
-    the untrained model's head, where the objective reads what that model would say. `precision` is
-    that of `lineage.Settings`.
+    `before` is the untrained model's head, where the objective reads what that model would say.
+    `precision` is that of `lineage.Settings`.
     """
 
     def __init__(
         self,
-        reader: packing.Reader | None,
+        reader: Reader,
         objective: Objective,
-        before: torch.Tensor | None,
+        before: nn.Module | None,
         precision: str,
         **given: Any,
     ) -> None:
@@ -157,10 +142,10 @@ class OrderedTrainer(Trainer):
         mixed = self.precision == "bfloat16"
         return torch.autocast(self.args.device.type, torch.bfloat16, enabled=mixed)
 
-    def _batch(self, rows: list[Example]) -> dict[str, Any]:
+    def _batch(self, rows: list[Row]) -> dict[str, Any]:
         """This process's rows of a step, and what its mean counts for in the mean of all."""
         mine, share = part_of(rows, processes.rank(), processes.world())
-        return (pack if self.reader else pad)(mine) | {"share": share}
+        return batch_of(mine, self.reader) | {"share": share}
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()
@@ -180,18 +165,17 @@ class OrderedTrainer(Trainer):
             self.hold()
         return loss
 
-    def read(self, rows: list[Example], objective: Objective) -> torch.Tensor:
+    def read(self, rows: list[Row], objective: Objective) -> torch.Tensor:
         """What `objective` makes of other rows, as the model stands now; gradients can be asked."""
-        batch = (pack if self.reader else pad)(rows)
-        there = {n: v.to(self.args.device) if torch.is_tensor(v) else v for n, v in batch.items()}
+        batch = self._prepare_inputs(batch_of(rows, self.reader))
         with self._products():
-            return loss_of(self.model, self.reader, objective, there, None)
+            return loss_of(self.model, self.reader, objective, batch, None)
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
 
 
-def part_of(rows: list[Example], rank: int, world: int) -> tuple[list[Example], float]:
+def part_of(rows: list[Row], rank: int, world: int) -> tuple[list[Row], float]:
     """The rows of one process, and the factor on its mean over tokens.
 
     The processes' gradients are averaged: with the factor, tokens · processes ÷ all tokens, the
@@ -199,7 +183,7 @@ def part_of(rows: list[Example], rank: int, world: int) -> tuple[list[Example], 
     """
     if world == 1:
         return rows, 1.0
-    counts = [int((row["labels"][1:] != IGNORED).sum()) for row in rows]
+    counts = [int(supervised(row).sum()) for row in rows]
     mine = rows[rank::world]
     if not mine:
         return rows[:1], 0.0
@@ -208,71 +192,72 @@ def part_of(rows: list[Example], rank: int, world: int) -> tuple[list[Example], 
 
 def loss_of(
     model: Any,
-    reader: packing.Reader | None,
+    reader: Reader,
     objective: Objective,
     batch: dict[str, Any],
-    before: torch.Tensor | None,
+    before: nn.Module | None,
 ) -> torch.Tensor:
-    """The objective of a batch, as `pack` makes it for a reader and `pad` where there is none."""
-    wanted = batch["wanted"]
-    supervised = wanted != IGNORED
+    """The objective of a batch, as `batch_of` makes it."""
+    states = reader.states(model, batch["inputs"])[batch["at"]]
     plain = type(objective).loss is CrossEntropy.loss
-    if reader is None:
-        read = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        logits = model(**read, use_cache=False).logits[supervised]
-    else:
-        hidden = reader(batch["input_ids"], batch["lengths"])[supervised]
-        if plain:
-            return head_cross_entropy(hidden, reader.head.weight, wanted[supervised])
-        logits = reader.head(hidden)
+    if plain and isinstance(reader.head, nn.Linear):
+        return head_cross_entropy(states, reader.head.weight, batch["wanted"])
     was = batch["before"]
     return objective.loss(
         Step(
-            logits,
-            wanted[supervised],
+            reader.head(states),
+            batch["wanted"],
             batch["parts"],
             batch["weights"],
-            None if was is None or before is None else was @ before.T,
+            None if was is None or before is None else before(was),
         )
     )
 
 
 @torch.no_grad()
 def look_before(
-    model: Any, rows: list[Example], objective: Objective, seed: int
-) -> tuple[list[Example], torch.Tensor]:
-    """The rows with what the untrained model makes of them, and its head, (vocabulary, width).
+    model: Any, rows: list[Row], objective: Objective, seed: int
+) -> tuple[list[Row], nn.Module]:
+    """The rows with what the untrained model makes of them, and its head.
 
     Each row keeps the supervised tokens that the objective keeps, and at them, as `before`, the
-    hidden states (tokens, width) of the last norm: the head makes logits of them when they are
-    wanted. A row with `teacher_ids` is read as these. `model` is in the state it starts from.
+    states (tokens, width) of which the head makes logits when they are wanted. A row with
+    `teacher_ids` is read as these. `model` is in the state it starts from.
     """
     was_training = model.training
     model.eval()
-    causal = packing.unwrapped(model)
-    head = causal.get_output_embeddings().weight.detach().clone()
+    family = family_of(model)
+    head = deepcopy(family.head(model)).requires_grad_(False)
 
-    def look(row: Example, seed: int) -> Example:
-        at = (row["labels"][1:] != IGNORED).nonzero()[:, 0]
-        ids = row["teacher_ids" if "teacher_ids" in row else "input_ids"]
-        from_end = at - len(row["input_ids"])
-        states = causal.base_model(ids[None].to(head.device), use_cache=False)[0]
-        hidden = states[0, from_end]
-        kept = objective.keep(hidden @ head.T, row["labels"][1:][at].to(head.device), seed)
+    def look(row: Row, seed: int) -> Row:
+        at = supervised(row).nonzero()[:, 0]
+        states = family.states(model, [_as_teacher(row)])
+        tokens = row["labels"][1:][at].to(states.device)
+        kept = objective.keep(head(states), tokens, seed)
         labels = row["labels"].clone()
         labels[1:][at[~kept.cpu()]] = IGNORED
         weighed = {"weights": row["weights"][kept.cpu()]} if "weights" in row else {}
         also = {"also": [look(other, seed) for other in row["also"]]} if "also" in row else {}
-        return row | weighed | also | {"labels": labels, "before": hidden[kept].cpu()}
+        told = {"labels": labels, "before": states[kept].cpu(), "read": read_tokens(row)}
+        return row | weighed | also | told
 
-    found = [look(row, seed + number) for number, row in enumerate(rows)]
+    looked = [look(row, seed + number) for number, row in enumerate(rows)]
     model.train(was_training)
-    left = [
-        row for row in found if any((one["labels"][1:] != IGNORED).any() for one in unfolded([row]))
-    ]
+    left = [row for row in looked if any(supervised(each).any() for each in unfolded([row]))]
     if not left:
         raise TooLittleText(f"{objective}: no token of {len(rows)} examples stays supervised")
     return left, head
+
+
+def _as_teacher(row: Row) -> Row:
+    """The row with what the untrained model reads in its place; both end with the same tokens."""
+    if "teacher_ids" not in row:
+        return row
+    ids = row["teacher_ids"]
+    labels = torch.full_like(ids, IGNORED)
+    shared = min(len(ids), len(row["labels"]))
+    labels[-shared:] = row["labels"][-shared:]
+    return {"input_ids": ids, "labels": labels}
 
 
 @cache
@@ -357,19 +342,19 @@ def train(
             remove_unused_columns=False,
         )
         arguments._n_gpu = min(1, arguments.n_gpu)  # a step is one batch, never one a device
-        packed = packing.readable(model) and arguments.world_size == 1
-        trainer = OrderedTrainer(
-            reader=packing.Reader(model, keep=settings.epochs > 1) if packed else None,
-            objective=objective,
-            before=head,
-            precision=settings.precision,
-            model=model,
-            args=arguments,
-            train_dataset=Steps(steps),
-            callbacks=[Watch()],
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints every step's loss
-        with packing.attention_by_row(model) if packed else nullcontext():
+        alone = arguments.world_size == 1
+        with family_of(model).reader(model, keep=settings.epochs > 1, alone=alone) as reader:
+            trainer = OrderedTrainer(
+                reader=reader,
+                objective=objective,
+                before=head,
+                precision=settings.precision,
+                model=model,
+                args=arguments,
+                train_dataset=Steps(steps),
+                callbacks=[Watch()],
+            )
+            trainer.remove_callback(PrinterCallback)  # it prints every step's loss
             trainer.hold = objective.begin(model, tokenizer, trainer.read, weights, drawn)
             trainer.train()
     return losses

@@ -33,11 +33,12 @@ class Check:
         values = [run.mean(self.measure) for run in chosen if role in run.scores]
         if not values:
             return ""
-        value = fmean(values)
+        value, verb = fmean(values), "is"
         if self.change:
-            value -= records.start_of(runs).mean(self.measure)
+            value, verb = value - records.start_of(runs).mean(self.measure), "changed by"
+        said = f"{self.asks} {self.measure} {verb} {value:.3g}"
         if self.above is not None and value <= self.above:
-            return f"{self.asks} {self.measure} is {value:.3g}, {self.above:g} is the least"
+            return f"{said}, must be above {self.above:g}"
         if self.below is not None and value >= self.below:
-            return f"{self.asks} {self.measure} is {value:.3g}, {self.below:g} is the most"
+            return f"{said}, must be below {self.below:g}"
         return ""

@@ -107,24 +107,23 @@ def churn(
     )
 
 
-def between(before: Run, after: Run, task: str, metric: str = "acc") -> Churn:
-    """`churn` between two runs on `task`, with the answers that their records keep.
+def between(before: Run, after: Run, role: str, metric: str = "acc") -> Churn:
+    """`churn` between two runs in a role, with the answers that they keep.
 
-    Raises `NotPaired` where one of them was not measured on `task`, or on other prompts.
+    Raises `NotPaired` where one of them was not asked it, or had other prompts.
     """
-    for side, record in (("before", before), ("after", after)):
-        if task not in record.scores:
+    for side, run in (("before", before), ("after", after)):
+        if role not in run.scores:
             raise NotPaired(
-                f"task={task!r}: {side} ({record.key}) has {', '.join(record.scores)}; "
-                "measure both on the task"
+                f"role={role!r}: {side} ({run.key}) was asked {', '.join(run.scores)}; ask both"
             )
-    kept = [[s for s in record.samples if s.task == task] for record in (before, after)]
+    kept = [[s for s in run.samples if s.task == role] for run in (before, after)]
     if not all(kept):
-        return churn(before.scores[task], after.scores[task], metric)
+        return churn(before.scores[role], after.scores[role], metric)
     if [s.prompt for s in kept[0]] != [s.prompt for s in kept[1]]:
-        raise NotPaired(f"task={task!r}: the two records hold other prompts; measure both again")
+        raise NotPaired(f"role={role!r}: the two runs had other prompts; measure both again")
     answers = [s.answer for s in kept[0]], [s.answer for s in kept[1]]
-    return churn(before.scores[task], after.scores[task], metric, answers)
+    return churn(before.scores[role], after.scores[role], metric, answers)
 
 
 def agreement(before: Sequence[object], after: Sequence[object]) -> float:

@@ -205,11 +205,6 @@ class Run:
             raise KeyError(f"role={role!r}: {self.key} was asked {', '.join(self.scores)}")
         return self.scores[role]
 
-    def session(self, role: str) -> Session:
-        """The session that holds a role's scores. Raises `KeyError` for one that was not asked."""
-        self.scores_of(role)
-        return self.sessions[role]
-
 
 def project_root() -> Path:
     """The book's folder: `FORGETTING_ROOT`, or the one that holds `data/`."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
-from forgetting.models.parts import Part, parts
+from forgetting.models.family import config_of, family_of
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
 from forgetting.tuning import Tuning, trainable_count
@@ -76,7 +75,7 @@ def training_memory(folder: Path, tune: Tuning, settings: Settings) -> Memory:
     """
     moving = _moving(folder, tune)
     tokens = settings.batch * settings.length
-    vocabulary = AutoConfig.from_pretrained(folder).vocab_size
+    vocabulary = config_of(folder).get_text_config().vocab_size
     return Memory(
         program=PROGRAM,
         weights=FLOAT * moving.total,
@@ -91,7 +90,7 @@ def training_memory(folder: Path, tune: Tuning, settings: Settings) -> Memory:
 def reading_memory(folder: Path, parameters: int) -> float:
     """What measuring a panel needs, in bytes."""
     copies, rows = READING
-    vocabulary = AutoConfig.from_pretrained(folder).vocab_size
+    vocabulary = config_of(folder).get_text_config().vocab_size
     return PROGRAM + FLOAT * (copies * parameters + rows * vocabulary)
 
 
@@ -214,46 +213,19 @@ def _free() -> float:
 @lru_cache
 def _moving(folder: Path, tune: Tuning) -> Moving:
     """Counted on a model without weights."""
-    config = AutoConfig.from_pretrained(folder)
+    config = config_of(folder)
+    family = family_of(config)
+    model = family.outline(config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
         total = sum(p.numel() for p in model.parameters())
         tuned = tune.apply(model)
     moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
-    part_by_name = parts(tuned)
     return Moving(
         total=total,
         trainable=trainable_count(tuned),
         largest=max(p.numel() for p in moved.values()),
-        saved=_saved(config, {name: part_by_name[name] for name in moved}),
+        saved=family.saved(config, list(moved)),
     )
-
-
-def _saved(config: Any, moved: Mapping[str, Part]) -> int:
-    """Floats a token leaves for the backward pass; `moved` are the parameters that train."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    heads, keys = config.num_attention_heads, config.num_key_value_heads
-    width = getattr(config, "head_dim", None) or hidden // heads
-    passing = 2 * 2 * hidden + 4 * heads * width + keys * width + 3 * inner
-    inputs = {
-        "layernorm": hidden,
-        "q_proj": hidden,  # shared by keys and values, as the gate's by its other half
-        "o_proj": heads * width,
-        "gate_proj": hidden,
-        "down_proj": inner,
-    }
-    blocks: dict[int, set[str]] = {}
-    for name, part in moved.items():
-        if part.block is not None:
-            blocks.setdefault(part.block, set()).add(name)
-    everywhere = any(part.block is None for part in moved.values())
-    first = 0 if everywhere else min(blocks)
-    saved = passing * (config.num_hidden_layers - first)
-    for names in blocks.values():
-        saved += sum(size for part, size in inputs.items() if any(part in name for name in names))
-        if any("lora_" in name for name in names):
-            saved += sum(hidden * 5 // 4 for name in names if "lora_A" in name)  # dropout, mask
-    return saved
 
 
 def _fetch_or_explain(task: Asked | Recipe, name: str) -> None:

@@ -1,121 +1,188 @@
-"""Causal language models: how they read examples, as rows of tokens."""
+"""Causal language models: decoders alone, of Llama's, GPT-2's or Gemma's names.
+
+Where tokens meet in attention alone, rows are trained packed, prompts are read once for all their
+answers, and answers come from a batch that stays full.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from forgetting.lineage import Drawn, Recipe, Settings, nothing_drawn
-from forgetting.tasks import Task
+from forgetting.lineage.samples import Completion
+from forgetting.models import generation, packing, shared_prefix
+from forgetting.models.family import Family, Reader, Scored, Sizes, score, split, unwrapped
+from forgetting.models.parts import Part
+from forgetting.models.rows import (  # noqa: F401
+    IGNORED,
+    OLD,
+    TARGET,
+    WHOLE,
+    Row,
+    TooLittleText,
+    continued,
+    example_row,
+    pretrain_rows,
+    prompt_row,
+    rows_of,
+    sft_rows,
+    supervised,
+    whole_row,
+)
 
-IGNORED = -100  # the label of a token that is not supervised
-# A row's part: what is learned, what is to be kept, a text together with its question.
-TARGET, OLD, WHOLE = 0, 1, 2
-
-
-# input_ids and labels, (length,) each. A recipe may add `part`, `weights` (one a supervised token),
-# `teacher_ids`: what the untrained model reads in its place, a row that ends with its tokens; and
-# `also`: more rows of the same example, which stand in the same step.
-Example = dict[str, Any]
-
-
-class TooLittleText(ValueError):
-    """The task's training split holds less than the settings ask for."""
-
-
-def rows_of(
-    shown: Task | Recipe,
-    tokenizer: PreTrainedTokenizerBase,
-    settings: Settings,
-    seed: int,
-    drawn: Drawn = nothing_drawn,
-) -> list[Example]:
-    """The different examples that a training goes through, `settings.rows` of them.
-
-    `drawn` gives what models wrote, where a recipe shows that.
-    """
-    if isinstance(shown, Recipe):
-        return shown.rows(tokenizer, settings, seed, drawn)
-    make = pretrain_rows if settings.style == "pretrain" else sft_rows
-    return make(shown, tokenizer, settings, seed)
-
-
-def pretrain_rows(
-    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
-) -> list[Example]:
-    """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
-
-    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Rows are
-    (length,) tensors. Raises `TooLittleText` where the task's training split is too short.
-    """
-    wanted = settings.rows
-    rows, buffer = [], []
-    for text in task.training_texts(seed):
-        buffer += [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-        while len(buffer) >= settings.length:
-            ids = torch.tensor(buffer[: settings.length])
-            rows.append({"input_ids": ids, "labels": ids.clone()})
-            buffer = buffer[settings.length :]
-            if len(rows) == wanted:
-                return rows
-    amount = "tokens" if settings.examples is None else "examples"
-    raise TooLittleText(
-        f"{amount}={getattr(settings, amount)}: {task.name} has training text for {len(rows)} "
-        f"rows of {settings.length} tokens, {wanted} are asked for; lower {amount} or name a "
-        "larger task"
-    )
+Example = Row
+BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+KINDS = {
+    "head": re.compile(r"(?:^|\.)(?:lm_head|embed_out)\."),
+    "attention": re.compile(r"\.(?:self_attn|attn|attention|self_attention)\."),
+    "mlp": re.compile(r"\.(?:mlp|ffn|feed_forward|fc1|fc2)\."),
+    "norm": re.compile(r"norm|(?:^|\.)ln_"),
+    "embedding": re.compile(r"(?:^|\.)(?:embed_\w+|word_embeddings|wte|wpe)\."),
+}
+# Linear maps whose input is kept where their weights move, by what it is; Llama's and GPT-2's.
+# Queries share theirs with keys and values, a gate with its other half.
+HIDDEN_READ = ("layernorm", "ln_", "q_proj", "c_attn", "gate_proj", "c_fc")
+QUERIES_READ = ("o_proj", "attn.c_proj")
+INNER_READ = ("down_proj", "mlp.c_proj")
 
 
-def sft_rows(
-    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
-) -> list[Example]:
-    """One example a row, asked as the task asks it; the answer and its end token are supervised.
+class Causal(Family):
+    """Decoder-only models."""
 
-    That is the chat template, or the plain prompt for tasks that are tested without one.
-    Rows are cut at `settings.length`. Where `tokens` says how many, they cycle through the data
-    until all are made; `examples` must be different ones, or `TooLittleText` is raised.
-    """
-    wanted = settings.rows
-    rows: list[Example] = []
-    while len(rows) < wanted:
-        before = len(rows)
-        for pair in task.training_pairs(seed):
-            row = sft_row(task, tokenizer, pair, settings.length)
-            if row is None:
-                continue
-            rows.append(row)
-            if len(rows) == wanted:
-                return rows
-        if len(rows) == before:
-            raise TooLittleText(
-                f"length={settings.length}: no example of {task.name} leaves room for its answer"
-            )
-        if settings.examples is not None:
-            raise TooLittleText(
-                f"examples={wanted}: {task.name} has {len(rows)} whose answer fits in "
-                f"{settings.length} tokens; lower examples or raise length"
-            )
-    return rows
+    auto = AutoModelForCausalLM
 
-
-def sft_row(
-    task: Task, tokenizer: PreTrainedTokenizerBase, pair: tuple[str, str], length: int
-) -> Example | None:
-    """(prompt, answer) as one row of at most `length` tokens; None if the prompt alone fills it."""
-    prompt, answer = pair
-    if task.chat:
-        turn = [{"role": "user", "content": prompt}]
-        prompt = str(
-            tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    def knows(self, config: Any) -> bool:
+        return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not getattr(
+            config, "is_encoder_decoder", False
         )
-    else:
-        answer = task.config.get("target_delimiter", " ") + answer
-    prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
-    answer_ids = tokenizer(answer, add_special_tokens=False).input_ids
-    ids = [*prompt_ids, *answer_ids, tokenizer.eos_token_id][:length]
-    if len(prompt_ids) >= len(ids):
-        return None
-    labels = [IGNORED] * len(prompt_ids) + ids[len(prompt_ids) :]
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+
+    def part(self, name: str) -> Part:
+        kinds = (kind for kind, pattern in KINDS.items() if pattern.search(name))
+        kind = next(kinds, None)
+        if kind is None:
+            raise ValueError(f"parameter {name!r}: of no kind; name its kind in models/causal.py")
+        block = BLOCK.search(name)
+        return Part(kind, int(block[1]) if block else None)
+
+    def saved(self, config: Any, moved: Sequence[str]) -> int:
+        """Counted for Llama's and GPT-2's blocks, from the first that something moves in."""
+        config = config.get_text_config()
+        sizes = Sizes.of(config)
+        blocks: dict[int, list[str]] = {}
+        for name in moved:
+            if found := BLOCK.search(name):
+                blocks.setdefault(int(found[1]), []).append(name)
+        everywhere = any(not BLOCK.search(name) for name in moved)
+        saved = sizes.passing * (self.layers(config) - (0 if everywhere else min(blocks)))
+        widths = dict.fromkeys(HIDDEN_READ, sizes.hidden)
+        widths |= dict.fromkeys(QUERIES_READ, sizes.queries)
+        widths |= dict.fromkeys(INNER_READ, sizes.inner)
+        for names in blocks.values():
+            saved += sum(size for part, size in widths.items() if any(part in n for n in names))
+            saved += sum(sizes.hidden * 5 // 4 for n in names if "lora_A" in n)  # dropout, mask
+        return saved
+
+    def collate(self, model: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
+        """Ids padded on the right with 0, (rows, length), and a mask."""
+        for row in rows:
+            if "frames" in row:
+                raise ValueError("frames: a causal language model reads text; name one that hears")
+        at = [functional.pad(supervised(row), (0, 1), value=False) for row in rows]
+        return padded([row["input_ids"] for row in rows]), pad_sequence(at, batch_first=True)
+
+    def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
+        inputs = padded([row["input_ids"] for row in rows], side="left")
+        return model, {name: tensor.to(model.device) for name, tensor in inputs.items()}
+
+    # -- the faster ways -------------------------------------------------------------------------
+
+    @contextmanager
+    def reader(self, model: Any, *, keep: bool, alone: bool) -> Iterator[Reader]:
+        if not alone or not packing.readable(model):
+            with super().reader(model, keep=keep, alone=alone) as plain:
+                yield plain
+            return
+        packed = packing.Reader(model, keep=keep)
+        with packing.attention_by_row(model):
+            yield packed
+
+    def head(self, model: Any) -> nn.Module:
+        return unwrapped(model).get_output_embeddings() if has_plain_head(model) else nn.Identity()
+
+    def states(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
+        """The last hidden states, where the head alone makes logits of them."""
+        if not has_plain_head(model):
+            return super().states(model, rows)
+        inputs, at = self.collate(model, rows)
+        there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        hidden = unwrapped(model).base_model(**there, use_cache=False).last_hidden_state
+        return hidden[at.to(model.device)]
+
+    @torch.no_grad()
+    def log_likelihoods(self, model: Any, rows: Sequence[Row]) -> list[Scored]:
+        if not packing.readable(model):
+            return super().log_likelihoods(model, rows)
+        causal, found = unwrapped(model), {}
+        for batch in shared_prefix.by_tokens(shared_prefix.lines(rows)):
+            states = shared_prefix.states(causal.base_model, batch)
+            targets = torch.tensor([token for line in batch for token in line.targets])
+            scored = score(states, causal.get_output_embeddings(), targets)
+            numbers, counts = zip(*(m for line in batch for m in line.members), strict=True)
+            found |= dict(zip(numbers, split(scored, counts), strict=True))
+        return [found[number] for number in range(len(rows))]
+
+    def answer(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[Any],
+        **decoding: Any,
+    ) -> list[Completion]:
+        if not packing.meets_in_attention(unwrapped(model).config):
+            return super().answer(model, tokenizer, prompts, **decoding)
+        texts = [p["input_ids"].tolist() if isinstance(p, dict) else p for p in prompts]
+        return generation.generate(model, tokenizer, texts, **decoding)
+
+
+def padded(ids: Sequence[torch.Tensor], side: str = "right") -> dict[str, torch.Tensor]:
+    """`input_ids`, (rows, longest), filled up with 0, and `attention_mask`, which tells where."""
+    ones = [torch.ones_like(each) for each in ids]
+    return {
+        name: pad_sequence(list(each), batch_first=True, padding_side=side)
+        for name, each in (("input_ids", ids), ("attention_mask", ones))
+    }
+
+
+_PLAIN_HEADS: WeakKeyDictionary[nn.Module, tuple[nn.Module, bool]] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def has_plain_head(model: Any) -> bool:
+    """Whether the logits are the output embedding of the last hidden state, and no more.
+
+    Of kinds that are not known it is tried, once a model: some scale or cap their logits.
+    """
+    if packing.readable(model):
+        return True
+    causal = unwrapped(model)
+    head, (tried, plain) = causal.get_output_embeddings(), _PLAIN_HEADS.get(causal, (None, False))
+    if head is tried:
+        return plain
+    if model.training:  # dropout: two readings differ
+        return False
+    ids = torch.tensor([[0, 1]], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits
+    ours = head(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    plain = torch.allclose(logits, ours, rtol=1e-5, atol=1e-6, equal_nan=True)
+    _PLAIN_HEADS[causal] = head, plain
+    return plain

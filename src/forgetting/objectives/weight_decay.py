@@ -14,7 +14,7 @@ from forgetting.method import method
     colour="#D55E00",
     marker="^",
 )
-def weight_decay(rate: float = 0.1) -> dict[str, float]:
+def weight_decay(rate: float) -> dict[str, float]:
     """The settings of a training in which weights decay (decoupled: Loshchilov & Hutter 2019).
 
         base.train(task, **weight_decay(0.1))

@@ -6,16 +6,16 @@ et al. 2026, arXiv 2509.04259) finds to predict forgetting. All in nats per supe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
 
-from forgetting.models.causal import IGNORED
+from forgetting.models.family import family_of
+from forgetting.models.rows import Row, supervised
 
-Row = Mapping[str, torch.Tensor]
 Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]
 
 
@@ -45,10 +45,10 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Reading:
-    """A model's hidden states at the tokens that predict supervised ones, a (tokens, width) a row.
+    """A model's states at the tokens that predict supervised ones, a (tokens, width) a row.
 
-    `head` turns them into logits. A reading is a thousandth of the logits' size, so that one of the
-    original serves the comparison with many tuned models.
+    `head` turns them into logits. Where states are hidden states, a reading is a thousandth of the
+    logits' size: one of the original serves the comparison with many tuned models.
     """
 
     head: torch.nn.Module
@@ -61,54 +61,41 @@ def divergence(
     rows: Sequence[Row],
     chunk: int = 128,
 ) -> Divergence:
-    """Compare two causal language models on token rows, as `causal.pretrain_rows` makes them.
+    """Compare two models on token rows, as `rows.pretrain_rows` makes them.
 
-    A row holds `input_ids` and `labels`, both (length,), unpadded; labels are -100 where a token is
-    not supervised, and token t's logits predict token t + 1. Rows are read one at a time: hidden
-    states are (length, width), logits exist for `chunk` tokens at once, (chunk, vocabulary) in
-    float32, about six such tensors. Results do not depend on `chunk` beyond rounding. `original`
-    may be a `read` of the same rows.
+    Rows are read one at a time: states are (tokens, width), and distributions exist for `chunk`
+    tokens at once, (chunk, vocabulary) in float32, about six such tensors. Results do not depend on
+    `chunk` beyond rounding. `original` may be a `read` of the same rows.
 
-    Raises `ValueError` for models of different vocabularies, in training mode (dropout), or whose
-    logits are more than the output embedding of the last hidden state; and for a row without a
-    supervised token.
+    Raises `ValueError` for models of different vocabularies or in training mode (dropout), and for
+    a row without a supervised token.
     """
     if chunk < 1:
         raise ValueError(f"chunk={chunk}: must be at least one token")
     if not rows:
-        raise ValueError("rows: none given; make some with causal.pretrain_rows")
+        raise ValueError("rows: none given; make some with rows.pretrain_rows")
     before = original if isinstance(original, Reading) else read(original, rows, "original")
-    heads: list[Any] = [before.head, tuned.get_output_embeddings()]
-    sizes = [head.weight.shape[0] for head in heads]
-    if sizes[0] != sizes[1]:
+    after = read(tuned, rows, "tuned")
+    ours, theirs = (len(each.head(each.hidden[0][0])) for each in (before, after))
+    if ours != theirs:
         raise ValueError(
-            f"tuned: vocabulary of {sizes[1]} tokens, original of {sizes[0]}; "
+            f"tuned: vocabulary of {theirs} tokens, original of {ours}; "
             "compare models of one tokenizer"
         )
-    after = read(tuned, rows, "tuned")
-    found = [
-        _row_divergence(before, after, row["labels"], number, chunk)
-        for number, row in enumerate(rows)
-    ]
+    found = [_row_divergence(before, after, row, number, chunk) for number, row in enumerate(rows)]
     return Divergence(*(list(column) for column in zip(*found, strict=True)))
 
 
 @torch.no_grad()
 def read(model: PreTrainedModel, rows: Sequence[Row], name: str = "model") -> Reading:
     """Read token rows, one at a time. Raises `ValueError` as `divergence` does."""
-    _check(name, model)
-    hidden = []
+    if model.training:
+        raise ValueError(f"{name}: is in training mode, where dropout moves it; call {name}.eval()")
     for number, row in enumerate(rows):
-        at = _predicting(row["labels"])
-        if not len(at):
+        if not supervised(row).any():
             raise ValueError(f"rows[{number}]: no supervised token; leave the row out")
-        hidden.append(_hidden(model, row["input_ids"])[at.to(model.device)])
-    return Reading(model.get_output_embeddings(), hidden)
-
-
-def _predicting(labels: torch.Tensor) -> torch.Tensor:
-    """Positions whose logits predict a supervised token: t for token t + 1."""
-    return (labels[1:] != IGNORED).nonzero()[:, 0]
+    family = family_of(model)
+    return Reading(family.head(model), [family.states(model, [row]) for row in rows])
 
 
 def token_divergence(
@@ -134,10 +121,10 @@ def _kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _row_divergence(
-    before: Reading, after: Reading, labels: torch.Tensor, number: int, chunk: int
+    before: Reading, after: Reading, row: Row, number: int, chunk: int
 ) -> tuple[float | int, ...]:
     """A value a measure of `Divergence`, in its order, and the number of tokens."""
-    wanted = labels[_predicting(labels) + 1]
+    wanted = row["labels"][1:][supervised(row)]
     sums = torch.zeros(5, dtype=torch.float64)
     parts = (before.hidden[number], after.hidden[number], wanted)
     for of_original, of_tuned, gold in zip(*(part.split(chunk) for part in parts), strict=True):
@@ -148,23 +135,3 @@ def _row_divergence(
         values = (*token_divergence(p, q), *(-log_q.gather(1, taken)).T)
         sums += torch.stack([x.double().sum() for x in values]).cpu()
     return *(sums / len(wanted)).tolist(), len(wanted)
-
-
-def _hidden(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    """Last hidden states (length, width) of one row."""
-    decoder: Any = model.get_decoder()
-    return decoder(input_ids=ids[None].to(model.device), use_cache=False).last_hidden_state[0]
-
-
-@torch.no_grad()
-def _check(name: str, model: PreTrainedModel) -> None:
-    if model.training:
-        raise ValueError(f"{name}: is in training mode, where dropout moves it; call {name}.eval()")
-    ids = torch.tensor([0, 1])
-    whole = model(input_ids=ids[None].to(model.device), use_cache=False).logits[0]
-    ours = model.get_output_embeddings()(_hidden(model, ids))
-    if not torch.allclose(whole.float(), ours.float(), rtol=1e-4, atol=1e-4, equal_nan=True):
-        raise ValueError(
-            f"{name}: {type(model).__name__} scales or caps its logits after the output embedding, "
-            "which is not supported; name another model"
-        )

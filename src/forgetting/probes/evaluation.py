@@ -1,14 +1,11 @@
 """Evaluation: lm-eval in process, on local task files, every item's score kept.
 
-The model is lm-eval's own `HFLM` with two methods replaced. Answers to the same question share one
-reading of the question, in rows that are batched by tokens, with logits only where they are read;
-and answers are generated in a batch that stays full.
+lm-eval makes the requests and grades the answers; the model's family reads and writes.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
@@ -17,29 +14,30 @@ from typing import Any, Protocol
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import torch
+import numpy as np
+from lm_eval.api.model import TemplateLM
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from lm_eval.tasks import TaskManager, get_task_dict
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import store, tasks
 from forgetting.engine import compute
-from forgetting.engine.generation import generate
 from forgetting.lineage import Checkpoint
+from forgetting.models import template
+from forgetting.models.family import family_of
+from forgetting.models.rows import Row, continued, prompt_row, shortened
+from forgetting.models.shared_prefix import TOKENS_A_BATCH
 from forgetting.probes.scores import Sample, Scores
 from forgetting.store import hash_key
-from forgetting.tasks import Task, metrics
+from forgetting.tasks import Task, Turn, metrics
 
 # Raised when the same model and task would no longer give the same scores.
 EVALUATION_VERSION = 1
-TOKENS_A_BATCH = 2048
-# Attention is quadratic in a row: what exceeds the first is cut into rows of the second.
-LONGEST_ROW, SHORT_ROW = 4096, 512
+LONGEST = 2048  # tokens of a request, where the model reads as many
 GENERATION_BATCH = 48
 
-log = logging.getLogger(__name__)
 Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
 
 
@@ -65,31 +63,70 @@ class Measure(Protocol):
 Asked = Task | Measure
 
 
-class SharedPrefixLM(HFLM):
-    """`HFLM` that reads each context once for all its continuations, and generates as we do.
+class FamilyLM(TemplateLM):
+    """A model as lm-eval asks it, in the words of its family.
 
-    A row is [context | continuation 1 | continuation 2 …]; an attention mask lets every
-    continuation see the context and itself only, and positions restart after the context. The
-    log-likelihoods are those of separate rows up to rounding.
+    What lm-eval's own `HFLM` reads, with one exception: a text is read after one token of its
+    beginning, also where the tokenizer writes that itself.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of a model that is loaded
-        super().__init__(
-            pretrained=model,
-            tokenizer=tokenizer,
-            batch_size=GENERATION_BATCH,
-            max_length=min(2048, model.config.max_position_embeddings),
-        )
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.family = family_of(model)
+        self.backend = "seq2seq" if model.config.is_encoder_decoder else "causal"
+        positions = getattr(model.config.get_text_config(), "max_position_embeddings", LONGEST)
+        self.max_length = min(LONGEST, positions)
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What a text is read after."""
+        return self.tokenizer.convert_tokens_to_ids(template.start(self.tokenizer))
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self.tokenizer.name_or_path.replace("/", "__")
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **_: Any
+    ) -> list[int]:
+        if add_special_tokens is False:
+            return self.tokenizer(string, add_special_tokens=False).input_ids
+        return template.ids(self.tokenizer, string)
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        return template.chat(self.tokenizer, [Turn(m["role"], m["content"]) for m in chat_history])
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        return super().loglikelihood(requests, disable_tqdm=True)
+        heard = [_heard(request) for request in requests]
+        if not any(heard):
+            return super().loglikelihood(requests, disable_tqdm=True)
+        rows = []
+        for request, frames in zip(requests, heard, strict=True):
+            prompt, answer = request.args[:2]
+            written = self.tok_encode(answer, add_special_tokens=False)
+            rows.append(_answered(prompt_row(prompt, self.tokenizer, frames), written))
+        return self._score(rows)
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        return super().loglikelihood_rolling(requests, disable_tqdm=True)
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
+        windows, counts = [], []
+        for request in requests:
+            ids = self.tok_encode(request.args[0], add_special_tokens=False)
+            pairs = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length, 1)
+            found = [(None, *make_disjoint_window(pair)) for pair in pairs]
+            windows += found
+            counts.append(len(found))
+        scored = iter(self._loglikelihood_tokens(windows))
+        return [sum(next(scored)[0] for _ in range(count)) for count in counts]
 
-    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        """Greedy answers from a batch that stays full; what else may be asked for is lm-eval's."""
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(repr(request.args[1]), []).append(index)
@@ -101,157 +138,54 @@ class SharedPrefixLM(HFLM):
 
     def _answers(self, requests: Any) -> list[str]:
         """Answers to requests that agree about how they are to be generated."""
-        settings = dict(normalize_gen_kwargs(requests[0].args[1], self.max_gen_toks))
-        until = handle_stop_sequences(
-            settings.pop("until"), self.tok_decode(self.eot_token_id, False)
-        )
+        settings = dict(normalize_gen_kwargs(requests[0].args[1], 256))
+        end = self.tokenizer.decode(self.eot_token_id)
+        until = handle_stop_sequences(settings.pop("until"), end)
         new = settings.pop("max_gen_toks")
-        if settings.pop("do_sample") or settings.pop("temperature", 0.0) or settings:
-            return super().generate_until(requests, disable_tqdm=True)
+        temperature = settings.pop("temperature", 1.0) * settings.pop("do_sample")
+        kept = {name: settings.pop(name, None) for name in ("top_k", "top_p")}
+        if settings:
+            name, value = next(iter(settings.items()))
+            raise ValueError(f"generation_kwargs: {name}={value!r}: answers are greedy or drawn")
         if new >= self.max_length:
             raise ValueError(f"max_gen_toks={new}: the model reads {self.max_length} tokens in all")
-        read = partial(self.tok_batch_encode, left_truncate_len=self.max_length - new)
-        prompts = [read([request.args[0]])[0][0].tolist() for request in requests]
-        written = generate(
+        rows = [prompt_row(r.args[0], self.tokenizer, _heard(r)) for r in requests]
+        written = self.family.answer(
             self.model,
             self.tokenizer,
-            prompts,
+            [shortened(row, self.max_length - new) for row in rows],
             max_new_tokens=new,
             until=until,
+            temperature=temperature,
             batch=GENERATION_BATCH,
+            **kept,
         )
         return [completion.text for completion in written]
 
-    @torch.no_grad()
-    def _loglikelihood_tokens(
-        self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None
-    ) -> list[tuple[float, bool]]:
+    def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, whether greedy decoding gives it) of each request."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, (_, context, _) in enumerate(requests):
-            groups.setdefault(tuple(context), []).append(index)
-        rows = [
-            _Row.packed(context, part, self.max_length)
-            for context, members in groups.items()
-            for part in _parts(context, [(i, requests[i][2]) for i in members])
-        ]
-        answers: dict[int, tuple[float, bool]] = {}
-        for batch in _by_tokens(rows, TOKENS_A_BATCH):
-            answers |= self._score(batch)
-        return [answers[index] for index in range(len(requests))]
+        rows = []
+        for _, context, continuation in requests:
+            room = max(1, self.max_length + 1 - len(continuation))
+            rows.append(_answered(prompt_row(context[-room:], self.tokenizer), continuation))
+        return self._score(rows)
 
-    def _read_logits(
-        self, hidden: torch.Tensor, wanted: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probability of each wanted token, and whether it is the likeliest."""
-        logits = self.model.get_output_embeddings()(hidden).float().cpu()
-        picked = logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
-        return picked, logits.argmax(dim=1) == wanted
-
-    def _score(self, rows: list[_Row]) -> dict[int, tuple[float, bool]]:
-        longest = max(len(row.ids) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        positions = torch.zeros_like(ids)
-        mask = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
-        for number, row in enumerate(rows):
-            size = len(row.ids)
-            ids[number, :size] = torch.tensor(row.ids)
-            positions[number, :size] = torch.tensor(row.positions)
-            mask[number, :size, :size] = row.mask()
-        device = self.device
-        hidden = self.model.base_model(
-            input_ids=ids.to(device),
-            position_ids=positions.to(device),
-            attention_mask=mask[:, None].to(device),
-            use_cache=False,
-        ).last_hidden_state
-        where = [(n, p) for n, row in enumerate(rows) for p in row.reads]
-        wanted = torch.tensor([t for row in rows for t in row.wanted])
-        at = torch.tensor(where)
-        read = hidden[at[:, 0], at[:, 1]]
-        scored = [
-            self._read_logits(*part)
-            for part in zip(read.split(256), wanted.split(256), strict=True)
-        ]
-        picked, greedy = (torch.cat(parts) for parts in zip(*scored, strict=True))
-        answers, start = {}, 0
-        for row in rows:
-            for index, length in row.members:
-                part = slice(start, start + length)
-                answers[index] = (float(picked[part].double().sum()), bool(greedy[part].all()))
-                start += length
-        return answers
+    def _score(self, rows: list[Row]) -> list[tuple[float, bool]]:
+        scored = self.family.log_likelihoods(self.model, rows)
+        return [(float(s.log_likelihoods.double().sum()), bool(s.likeliest.all())) for s in scored]
 
 
-class _Row:
-    """One context with its continuations: token ids, positions, and where answers are read."""
-
-    def __init__(self) -> None:
-        self.ids: list[int] = []
-        self.positions: list[int] = []
-        self.spans: list[tuple[int, int]] = []
-        self.reads: list[int] = []
-        self.wanted: list[int] = []
-        self.members: list[tuple[int, int]] = []
-        self.context = 0
-
-    @classmethod
-    def packed(
-        cls, context: Sequence[int], members: list[tuple[int, Sequence[int]]], max_length: int
-    ) -> _Row:
-        row = cls()
-        longest = max(len(continuation) for _, continuation in members)
-        kept = list(context)[-max(1, max_length + 1 - longest) :]
-        row.context = len(kept)
-        row.ids = list(kept)
-        row.positions = list(range(len(kept)))
-        for index, continuation in members:
-            start = len(row.ids)
-            row.ids += continuation[:-1]
-            row.positions += range(len(kept), len(kept) + len(continuation) - 1)
-            row.spans.append((start, len(row.ids)))
-            row.reads += [len(kept) - 1, *range(start, len(row.ids))]
-            row.wanted += continuation
-            row.members.append((index, len(continuation)))
-        return row
-
-    def mask(self) -> torch.Tensor:
-        """(size, size) booleans: True where the row's token may look."""
-        size = len(self.ids)
-        causal = torch.ones(size, size, dtype=torch.bool).tril()
-        allowed = torch.zeros(size, size, dtype=torch.bool)
-        allowed[:, : self.context] = True
-        for start, end in self.spans:
-            allowed[start:end, start:end] = True
-        return causal & allowed
+def _answered(prompt: Row, written: list[int]) -> Row:
+    row = continued(prompt, written)
+    assert row is not None, "an answer has tokens"
+    return row
 
 
-def _parts(
-    context: Sequence[int], members: list[tuple[int, Sequence[int]]]
-) -> list[list[tuple[int, Sequence[int]]]]:
-    """The continuations of a context, together where they fit a row."""
-    if len(context) + sum(len(continuation) for _, continuation in members) <= LONGEST_ROW:
-        return [members]
-    parts: list[list[tuple[int, Sequence[int]]]] = []
-    room = 0
-    for member in sorted(members, key=lambda m: len(m[1])):
-        if not parts or room < len(member[1]):
-            parts.append([])
-            room = SHORT_ROW - len(context)
-        parts[-1].append(member)
-        room -= len(member[1])
-    return parts
-
-
-def _by_tokens(rows: list[_Row], budget: int) -> list[list[_Row]]:
-    """Rows in batches of similar length whose padded size stays within `budget` tokens."""
-    batches: list[list[_Row]] = []
-    for row in sorted(rows, key=lambda r: len(r.ids)):
-        if batches and (len(batches[-1]) + 1) * len(row.ids) <= budget:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
+def _heard(request: Any) -> tuple[Any, ...]:
+    """The recordings of a request, lm-eval's third argument of tasks with `doc_to_audio`."""
+    heard = request.args[2]["audio"] if len(request.args) > 2 else ()
+    alone = len(heard) and np.ndim(heard[0]) == 1  # its first frame
+    return (heard,) if alone else tuple(heard)
 
 
 def evaluate(
@@ -315,7 +249,7 @@ def _measure(
     chat: bool,
 ) -> None:
     """Run lm-eval on tasks that agree about the chat template; store each task's scores."""
-    lm = SharedPrefixLM(model, tokenizer)
+    lm = FamilyLM(model, tokenizer)
     loaded = [_lm_eval_task(tasks.folder(), task.name) for task in group]
     sizes = {task.name: len(them.eval_docs) for task, them in zip(group, loaded, strict=True)}
     indices = {t.name: list(range(min(t.items or sizes[t.name], sizes[t.name]))) for t in group}
@@ -346,7 +280,7 @@ def _write(folder: Path, text: str) -> None:
 
 
 def _read(
-    task: Task, logged: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, lm: HFLM
+    task: Task, logged: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, lm: FamilyLM
 ) -> tuple[Scores, list[Sample]]:
     """Our scores from lm-eval's logged samples of one task."""
     names = [entry["metric"] for entry in task.config["metric_list"]]
@@ -381,12 +315,12 @@ def _read(
     return scores, samples
 
 
-def _target_tokens(kind: str, sample: dict[str, Any], lm: HFLM) -> int:
+def _target_tokens(kind: str, sample: dict[str, Any], lm: FamilyLM) -> int:
     arguments = sample["arguments"]
     first = next(iter(arguments.values())) if isinstance(arguments, dict) else arguments[0]
     parts = list(first.values()) if isinstance(first, dict) else list(first)
     if kind == "loglikelihood_rolling":
-        return len(lm.tok_encode(parts[0]))
+        return len(lm.tok_encode(parts[0], add_special_tokens=False))
     return len(lm._encode_pair(parts[0], parts[1])[1])
 
 

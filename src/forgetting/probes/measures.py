@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from forgetting.lineage import Checkpoint, Recipe, Settings
-    from forgetting.models.causal import Example
     from forgetting.models.foundations import Foundation
+    from forgetting.models.rows import Row
     from forgetting.probes.divergence import Reading
 
 
@@ -72,20 +72,17 @@ class Drift:
             tokens=found.tokens,
         ), []
 
-    def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
+    def rows(self, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
         """Token rows of the first `task.items` test documents, (length,) each or shorter."""
-        import torch
-
-        from forgetting.models import causal
+        from forgetting.models import template
+        from forgetting.models.rows import example_row, whole_row
 
         documents = self.task.documents("test")[: self.task.items]
         if self.task.config["output_type"] == "loglikelihood_rolling":
-            texts = (document["text"] for document in documents)
-            found = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
-            whole = [torch.tensor(ids[: self.length]) for ids in found]
-            return [{"input_ids": ids, "labels": ids.clone()} for ids in whole if len(ids) > 1]
-        pairs = map(self.task.rendered, documents)
-        cut = [causal.sft_row(self.task, tokenizer, pair, self.length) for pair in pairs]
+            every = (template.ids(tokenizer, document["text"]) for document in documents)
+            return [whole_row(ids, self.length) for ids in every if len(ids) > 1]
+        examples = map(self.task.example, documents)
+        cut = [example_row(example, tokenizer, self.length) for example in examples]
         kept = [row for row in cut if row is not None]
         if not kept:
             raise ValueError(
@@ -138,7 +135,7 @@ class Answered:
         found = [one for one in graded if one is not None]
         if not found:
             raise ValueError(f"task={self.task.name!r}: its answers are not graded")
-        asked = [self.task.pair(document)[0] for document in documents]
+        asked = [self.task.example(document).question for document in documents]
         told = zip(asked, answers, strict=True)
         return Scores(
             task=self.name,
@@ -157,10 +154,10 @@ class Answered:
         documents: list[dict[str, Any]],
     ) -> list[str]:
         """What the model answers to documents, in their order."""
-        from forgetting.engine.generation import generate
+        from forgetting.models.family import family_of
         from forgetting.recipes import lamol_form
 
-        written = generate(
+        written = family_of(model).answer(
             model,
             tokenizer,
             [lamol_form.prompt(tokenizer, self.task, document) for document in documents],
@@ -197,9 +194,13 @@ class ToldApart:
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
         """Raises `ValueError` where all answers are the same."""
+        from forgetting.models.family import family_of
+
         pairs = self.pairs(tokenizer)
-        found = _mean_log_likelihoods(model, [row for pair in pairs for row in pair])
-        right, other = found[::2], found[1::2]
+        rows = [row for pair in pairs for row in pair]
+        scored = family_of(model).log_likelihoods(model, rows)
+        means = [each.log_likelihoods.mean().item() for each in scored]
+        right, other = means[::2], means[1::2]
         return Scores(
             task=self.name,
             version=self.task.metadata["version"],
@@ -209,16 +210,16 @@ class ToldApart:
             items={"told_apart": [float(a > b) for a, b in zip(right, other, strict=True)]},
         ), []
 
-    def pairs(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Example, Example]]:
+    def pairs(self, tokenizer: PreTrainedTokenizerBase) -> list[tuple[Row, Row]]:
         """Of each item two rows: its question with its own answer, and with another one."""
         from forgetting.recipes import lamol_form
 
         documents = self.task.documents("test")
         pairs = []
         for place, document in enumerate(documents[: self.task.items]):
-            answer = self.task.pair(document)[1]
+            answer = self.task.example(document).answer
             later = itertools.chain(documents[place:], documents[:place])
-            other = next((one for one in later if self.task.pair(one)[1] != answer), None)
+            other = next((one for one in later if self.task.example(one).answer != answer), None)
             if other is None:
                 raise ValueError(f"task={self.task.name!r}: all its answers are the same")
             right, wrong = (lamol_form.example(tokenizer, self.task, d) for d in (document, other))
@@ -230,32 +231,6 @@ class ToldApart:
 
 
 LONGEST_ROW = 1024  # tokens of a question with its answer
-ROWS_AT_ONCE = 8
-
-
-def _mean_log_likelihoods(model: PreTrainedModel, rows: list[Example]) -> list[float]:
-    """Of each row the mean over its supervised tokens, nats; rows of one length go together."""
-    import torch
-    from torch.nn import functional
-
-    from forgetting.engine import training
-    from forgetting.models import causal
-
-    places = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
-    found = [0.0] * len(rows)
-    for begin in range(0, len(rows), ROWS_AT_ONCE):
-        members = places[begin : begin + ROWS_AT_ONCE]
-        batch = training.pad([rows[place] for place in members])
-        asked = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        supervised = batch["wanted"] != causal.IGNORED
-        with torch.no_grad():
-            hidden = model.base_model(**asked, use_cache=False).last_hidden_state.cpu()[supervised]
-            logits = model.get_output_embeddings()(hidden.to(model.device)).float().cpu()
-        each = -functional.cross_entropy(logits, batch["wanted"][supervised], reduction="none")
-        parts = each.split(supervised.sum(dim=1).tolist())
-        for place, part in zip(members, parts, strict=True):
-            found[place] = part.mean().item()
-    return found
 
 
 @dataclass(frozen=True)
@@ -282,18 +257,19 @@ class Spectrum:
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
         from forgetting.engine import compute
-        from forgetting.models.parts import parts
+        from forgetting.models.family import family_of
         from forgetting.probes import weight_change
 
+        part = family_of(model).part
         start = checkpoint.parents[0] if checkpoint.parents else checkpoint
-        every = parts(model).items()
-        block_by_name = {name: part.block for name, part in every if part.block is not None}
-        state = compute.state(start).items()
-        before = {name: p for name, p in state if name in block_by_name and p.ndim == 2}
-        after = {n: p.detach().cpu() for n, p in model.named_parameters() if n in before}
+        matrices = {name: p for name, p in compute.state(start).items() if p.ndim == 2}
+        before = {name: p for name, p in matrices.items() if part(name).block is not None}
+        after = {name: p.detach().cpu() for name, p in model.named_parameters() if name in before}
         blocks: dict[int, list[dict[str, Any]]] = {}
         for row in weight_change.weight_change(before, after):
-            blocks.setdefault(block_by_name[row["module"]], []).append(row)
+            block = part(row["module"]).block
+            assert block is not None
+            blocks.setdefault(block, []).append(row)
         items = {
             metric: [
                 _short(sum(row[metric] for row in rows) / len(rows)) for rows in blocks.values()
@@ -301,8 +277,10 @@ class Spectrum:
             for metric in ("rank_90", "rank", "relative")
         }
         for number in range(len(blocks[0])):
-            part = blocks[0][number]["module"].split(".")[-2]
-            items[f"rank_90 {part}"] = [float(rows[number]["rank_90"]) for rows in blocks.values()]
+            module = blocks[0][number]["module"].split(".")[-2]
+            items[f"rank_90 {module}"] = [
+                float(rows[number]["rank_90"]) for rows in blocks.values()
+            ]
         return Scores(
             task=self.name,
             version=1,
@@ -344,25 +322,18 @@ class Surprise:
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
-        import torch
-        from torch.nn import functional
-
         from forgetting.engine import compute
-        from forgetting.models import causal
+        from forgetting.models.family import family_of
+        from forgetting.models.rows import rows_of, supervised
 
-        rows = causal.rows_of(self.shown, tokenizer, self.settings, self.seed, compute.samples)
+        rows = rows_of(self.shown, tokenizer, self.settings, self.seed, compute.samples)
         nats: list[float] = []
         samples: list[Sample] = []
-        for row in rows:
-            ids, wanted = row["input_ids"], row["labels"][1:]
-            at = wanted != causal.IGNORED
-            with torch.no_grad():
-                whole = model(ids[None].to(model.device), use_cache=False).logits[0, :-1]
-            logits = whole.cpu()[at].float()
-            each = functional.cross_entropy(logits, wanted[at], reduction="none")
-            nats += [float(f"{value:.4g}") for value in each.tolist()]
+        for row, scored in zip(rows, family_of(model).log_likelihoods(model, rows), strict=True):
+            ids = row["input_ids"]
+            nats += [float(f"{-value:.4g}") for value in scored.log_likelihoods.tolist()]
             if len(samples) < TOLD:
-                begun = len(ids) - int(at.sum())
+                begun = len(ids) - int(supervised(row).sum())
                 pieces = [str(tokenizer.decode([token])) for token in ids[begun:].tolist()]
                 asked = str(tokenizer.decode(ids[:begun].tolist()))
                 told = BETWEEN_TOKENS.join(pieces)

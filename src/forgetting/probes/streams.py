@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from forgetting.lineage import Adapt
 from forgetting.probes.scores import Sample, Scores
-from forgetting.tasks import Task
+from forgetting.tasks import Example, Task
 
 if TYPE_CHECKING:
     from forgetting.lineage import Checkpoint
@@ -46,11 +46,13 @@ class Stream:
         documents = self.task.documents("test")[: self.task.items]
         places = list(range(len(documents)))
         random.Random(f"stream {self.order}").shuffle(places)
-        listener = self._listener(checkpoint, model, tokenizer)
+        current: list[Example] = []  # what is asked now
+        listener = self._listener(checkpoint, model, tokenizer, current)
         graded: dict[int, dict[str, float]] = {}
         samples: dict[int, Sample] = {}
         for place, number in enumerate(places):
-            prompt = self.task.pair(documents[number])[0]
+            current[:] = [self.task.example(documents[number])]
+            prompt = current[0].question
             answer = listener.answer(prompt)
             values = self.task.graded(documents[number], answer)
             if values is None:
@@ -70,14 +72,19 @@ class Stream:
             blocks=[0] * len(documents),
         ), [samples[number] for number in range(len(documents))]
 
-    def _listener(self, checkpoint: Checkpoint, model: Any, tokenizer: Any) -> Any:
+    def _listener(
+        self, checkpoint: Checkpoint, model: Any, tokenizer: Any, current: list[Example]
+    ) -> Any:
         """Who answers: what adapts, or the model as it is."""
 
-        def write(prompt: str) -> str:
-            from forgetting.engine.generation import generate
+        def write(question: str) -> str:
+            from forgetting.models import template
+            from forgetting.models.family import family_of
 
+            prompt = template.prompt(tokenizer, current[0].asking(question))
             longest = self.task.config["generation_kwargs"]["max_gen_toks"]
-            (written,) = generate(model, tokenizer, [prompt], max_new_tokens=longest)
+            answer = family_of(model).answer
+            (written,) = answer(model, tokenizer, [prompt], max_new_tokens=longest)
             return written.text.strip()
 
         if isinstance(checkpoint.step, Adapt):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
-from forgetting.models import causal
-from forgetting.tasks import Task
+from forgetting.models import causal, template
+from forgetting.tasks import Example, Task, Turn
 
 Document = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Answers(ABC):
     """The first `settings.examples` training questions of `task` in the seed's order, answered.
 
     Which questions these are does not depend on the recipe: with one seed, every recipe answers
-    the same ones, those that `causal.sft_rows` takes. A recipe may leave some out.
+    the same ones, those that `rows.sft_rows` takes. A recipe may leave some out.
     """
 
     task: Task
@@ -90,8 +90,8 @@ class Answers(ABC):
         rows = []
         for document, answer in zip(documents, answers, strict=True):
             if answer.text is not None:
-                pair = self.task.pair(document)[0], answer.text
-                row = causal.sft_row(self.task, tokenizer, pair, settings.length)
+                example = self.task.example(document).answered(answer.text)
+                row = causal.example_row(example, tokenizer, settings.length)
                 assert row is not None  # its prompt leaves room
                 rows.append(row)
         if not rows:
@@ -138,12 +138,12 @@ class Asking:
 
     def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         documents = questions(self.task, tokenizer, self.settings, self.seed)
-        pairs = [self.task.pair(document) for document in documents]
-        shown = {question for question, _ in pairs}
-        others = map(self.task.pair, self.task.training_documents(self.seed + 1))
-        worked = [pair for pair in others if pair[0] not in shown]
-        shots = sorted(worked[:DRAWN], key=lambda pair: len("".join(pair)))[: self.shots]
-        return [asked(tokenizer, shots, question) for question, _ in pairs]
+        examples = [self.task.example(document) for document in documents]
+        shown = {example.question for example in examples}
+        others = self.task.training_examples(self.seed + 1)
+        worked = [example for example in others if example.question not in shown]
+        by_length = sorted(worked[:DRAWN], key=lambda e: len(e.question + e.answer))
+        return [asked(tokenizer, example, by_length[: self.shots]) for example in examples]
 
 
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
@@ -153,7 +153,7 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
     """
     documents: list[Document] = []
     for document in task.training_documents(seed):
-        if causal.sft_row(task, tokenizer, task.pair(document), settings.length) is not None:
+        if causal.example_row(task.example(document), tokenizer, settings.length) is not None:
             documents.append(document)
             if len(documents) == settings.rows:
                 return documents
@@ -163,16 +163,12 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
     )
 
 
-def asked(tokenizer: Any, turns: Sequence[tuple[str, str]], question: str, begun: str = "") -> str:
-    """A question in the chat template after earlier turns; `begun` begins the answer."""
-    messages = [
-        {"role": role, "content": text}
-        for turn in turns
-        for role, text in zip(("user", "assistant"), turn, strict=True)
-    ]
-    messages.append({"role": "user", "content": question})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return str(text) + begun
+def asked(tokenizer: Any, example: Example, worked: Sequence[Example] = (), begun: str = "") -> str:
+    """A question in the chat template after worked examples; `begun` begins the answer."""
+    *before, question = example.turns
+    for each in worked:
+        before += [each.turns[-1], Turn("assistant", each.answer)]
+    return template.chat(tokenizer, [*before, question]) + begun
 
 
 def why_not(task: Task, document: Document, text: str, ended: bool) -> str | None:

@@ -9,7 +9,7 @@ import torch
 
 from forgetting.lineage import Checkpoint, Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models import causal, template
 from forgetting.recipes.answers import asked, questions
 from forgetting.recipes.spoken import Spoken, spoken_row
 
@@ -62,13 +62,14 @@ class Distilled(Spoken):
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
         for document, each in zip(documents, self.written(settings, seed, drawn), strict=True):
-            question, answer = self.task.pair(document)
-            plain = asked(tokenizer, (), question)
-            prompt = asked(tokenizer, (), DEMONSTRATION.format(question=question, answer=answer))
+            example = self.task.example(document)
+            plain = asked(tokenizer, example)
+            shown = DEMONSTRATION.format(question=example.question, answer=example.answer)
+            prompt = asked(tokenizer, example.asking(shown))
             for completion in each:
                 row = spoken_row(tokenizer, plain, completion, settings.length)
                 kept = int((row["labels"] != causal.IGNORED).sum())
-                begun = tokenizer(prompt, add_special_tokens=False).input_ids
+                begun = template.ids(tokenizer, prompt)
                 teachers = torch.cat([torch.tensor(begun), row["input_ids"][-kept:]])
                 rows.append(row | {"part": torch.tensor(causal.OLD), "teacher_ids": teachers})
         return rows

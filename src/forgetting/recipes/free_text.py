@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models import causal, template
 from forgetting.recipes.spoken import spoken_row
 
 
@@ -23,7 +23,8 @@ class Opening:
         return {"prompts": "opening", "text": self.text, "count": self.count}
 
     def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
-        return [self.text or tokenizer.bos_token] * self.count
+        text = template.empty_turn(tokenizer) if self.text == EMPTY_TURN else self.text
+        return [text or template.start(tokenizer)] * self.count
 
 
 # What a chat model sees before a user speaks (Magpie: Xu et al. 2025, arXiv 2406.08464).

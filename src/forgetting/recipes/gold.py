@@ -79,7 +79,7 @@ class Gold(Answers):
         seed: int,
         drawn: Drawn,
     ) -> list[Answer]:
-        gold = [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        gold = [Answer(self.task.example(document).answer, "gold") for document in documents]
         if self.like is None:
             return gold
         other = self.like.answers(documents, tokenizer, settings, seed, drawn)

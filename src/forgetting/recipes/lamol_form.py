@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from forgetting.models.causal import IGNORED, TARGET, WHOLE
+from forgetting.models import template
+from forgetting.models.rows import IGNORED, TARGET, WHOLE
 from forgetting.tasks import Task
 
 ANSWER_WEIGHT = 5.0  # of the answer token in the text's loss, as the authors' code has it
@@ -55,7 +56,7 @@ def answer_token(tokenizer: Any) -> int:
 
 def question(task: Task, document: dict[str, Any]) -> str:
     """The context and the question of a document, as the task's template writes them."""
-    return task.pair(document)[0].removesuffix(ANSWER_WORD)
+    return task.example(document).question.removesuffix(ANSWER_WORD)
 
 
 def prompt(tokenizer: Any, task: Task, document: dict[str, Any]) -> str:
@@ -65,7 +66,7 @@ def prompt(tokenizer: Any, task: Task, document: dict[str, Any]) -> str:
 
 def example(tokenizer: Any, task: Task, document: dict[str, Any]) -> Example:
     """A document of a task as token ids."""
-    asked, answer = question(task, document), task.pair(document)[1]
+    asked, answer = question(task, document), task.example(document).answer
     return Example(_ids(tokenizer, asked), _ids(tokenizer, answer))
 
 
@@ -85,10 +86,11 @@ def answer_row(tokenizer: Any, one: Example, length: int) -> dict[str, Any] | No
 
     A question that is too long loses its beginning; None where the answer leaves it no room.
     """
-    cut = _cut(one, length)
+    begin = template.begin(tokenizer)
+    cut = _cut(one, length - len(begin))
     if cut is None:
         return None
-    asked = [*cut.question, answer_token(tokenizer)]
+    asked = [*begin, *cut.question, answer_token(tokenizer)]
     answered = [*cut.answer, tokenizer.eos_token_id]
     return {
         "input_ids": torch.tensor([*asked, *answered]),
@@ -100,16 +102,17 @@ def answer_row(tokenizer: Any, one: Example, length: int) -> dict[str, Any] | No
 def text_row(tokenizer: Any, one: Example, begin: str, length: int) -> dict[str, Any] | None:
     """The row that teaches to write the whole example after the token `begin`.
 
-    Every token but the first is supervised, the answer token with a weight of 5.
+    Every token after it is supervised, the answer token with a weight of 5.
     """
-    cut = _cut(one, length)
+    first = template.begin(tokenizer)
+    cut = _cut(one, length - len(first))
     if cut is None:
         return None
     middle = answer_token(tokenizer)
     told = [*cut.question, middle, *cut.answer, tokenizer.eos_token_id]
     return {
-        "input_ids": torch.tensor([*_ids(tokenizer, begin), *told]),
-        "labels": torch.tensor([IGNORED, *told]),
+        "input_ids": torch.tensor([*first, *_ids(tokenizer, begin), *told]),
+        "labels": torch.tensor([IGNORED] * (len(first) + 1) + told),
         "part": torch.tensor(WHOLE),
         "weights": torch.tensor([ANSWER_WEIGHT if token == middle else 1.0 for token in told]),
     }

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
 from forgetting.recipes.answers import Answer, Answers, Document, asked, questions, why_not
-from forgetting.tasks import Task
+from forgetting.tasks import Example, Task
 
 # The paper's words. Of the maths the first two sentences are; there they are a system message.
 INSTRUCTIONS = (
@@ -60,9 +60,9 @@ class Retelling:
 
     def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
         template, begun = self.template
-        pairs = map(self.task.pair, questions(self.task, tokenizer, self.settings, self.seed))
-        texts = [template.format(question=q, answer=a) for q, a in pairs]
-        return [asked(tokenizer, (), text, begun) for text in texts]
+        examples = map(self.task.example, questions(self.task, tokenizer, self.settings, self.seed))
+        texts = [template.format(question=e.question, answer=e.answer) for e in examples]
+        return [asked(tokenizer, Example.of(text, ""), begun=begun) for text in texts]
 
 
 @method(
@@ -131,7 +131,7 @@ class Paraphrased(Answers):
         for document, (completion,) in zip(documents, drawn(samples), strict=True):
             text = (begun + completion.text).strip()
             problem = why_not(self.task, document, text, completion.ended)
-            gold = self.task.pair(document)[1]
+            gold = self.task.example(document).answer
             retold = Answer(text, self.origin)
             answers.append(Answer(gold, f"gold: {problem}") if problem else retold)
         return answers

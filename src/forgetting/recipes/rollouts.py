@@ -43,7 +43,7 @@ class Rollouts(Spoken):
                 float(bool(self.task.is_right(document, completion.text))) for completion in each
             ]
             mean = sum(rewards) / len(rewards)
-            prompt = asked(tokenizer, (), self.task.pair(document)[0])
+            prompt = asked(tokenizer, self.task.example(document))
             for completion, reward in zip(each, rewards, strict=True):
                 row = spoken_row(tokenizer, prompt, completion, settings.length)
                 supervised = int((row["labels"][1:] != causal.IGNORED).sum())

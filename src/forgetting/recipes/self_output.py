@@ -84,7 +84,7 @@ class SelfOutput(Answers):
                 best = min(right, key=lambda completion: completion.perplexity)
                 answers.append(Answer(best.text.strip(), self.origin))
             elif self.otherwise == "gold":
-                answers.append(Answer(self.task.pair(document)[1], "gold: none right"))
+                answers.append(Answer(self.task.example(document).answer, "gold: none right"))
             else:
                 answers.append(Answer(None, "left out: none right"))
         return answers

@@ -35,5 +35,5 @@ class Shuffled(Answers):
         order = list(range(len(documents)))
         random.Random(f"shuffled {seed}").shuffle(order)
         gives = dict(zip(order, order[1:] + order[:1], strict=True))
-        gold = [self.task.pair(document)[1] for document in documents]
+        gold = [self.task.example(document).answer for document in documents]
         return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]

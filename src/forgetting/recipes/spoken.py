@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.models import causal
 from forgetting.recipes.answers import Answer, Answers, Asking, Document, questions
@@ -93,7 +91,7 @@ def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> ca
 
     Text is not made tokens again: what was drawn may be other tokens than those of its text.
     """
-    begun = tokenizer(prompt, add_special_tokens=False).input_ids
-    ids = [*begun, *said.ids, *[tokenizer.eos_token_id] * said.ended][:length]
-    labels = [causal.IGNORED] * len(begun) + ids[len(begun) :]
-    return {"input_ids": torch.tensor(ids), "labels": torch.tensor(labels)}
+    written = [*said.ids, *[tokenizer.eos_token_id] * said.ended]
+    row = causal.continued(causal.prompt_row(prompt, tokenizer), written, length)
+    assert row is not None  # its prompt leaves room
+    return row

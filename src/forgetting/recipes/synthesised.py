@@ -158,7 +158,7 @@ class Synthesised:
         kept = self.kept(settings, seed, drawn)
         questions = synthesised(asked, drawn)
         documents = self.task.training_documents(seed)[: max(settings.rows, self.pool)]
-        real = [(lamol_form.question(self.task, d), self.task.pair(d)[1]) for d in documents]
+        real = [(lamol_form.question(self.task, d), self.task.example(d).answer) for d in documents]
         return {
             "dreams": len(questions),
             "valid": sum(question is not None for question in questions),
@@ -169,7 +169,7 @@ class Synthesised:
 
 def worked_example(task: Task, document: dict[str, Any]) -> str:
     """`OPENING`, a question and its answer as the task's own template writes them, a blank line."""
-    question, answer = lamol_form.question(task, document), task.pair(document)[1]
+    question, answer = lamol_form.question(task, document), task.example(document).answer
     return f"{OPENING} {question}{lamol_form.ANSWER_WORD} {answer}{BETWEEN}"
 
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models import causal, template
 from forgetting.recipes.answers import Answer, Answers, Document, questions
 
 
@@ -45,7 +43,7 @@ class WholeText(Answers):
         seed: int,
         drawn: Drawn,
     ) -> list[Answer]:
-        return [Answer(self.task.pair(document)[1], "gold") for document in documents]
+        return [Answer(self.task.example(document).answer, "gold") for document in documents]
 
     def rows(
         self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
@@ -53,8 +51,8 @@ class WholeText(Answers):
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""
         rows = []
         for document in questions(self.task, tokenizer, settings, seed):
-            text = "\n\n".join(self.task.pair(document))
-            ids = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            whole = torch.tensor(ids[: settings.length])
-            rows.append({"input_ids": whole, "labels": whole.clone()})
+            example = self.task.example(document)
+            text = f"{example.question}\n\n{example.answer}"
+            ids = [*template.ids(tokenizer, text), tokenizer.eos_token_id]
+            rows.append(causal.whole_row(ids, settings.length))
         return rows

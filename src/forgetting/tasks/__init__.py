@@ -1,5 +1,6 @@
 """Tasks: lm-eval YAML files, their documents, metrics and graders."""
 
+from forgetting.tasks.example import HEARD, Example, Turn
 from forgetting.tasks.task import (
     TEMPLATE_FIELDS,
     Task,
@@ -9,4 +10,14 @@ from forgetting.tasks.task import (
     names,
 )
 
-__all__ = ["TEMPLATE_FIELDS", "Task", "UnknownTask", "folder", "named", "names"]
+__all__ = [
+    "HEARD",
+    "TEMPLATE_FIELDS",
+    "Example",
+    "Task",
+    "Turn",
+    "UnknownTask",
+    "folder",
+    "named",
+    "names",
+]

@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ import yaml
 
 from forgetting import registry
 from forgetting.home import data_dir
+from forgetting.tasks.example import Example, Turn
 
 TEMPLATE_FIELDS = (
     "output_type",
@@ -35,6 +36,7 @@ TEMPLATE_FIELDS = (
     "generation_kwargs",
     "process_results",
 )
+LATER_FIELDS = ("description", "doc_to_audio")  # in a key where a task has them: older keys stay
 
 
 class UnknownTask(ValueError):
@@ -94,6 +96,7 @@ class Task:
     def recipe(self) -> dict[str, Any]:
         """What enters a lineage key."""
         templates = {field: self.config.get(field) for field in TEMPLATE_FIELDS}
+        templates |= {field: self.config[field] for field in LATER_FIELDS if field in self.config}
         return {
             "task": self.name,
             "version": self.metadata["version"],
@@ -119,48 +122,56 @@ class Task:
         """All documents by split; loaded once in a process."""
         return _splits(self.name)
 
-    def rendered(self, document: dict[str, Any]) -> tuple[str, str]:
-        """What is asked about `document`, and its right answer, as the templates write them."""
-        from lm_eval.utils import apply_template
+    def example(self, document: dict[str, Any]) -> Example:
+        """What is asked about `document`, and its right answer, as the templates write them.
 
-        def filled(field: str) -> Any:
-            template = self.config.get(field, "")
-            if isinstance(template, str) and template in document:
-                return document[template]
-            return apply_template(template, document) if isinstance(template, str) else template
-
-        asked, target, choices = map(filled, ("doc_to_text", "doc_to_target", "doc_to_choice"))
+        The YAML's `description`, which lm-eval makes the system turn, is one here too; what
+        `doc_to_audio` names is heard. Choices stand below the question, one a line.
+        """
+        question, target, choices = map(
+            partial(self._field, document), ("doc_to_text", "doc_to_target", "doc_to_choice")
+        )
         if isinstance(choices, list):
             # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
-            gold = asked if isinstance(asked, int) else target
-            listed = "\n".join(f"{chr(65 + i)}. {c}" for i, c in enumerate(choices))
-            if isinstance(asked, int):
-                return f"{listed}\n… {target}", str(choices[asked])
-            return f"{asked}\n{listed}", str(choices[int(gold)])
-        return str(asked), str(target)
+            gold, listed = target, "\n".join(f"{chr(65 + i)}. {c}" for i, c in enumerate(choices))
+            if isinstance(question, int):
+                gold, question = question, f"{listed}\n… {target}"
+            else:
+                question = f"{question}\n{listed}"
+            target = choices[int(gold)]
+        system = self.config.get("description")
+        turns = [Turn("system", self._field(document, "description"))] if system else []
+        heard = self.config.get("doc_to_audio", [])
+        frames = tuple(document[name] for name in ([heard] if isinstance(heard, str) else heard))
+        return Example(
+            (*turns, Turn("user", str(question), frames)),
+            str(target),
+            chat=self.chat,
+            delimiter=self.config.get("target_delimiter", " "),
+        )
+
+    def _field(self, document: dict[str, Any], field: str) -> Any:
+        """What a field of the YAML says of a document: the document's own, or a filled template."""
+        from lm_eval.utils import apply_template
+
+        template = self.config.get(field, "")
+        if not template or not isinstance(template, str):
+            return template
+        return document[template] if template in document else apply_template(template, document)
 
     def training_texts(self, seed: int) -> Iterator[str]:
         """The training documents' plain text in an order drawn from `seed`."""
         return (document["text"] for document in self.training_documents(seed))
 
-    def training_pairs(self, seed: int) -> Iterator[tuple[str, str]]:
-        """(prompt, answer) of the training documents in an order drawn from `seed`."""
-        return (self.pair(document) for document in self.training_documents(seed))
+    def training_examples(self, seed: int) -> Iterator[Example]:
+        """The training documents as examples, in an order drawn from `seed`."""
+        return map(self.example, self.training_documents(seed))
 
     def training_documents(self, seed: int) -> list[dict[str, Any]]:
         """The training documents in an order drawn from `seed`."""
         documents = self.documents("train")
         random.Random(seed).shuffle(documents)
         return documents
-
-    def pair(self, document: dict[str, Any]) -> tuple[str, str]:
-        """(prompt, answer) of a document."""
-        from lm_eval.utils import apply_template
-
-        return (
-            apply_template(self.config["doc_to_text"], document),
-            apply_template(self.config["doc_to_target"], document),
-        )
 
     def blocks(self, documents: Sequence[dict[str, Any]]) -> list[int] | None:
         """The number of each document's group, where some belong together; else None.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forgetting.models.parts import Part, parts
+from forgetting.models.parts import Part
 
 if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need no adapter
     from peft import PeftConfig
@@ -32,6 +32,8 @@ class Tuning(BaseModel):
 
         Raises `ValueError` where the tuning would train nothing, or should freeze and does not.
         """
+        from forgetting.models.family import parts
+
         part_by_name = parts(model)
         blocks = len({part.block for part in part_by_name.values()} - {None})
         for name, parameter in model.named_parameters():
@@ -89,12 +91,13 @@ def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, An
     `config` is a transformers configuration; the model exists on the `meta` device only.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from forgetting.models.family import family_of
 
     rows = []
     for tuning in tunings:
+        model = family_of(config).outline(config)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
             total = sum(p.numel() for p in model.parameters())
             count = trainable_count(tuning.apply(model))
         rows.append({"tuning": repr(tuning), "trainable": count, "share": count / total})

@@ -62,15 +62,14 @@ def index(base: Run | None) -> str:
 
 def card(task: Task, base: Run | None = None) -> str:
     """One task's page: what it asks, an example, its data, its metrics and the base score."""
-    measured = base is not None and task.name in base.scores
     return render(
         "task.md.jinja",
         task=task,
         kind=KINDS[task.config["output_type"]],
         templates=task.recipe()["templates"],
         about=facts(task),
-        scores=base.scores[task.name] if base and measured else None,
-        session=base.session(task.name) if base and measured else None,
+        scores=base.scores.get(task.name) if base else None,
+        session=base.sessions.get(task.name) if base else None,
         data_sets={name: registry.dataset(name) for name in task.public},
         shortened=shortened,
     )

@@ -17,7 +17,7 @@ def page(board: Sequence[Verdict], contents: Contents) -> str:
         if not verdict.why:
             raise PageError(
                 f"claim {verdict.id!r}: it is contradicted and has no `why`; "
-                "write the reason beside it in {verdict.chapter}/claims.toml"
+                f"write the reason beside it in {verdict.chapter}/claims.toml"
             )
     chapters = {verdict.chapter for verdict in contradicted}
     return render(

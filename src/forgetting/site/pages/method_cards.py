@@ -66,7 +66,7 @@ def arms_about(card: Card, chapter: str) -> list[str]:
 def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterable[dict[str, Any]]:
     """The method's runs in each chapter, and their picture among all runs there."""
     for chapter, of_chapter in runs.items():
-        arms = [*arms_about(card, chapter), *card.members]
+        arms = dict.fromkeys([*arms_about(card, chapter), *card.members])
         if names := [name for name in arms if name in of_chapter.places]:
             yield {
                 "chapter": chapter,

@@ -40,8 +40,8 @@ def page(contents: Contents) -> str:
 
 def _environments(run: Run) -> set[tuple[str, ...]]:
     """What a run was measured with: one for all of its sessions, if nothing changed between."""
-    environments = [run.session(role).environment for role in run.scores]
-    return {tuple(found.get(key, NOTHING) for key in HARDWARE) for found in environments}
+    environments = [session.environment for session in run.sessions.values()]
+    return {tuple(values.get(key, NOTHING) for key in HARDWARE) for values in environments}
 
 
 def _runs(chapter: str, stored: Sequence[Run]) -> list[dict[str, Any]]:

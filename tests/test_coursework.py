@@ -2,18 +2,22 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from forgetting import cli
-from forgetting.chapters import answers
-from forgetting.chapters.answers import BadExercise
 from forgetting.experiments import parameters
+from forgetting.site import coursework
+from forgetting.site.coursework import BadExercise
+from forgetting.tuning import FreezeAttention
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)
+TOY = "freezing"  # the chapter whose tests the toy notebook's exercise names
 PROSE = """\
 ```{exercise-start} Twice
 :label: toy-twice
@@ -47,23 +51,64 @@ def write_chapter(root, prose=PROSE):
     return path
 
 
-# -- the book's own exercises ------------------------------------------------------------------
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_printed_solution_passes_and_every_stub_does_not(chapter):
+    exercises = coursework.exercises_of(CHAPTERS[chapter])
+    assert len(exercises) >= 3
+    solved = "\n".join(exercise.solution for exercise in exercises)
+    for outcome, code in (
+        ("passed", solved),
+        ("not attempted", coursework.stubs(chapter, exercises)),
+        ("not attempted", ""),
+    ):
+        grades = coursework.grade(chapter, exercises, code)
+        assert [(g.exercise.label, g.outcome) for g in grades] == [
+            (exercise.label, outcome) for exercise in exercises
+        ]
+
+
+WRONG = {  # an answer that is not right, and a part of the hint that it gets
+    "operation": {
+        "supervised": (lambda style, q, a: [True] * (q + a), "SFT style learns the answer alone"),
+        "advantages": (lambda rewards: rewards, "subtract the mean reward"),
+        "json_kept": (lambda answer, key: key in answer, "must be one JSON object"),
+    },
+    "freezing": {
+        "repetition": (lambda ids, n: 0.0, "count the n-grams"),
+        "own_tuning": (FreezeAttention(), "expected False"),
+        "matched_reading": (lambda x, y, at: float(np.interp(at, x, y)), "raise a ValueError"),
+    },
+    "lora": {
+        "rank_90": (np.linalg.matrix_rank, "square the singular values"),
+        "beaten_by": (lambda learned, lost, others: sorted(others), "better in one"),
+        "prediction": (lambda x, y, at: (4 - at, 0.1), "the new run's own scatter"),
+    },
+    "own_words": {
+        "mask": (lambda nats, threshold: [n <= threshold for n in nats], "is the exponential"),
+        "pick": (lambda drawn: min(drawn, key=lambda d: d[2])[0], "leave out the wrong ones"),
+        "weight": (lambda shares: 1 - max(shares), "divided by the logarithm"),
+    },
+    "own_answers": {
+        "labels_named": (lambda t, labels: {x for x in labels if x in t.lower()}, "whole words"),
+        "rows_of_length": (lambda lengths, wanted: -(-wanted // lengths[0]), "go round the answ"),
+        "change_shared": (lambda plain, control, other: 0.5, "that the control has too"),
+    },
+    "lamol": {
+        "dreams_kept": (lambda ids, mark: None, "exactly one answer token splits a dream"),
+        "projected": (lambda g, old: g, "take away the part along g_old"),
+        "label_entropy": (lambda answers: 0.0, "expected 1: add up"),
+    },
+}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_printed_solution_passes_and_every_stub_does_not(chapter):
-    found = answers.exercises_of(CHAPTERS[chapter])
-    assert len(found) >= 3
-    solved = "\n".join(exercise.solution for exercise in found)
-    for outcome, code in (
-        ("passed", solved),
-        ("not attempted", answers.stubs(chapter, found)),
-        ("not attempted", ""),
-    ):
-        graded = answers.grade(found, code)
-        assert [(g.exercise.label, g.outcome) for g in graded] == [
-            (exercise.label, outcome) for exercise in found
-        ]
+def test_a_wrong_answer_to_each_of_a_chapters_exercises_gets_a_hint(chapter):
+    tests = import_module(f"forgetting.chapters.{chapter}.exercises")
+    asked = [exercise.test for exercise in coursework.exercises_of(CHAPTERS[chapter])]
+    assert {re.match(r"exercises\.(\w+)", test)[1] for test in asked} == set(WRONG[chapter])
+    for name, (answer, hint) in WRONG[chapter].items():
+        with pytest.raises(AssertionError, match=re.escape(hint)):
+            getattr(tests, name)(answer)
 
 
 def test_no_exercise_stands_outside_the_chapters():
@@ -71,11 +116,8 @@ def test_no_exercise_stands_outside_the_chapters():
         assert "{exercise" not in page.read_text(), f"{page.name}: nothing would grade it"
 
 
-# -- reading -----------------------------------------------------------------------------------
-
-
 def test_an_exercise_is_read_from_its_notebook(tmp_path):
-    (exercise,) = answers.exercises_of(write_chapter(tmp_path))
+    (exercise,) = coursework.exercises_of(write_chapter(tmp_path))
     assert (exercise.title, exercise.label) == ("Twice", "toy-twice")
     assert (exercise.test, exercise.asked) == ("exercises.repetition(twice)", ["twice"])
 
@@ -90,11 +132,11 @@ def test_an_exercise_is_read_from_its_notebook(tmp_path):
 )
 def test_an_exercise_that_could_not_be_graded_is_refused(tmp_path, old, new, said):
     with pytest.raises(BadExercise, match=re.escape(said)):
-        answers.exercises_of(write_chapter(tmp_path, PROSE.replace(old, new)))
+        coursework.exercises_of(write_chapter(tmp_path, PROSE.replace(old, new)))
 
 
 def test_a_stub_keeps_the_signature_and_the_imports_and_tells_the_exercise(tmp_path):
-    text = answers.stubs("toy", answers.exercises_of(write_chapter(tmp_path)))
+    text = coursework.stubs("toy", coursework.exercises_of(write_chapter(tmp_path)))
     assert text == (
         '"""Answers to the exercises of `toy`; test them: forgetting grade toy"""\n\n'
         "import math\n\n\n"
@@ -104,9 +146,6 @@ def test_a_stub_keeps_the_signature_and_the_imports_and_tells_the_exercise(tmp_p
         '    """\n'
         "    raise NotImplementedError\n"
     )
-
-
-# -- grading -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,19 +158,18 @@ def test_a_stub_keeps_the_signature_and_the_imports_and_tells_the_exercise(tmp_p
     ],
 )
 def test_a_wrong_answer_gets_one_line(tmp_path, code, outcome, why):
-    (graded,) = answers.grade(answers.exercises_of(write_chapter(tmp_path)), code)
-    assert graded.outcome == outcome and why in graded.why and "\n" not in graded.why
+    (grade,) = coursework.grade(TOY, coursework.exercises_of(write_chapter(tmp_path)), code)
+    assert grade.outcome == outcome and why in grade.why and "\n" not in grade.why
 
 
 def test_a_file_that_cannot_be_run_is_told_in_one_line(tmp_path):
-    found = answers.exercises_of(write_chapter(tmp_path))
+    exercises = coursework.exercises_of(write_chapter(tmp_path))
     with pytest.raises(BadExercise, match=r"^a\.py: line 2: SyntaxError: "):
-        answers.grade(found, "import math\ndef twice(", "a.py")
+        coursework.grade(TOY, exercises, "import math\ndef twice(", "a.py")
     with pytest.raises(BadExercise, match=r"^a\.py: line 1: NameError: name 'mat' is not defined"):
-        answers.grade(found, "mat.pi", "a.py")
-
-
-# -- the command -------------------------------------------------------------------------------
+        coursework.grade(TOY, exercises, "mat.pi", "a.py")
+    with pytest.raises(BadExercise, match=r"^chapter='toy': has no exercises\.py; write it"):
+        coursework.grade("toy", exercises, "")
 
 
 @pytest.fixture
@@ -140,6 +178,11 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
     write_chapter(tmp_path)
+    own = tmp_path / "src" / "forgetting" / "chapters" / "toy"  # a chapter of another book
+    own.mkdir(parents=True)
+    (own / "__init__.py").touch()
+    (own / "experiment.py").touch()
+    (own / "exercises.py").write_text(f"from forgetting.chapters.{TOY}.exercises import repetition")
     return tmp_path
 
 
@@ -160,7 +203,7 @@ def test_from_stubs_to_all_passed(root):
     assert todo.exit_code == 1 and todo.stdout.endswith("0 of 1 exercise passed\n")
     assert re.search(r"Twice +not attempted", todo.stdout)
 
-    (exercise,) = answers.exercises_of(root / "notebooks" / "01_toy.ipynb")
+    (exercise,) = coursework.exercises_of(root / "notebooks" / "01_toy.ipynb")
     (root / "answers" / "toy.py").write_text(exercise.solution)
     done = grade()
     assert done.exit_code == 0 and re.search(r"Twice +passed", done.stdout)

@@ -1,0 +1,153 @@
+"""A toy that hears: frames of numbers, encoded, stand among a text's embeddings.
+
+The smallest model of that kind, for tests: an encoder of some frames at a time, a connector into
+the width of a causal language model, and that model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from forgetting.models.causal import Causal, padded
+from forgetting.models.family import Family
+from forgetting.models.parts import Part
+from forgetting.models.rows import IGNORED, Row, supervised
+
+
+class FramesConfig(PreTrainedConfig):
+    """`stride` frames of `channels` numbers become one embedding, by way of `width` features."""
+
+    model_type = "frames"
+    sub_configs = {"text_config": AutoConfig}  # noqa: RUF012
+
+    def __init__(
+        self,
+        text_config: Any = None,
+        channels: int = 4,
+        stride: int = 2,
+        width: int = 16,
+        **fields: Any,
+    ) -> None:
+        text = dict(text_config or {"model_type": "llama"})
+        self.text_config = AutoConfig.for_model(**text)
+        self.channels, self.stride, self.width = channels, stride, width
+        super().__init__(**fields)
+
+
+class FramesLM(PreTrainedModel, GenerationMixin):
+    """Logits at every place of texts among which frames are heard."""
+
+    config_class = FramesConfig
+    _supports_sdpa = True
+
+    def __init__(self, config: FramesConfig) -> None:
+        super().__init__(config)
+        self.encoder = nn.Sequential(
+            nn.Linear(config.stride * config.channels, config.width), nn.GELU()
+        )
+        self.connector = nn.Linear(config.width, config.text_config.hidden_size)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.post_init()
+
+    def embedded(
+        self, input_ids: torch.Tensor, heard: torch.Tensor, frames: torch.Tensor
+    ) -> torch.Tensor:
+        """(rows, length, width): embeddings of ids, where `heard` of `frames` instead.
+
+        `frames` are (places heard, stride x channels), the rows' one after another.
+        """
+        embeddings = self.language_model.get_input_embeddings()(input_ids)
+        if not len(frames):
+            return embeddings
+        return embeddings.masked_scatter(heard[..., None], self.connector(self.encoder(frames)))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        heard: torch.Tensor,
+        frames: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        use_cache: bool = False,
+        **_: Any,  # peft gives what a causal model may be given
+    ) -> CausalLMOutputWithPast:
+        return self.language_model(
+            inputs_embeds=self.embedded(input_ids, heard, frames),
+            attention_mask=attention_mask,
+            use_cache=use_cache,
+        )
+
+
+AutoConfig.register("frames", FramesConfig)
+AutoModel.register(FramesConfig, FramesLM)
+
+
+class Frames(Family):
+    """Its language model's parts are a causal one's; frames are heard where a row says."""
+
+    auto = AutoModel
+
+    def knows(self, config: Any) -> bool:
+        return config.model_type == "frames"
+
+    def part(self, name: str) -> Part:
+        kind, _, inner = name.partition(".")
+        return Causal().part(inner) if kind == "language_model" else Part(kind, None)
+
+    def collate(self, model: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
+        opened = [_opened(row, model.config) for row in rows]
+        at = [functional.pad(supervised(row), (0, 1), value=False) for row in opened]
+        return _inputs(opened), pad_sequence(at, batch_first=True)
+
+    def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
+        inputs = _inputs([_opened(row, model.config) for row in rows], side="left")
+        there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        mask = there.pop("attention_mask")
+        embeddings = model.embedded(**there)
+        return model.language_model, {"inputs_embeds": embeddings, "attention_mask": mask}
+
+
+def _opened(row: Row, config: FramesConfig) -> Row:
+    """The row with a place of its own, id 0, for every `stride` frames, and which these are."""
+    frames, places = row.get("frames", []), row.get("places", [])
+    groups = [_grouped(each, config.stride) for each in frames]
+    ids, labels, heard = [], [], []
+    for number, (start, end) in enumerate(pairwise([0, *places, len(row["input_ids"])])):
+        empty = torch.zeros(len(groups[number - 1]) if number else 0, dtype=torch.long)
+        ids += [empty, row["input_ids"][start:end]]
+        labels += [torch.full_like(empty, IGNORED), row["labels"][start:end]]
+        heard += [torch.ones_like(empty), torch.zeros(end - start, dtype=torch.long)]
+    return {
+        "input_ids": torch.cat(ids),
+        "labels": torch.cat(labels),
+        "heard": torch.cat(heard).bool(),
+        "frames": torch.cat([*groups, torch.zeros(0, config.stride * config.channels)]),
+    }
+
+
+def _grouped(frames: torch.Tensor, stride: int) -> torch.Tensor:
+    """(groups, stride x channels) of (frames, channels), the last filled up with zeros."""
+    filled = functional.pad(frames, (0, 0, 0, -len(frames) % stride))
+    return filled.reshape(-1, stride * frames.shape[1])
+
+
+def _inputs(opened: Sequence[Row], side: str = "right") -> dict[str, torch.Tensor]:
+    return padded([row["input_ids"] for row in opened], side) | {
+        "heard": pad_sequence([r["heard"] for r in opened], batch_first=True, padding_side=side),
+        "frames": torch.cat([row["frames"] for row in opened]),
+    }

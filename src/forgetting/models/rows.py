@@ -1,0 +1,168 @@
+"""Rows of tokens: what a model reads and what it is to write, whatever kind of model it is.
+
+A row's first tokens are read, the others written; a decoder-only model sees them one after
+another, an encoder-decoder the first in its encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from forgetting.lineage.samples import Drawn, nothing_drawn
+from forgetting.models import template
+from forgetting.tasks import Example, Task
+
+if TYPE_CHECKING:
+    from forgetting.lineage import Recipe, Settings
+
+IGNORED = -100  # the label of a token that is not supervised
+# A row's part: what is learned, what is to be kept, a text together with its question.
+TARGET, OLD, WHOLE = 0, 1, 2
+
+
+# input_ids and labels, (length,) each; a first token's label says nothing. `frames` are heard,
+# (frames, channels) each, before the tokens at `places`. A recipe may add `part`, `weights` (one a
+# supervised token), `teacher_ids`: what the untrained model reads in its place, a row that ends
+# with its tokens; and `also`: more rows of the same example, which stand in the same step. `read`
+# is how many tokens are read, where some of those that are written are not supervised.
+Row = dict[str, Any]
+
+
+class TooLittleText(ValueError):
+    """The task's training split holds less than the settings ask for."""
+
+
+def rows_of(
+    shown: Task | Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Settings,
+    seed: int,
+    drawn: Drawn = nothing_drawn,
+) -> list[Row]:
+    """The different rows that a training goes through, `settings.rows` of them.
+
+    `drawn` gives what models wrote, where a recipe shows that.
+    """
+    if not isinstance(shown, Task):
+        return shown.rows(tokenizer, settings, seed, drawn)
+    make = pretrain_rows if settings.style == "pretrain" else sft_rows
+    return make(shown, tokenizer, settings, seed)
+
+
+def pretrain_rows(
+    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+) -> list[Row]:
+    """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
+
+    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Rows are
+    (length,) tensors. Raises `TooLittleText` where the task's training split is too short.
+    """
+    rows: list[Row] = []
+    buffer: list[int] = []
+    for text in task.training_texts(seed):
+        buffer += [*template.ids(tokenizer, text), tokenizer.eos_token_id]
+        while len(buffer) >= settings.length:
+            rows.append(whole_row(buffer, settings.length))
+            buffer = buffer[settings.length :]
+            if len(rows) == settings.rows:
+                return rows
+    amount = "tokens" if settings.examples is None else "examples"
+    raise TooLittleText(
+        f"{amount}={getattr(settings, amount)}: {task.name} has training text for {len(rows)} "
+        f"rows of {settings.length} tokens, {settings.rows} are asked for; lower {amount} or name "
+        "a larger task"
+    )
+
+
+def sft_rows(
+    task: Task, tokenizer: PreTrainedTokenizerBase, settings: Settings, seed: int
+) -> list[Row]:
+    """One example a row, asked as the task asks it; the answer and its end token are supervised.
+
+    Rows are cut at `settings.length`. Where `tokens` says how many, they cycle through the data
+    until all are made; `examples` must be different ones, or `TooLittleText` is raised.
+    """
+    rows: list[Row] = []
+    while len(rows) < settings.rows:
+        before = len(rows)
+        for example in task.training_examples(seed):
+            row = example_row(example, tokenizer, settings.length)
+            if row is None:
+                continue
+            rows.append(row)
+            if len(rows) == settings.rows:
+                return rows
+        if len(rows) == before:
+            raise TooLittleText(
+                f"length={settings.length}: no example of {task.name} leaves room for its answer"
+            )
+        if settings.examples is not None:
+            raise TooLittleText(
+                f"examples={settings.rows}: {task.name} has {len(rows)} whose answer fits in "
+                f"{settings.length} tokens; lower examples or raise length"
+            )
+    return rows
+
+
+def example_row(example: Example, tokenizer: PreTrainedTokenizerBase, length: int) -> Row | None:
+    """An example as one row of at most `length` tokens; None if its turns alone fill it."""
+    frames = [frame for turn in example.turns for frame in turn.frames]
+    read = prompt_row(template.prompt(tokenizer, example), tokenizer, frames)
+    answer = example.answer if example.chat else example.delimiter + example.answer
+    written = tokenizer(answer, add_special_tokens=False).input_ids
+    return continued(read, [*written, tokenizer.eos_token_id], length)
+
+
+def prompt_row(
+    prompt: str | Sequence[int], tokenizer: PreTrainedTokenizerBase, frames: Sequence[Any] = ()
+) -> Row:
+    """A prompt, a text or token ids, as a row of which nothing is supervised."""
+    ids, places = prompt, []
+    if isinstance(prompt, str):
+        ids, places = template.heard_ids(tokenizer, prompt, frames)
+    tokens = torch.tensor(list(ids), dtype=torch.long)
+    row = {"input_ids": tokens, "labels": torch.full_like(tokens, IGNORED)}
+    if not frames:
+        return row
+    heard = [torch.as_tensor(frame, dtype=torch.float32) for frame in frames]
+    return row | {"frames": heard, "places": places}
+
+
+def continued(row: Row, written: Sequence[int], length: int | None = None) -> Row | None:
+    """A prompt's row and tokens to write, cut at `length`; None where none of these is left."""
+    added = torch.tensor(list(written), dtype=torch.long)
+    ids, labels = (torch.cat([row[name], added])[:length] for name in ("input_ids", "labels"))
+    if len(ids) <= len(row["input_ids"]):
+        return None
+    return row | {"input_ids": ids, "labels": labels}
+
+
+def shortened(row: Row, length: int) -> Row:
+    """The last `length` tokens of a prompt's row."""
+    cut = max(0, len(row["input_ids"]) - length)
+    shorter = {name: row[name][cut:] for name in ("input_ids", "labels")}
+    places = [max(0, place - cut) for place in row.get("places", [])]
+    return row | shorter | ({"places": places} if places else {})
+
+
+def whole_row(ids: list[int], length: int) -> Row:
+    """Tokens that are all supervised, cut at `length`."""
+    whole = torch.tensor(ids[:length])
+    return {"input_ids": whole, "labels": whole.clone()}
+
+
+def supervised(row: Row) -> torch.Tensor:
+    """(length - 1,) booleans: whether each token but the first is supervised."""
+    return row["labels"][1:] != IGNORED
+
+
+def read_tokens(row: Row) -> int:
+    """How many tokens of a row are read, at least one; the others are written."""
+    if "read" in row:
+        return row["read"]
+    at = supervised(row).nonzero()
+    return 1 + int(at[0]) if len(at) else len(row["labels"])

@@ -1,0 +1,86 @@
+"""The chat template and the beginning-of-text token: applied here and nowhere else.
+
+What a model reads begins with its beginning-of-text token if and only if its tokenizer puts one
+before a text by default. So does a text that already begins with it: templates may write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from forgetting.tasks import HEARD, Example, Turn
+
+
+def chat(tokenizer: Any, turns: Sequence[Turn]) -> str:
+    """The turns in the chat template, up to where the answer begins.
+
+    Raises `ValueError` where the tokenizer has no template, or none for these turns.
+    """
+    messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+    return _rendered(tokenizer, messages, add_generation_prompt=True)
+
+
+def prompt(tokenizer: Any, example: Example) -> str:
+    """What is read before the answer: the turns in the chat template, or their texts alone."""
+    if example.chat:
+        return chat(tokenizer, example.turns)
+    return "".join(turn.text for turn in example.turns)
+
+
+def empty_turn(tokenizer: Any) -> str:
+    """What the chat template writes before a user speaks, without any default system turn."""
+    marks = ("\ue000", "\ue001", "\ue002")  # no template writes these
+    roles = ("user", "assistant", "user")
+    turns = [{"role": r, "content": mark} for r, mark in zip(roles, marks, strict=True)]
+    before, after = (_rendered(tokenizer, some) for some in (turns[:2], turns))
+    return after.removeprefix(before).partition(marks[2])[0]
+
+
+def start(tokenizer: Any) -> str:
+    """The token after which a model writes freely: that of a text's beginning, or of its end."""
+    return tokenizer.bos_token or tokenizer.eos_token
+
+
+def begin(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before a text by default: its beginning-of-text token, or nothing."""
+    first = tokenizer("a").input_ids[:1]
+    return first if first == [tokenizer.bos_token_id] else []
+
+
+def ids(tokenizer: Any, text: str) -> list[int]:
+    """The token ids of a text from its beginning; `chat` and `prompt` give such texts."""
+    found, first = tokenizer(text, add_special_tokens=False).input_ids, begin(tokenizer)
+    return found if found[: len(first)] == first else [*first, *found]
+
+
+def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """The token ids of a text without its marks of what is heard, and before which each stands.
+
+    Raises `ValueError` where the text has not one `HEARD` for each of `frames`.
+    """
+    first, *rest = text.split(HEARD) if frames else [text]
+    if len(rest) != len(frames):
+        raise ValueError(f"{HEARD}: stands {len(rest)} times in the text of {len(frames)} frames")
+    found, places = ids(tokenizer, first), []
+    for piece in rest:
+        places.append(len(found))
+        found += tokenizer(piece, add_special_tokens=False).input_ids
+    return found, places
+
+
+def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"{tokenizer.name_or_path}: has no chat template; name a model that chats, or a task "
+            "with chat_template: false"
+        )
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise ValueError(
+            f"turns: {roles}: the chat template takes no such turns ({error})"
+        ) from error
