@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from studies import cell
 
 from forgetting import Settings, Task, store
 from forgetting.engine import compute
@@ -214,7 +215,7 @@ def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatc
     cells = [
         study.Cell(
             tiny.train(recipe, learning_rate=rate, **FEW),
-            {"arm": type(recipe).__name__, "learning_rate": rate, "seed": 0},
+            {"method": type(recipe).__name__, "learning_rate": rate, "seed": 0},
         )
         for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
         for rate in (1e-3, 1e-4)

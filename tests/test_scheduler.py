@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from studies import CHINESE, SMALL, runs, small_study
+from studies import CHINESE, SMALL, cell, cells, small_study
 from toy_steps import born_with, die, fail, key_of, nap, of_worker, total
 
-from forgetting import FreezeFirst, Run
+from forgetting import FreezeFirst
 from forgetting.engine import scheduler
 from forgetting.engine.scheduler import BadScheduler, ClusterLost, Progress, Step, WorkersLost
 from forgetting.experiments import study
@@ -95,21 +95,21 @@ assert not {"dask", "distributed", "torch"} & sys.modules.keys()
 # -- what a study asks for ---------------------------------------------------------------------
 
 
+def question(cells, asks=SMALL):
+    return study.Question("trial", "smoke", list(cells), {task.name: task for task in asks})
+
+
 def test_the_steps_of_a_study(tiny):
     """Two parents, their merge, which is trained further; the second parent is no run itself."""
     one = tiny.train(CHINESE, seed=1, **QUICK)
     two = tiny.train(CHINESE, tune=FreezeFirst(1), seed=2, **QUICK)
     merged = one + 0.5 * (two - tiny)
     last = merged.train(CHINESE, seed=3, **QUICK)
-    asked = [
-        Run(checkpoint, {"method": name, "learning_rate": 0, "seed": 0})
-        for name, checkpoint in (("base", tiny), ("one", one), ("merged", merged), ("last", last))
-    ]
-    steps = study.plan(study.Question("trial", "smoke", asked, SMALL))
+    named = {"base": tiny, "one": one, "merged": merged, "last": last}
+    steps = study.plan([question(cell(checkpoint, name) for name, checkpoint in named.items())])
     short = {f"train-{one.key}": "1", f"train-{two.key}": "2", f"train-{last.key}": "3"}
-    keys = {study.record_key(run.checkpoint, SMALL): run.labels["method"] for run in asked}
-    short |= {f"measure-{key}": f"measure {name}" for key, name in keys.items()}
-    short |= {f"record-trial-smoke-{key}": f"record {name}" for key, name in keys.items()}
+    for name, checkpoint in named.items():
+        short |= {f"{k}-smoke-{checkpoint.key}": f"{k} {name}" for k in ("measure", "record")}
     needs = {short[key]: {short[need] for need in step.needs} for key, step in steps.items()}
     assert needs == {
         "measure base": set(),
@@ -129,13 +129,14 @@ def test_the_steps_of_a_study(tiny):
 
 
 def test_questions_that_share_a_checkpoint_train_it_once(own_home, tiny, trainings):
-    asked = runs()[:2]
-    first = study.Question("trial", "smoke", asked, SMALL[:1])
-    second = study.Question("trial", "smoke", asked[1:], SMALL[1:])
+    first, second = question(cells()[:2], SMALL[:1]), question(cells()[1:2], SMALL[1:])
     (untouched, full), (again,) = study.answer([first, second], say=quiet)
     assert trainings == [0]
     assert untouched.labels["method"] == "untouched"
-    assert full.lineage == again.lineage and full.losses == again.losses
+    assert full.record == again.record and len(full.record.sessions) == 1
+    assert [list(run.scores) for run in (full, again)] == [
+        [task.name for task in asks] for asks in (SMALL[:1], SMALL[1:])
+    ]
 
 
 def test_a_long_chain_has_a_key_and_a_plan(tiny):
@@ -145,9 +146,7 @@ def test_a_long_chain_has_a_key_and_a_plan(tiny):
         checkpoint = checkpoint.train(CHINESE, seed=seed, **QUICK)
     assert len(checkpoint.key) == 20
     assert checkpoint.foundation is tiny.foundation
-    labels = {"method": "chain", "learning_rate": 0, "seed": 0}
-    asked = study.Question("trial", "smoke", [Run(checkpoint, labels)], SMALL)
-    assert len(study.plan(asked)) == 1002
+    assert len(study.plan([question([cell(checkpoint, "chain")])])) == 1002
 
 
 def test_a_ladder_of_merges_is_walked_once(tiny):
@@ -195,7 +194,7 @@ def test_the_settings_say_where_everything_is(monkeypatch, own_home, tmp_path):
     """Empty is not set: another run's folder must not stay behind on a worker."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORGETTING_RESULTS", "results")
-    found = study._settings()
+    found = study.settings()
     assert found["FORGETTING_HOME"] == str(own_home)
     assert found["FORGETTING_RESULTS"] == str(tmp_path / "results")
     assert found["FORGETTING_DATA_MIRROR"] == ""

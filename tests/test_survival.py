@@ -5,7 +5,6 @@ Whatever happens, the records in the end are those of an undisturbed run, and so
 
 import asyncio
 import datetime as real_datetime
-import json
 import logging
 import multiprocessing
 import os
@@ -21,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from studies import SMALL, files, runs, small_study
+from studies import SMALL, cell, cells, files, small_study
 
-from forgetting import Run, store
+from forgetting import store
 from forgetting.engine import compute, scheduler
 from forgetting.engine.scheduler import ClusterLost, WorkersLost
 from forgetting.evidence import records
@@ -34,6 +33,11 @@ from forgetting.store import NotStored
 # Kills of each kind: in the default suite, and in the one that `-m slow` runs.
 FEW = {"run": 6, "worker": 2, "scheduler": 1}
 MANY = {"run": 60, "worker": 25, "scheduler": 15}
+
+
+def index(home):
+    """The bytes of the study's index, which has no timings."""
+    return (home / "results" / "trial.json").read_bytes()
 
 
 def weights(home):
@@ -173,6 +177,7 @@ def kill_at_random(victim, kills, start, home, undisturbed):
 def assert_as_undisturbed(home, undisturbed):
     small_study(where="")
     assert files(home) == files(undisturbed.home)
+    assert index(home) == index(undisturbed.home)
     assert weights(home) == weights(undisturbed.home)
     assert not (home / "store" / "damaged").exists()
 
@@ -202,21 +207,22 @@ def test_two_processes_on_one_store(start, own_home, undisturbed):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_give_the_records_of_one_process(workers, start, own_home, undisturbed, tiny):
     """Bit for bit: weights, losses, scores, answers and environment; only the times differ."""
-    asked = runs()
+    asked = cells()
     merged = asked[1].checkpoint + 0.5 * (asked[3].checkpoint - tiny)
-    last = Run(merged, {"method": "merged", "learning_rate": 0.0, "seed": 0})
+    last = cell(merged, "merged", 0.0)
     cluster = Cluster(start, workers)
     try:
         *_, there = small_study(asked=[*asked, last], where=cluster.address)
     finally:
         cluster.stop()
-    path = records.path_of("trial", there.key, "smoke")
-    path.unlink()
-    assert files(own_home) == files(undisturbed.home)
+    with_merge = files(own_home)
+    assert with_merge.items() > files(undisturbed.home).items() and len(with_merge) == 10
     assert weights(own_home) == weights(undisturbed.home)
+    records.path_of(there.key, "smoke").unlink()
     shutil.rmtree(own_home / "store" / "scores")
     (here,) = small_study(asked=[last])
-    assert here.model_dump(exclude={"timing"}) == there.model_dump(exclude={"timing"})
+    assert files(own_home) == with_merge
+    assert (here.key, here.scores, here.samples) == (there.key, there.scores, there.samples)
 
 
 # -- no room -----------------------------------------------------------------------------------
@@ -232,34 +238,40 @@ def full(*_, **__):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("at", ["weights", "losses", "scores", "record", "manifest"])
+def full_for(name):
+    """`os.replace`, on a disk that is full by the time it has to take that file."""
+    replace = os.replace
+    return lambda src, dst: full() if Path(dst).name == name else replace(src, dst)
+
+
+@pytest.mark.parametrize("at", ["weights", "losses", "scores", "record", "index", "manifest"])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     at,
     own_home,
     undisturbed,
     monkeypatch,
 ):
-    small_study(asked=runs()[:1])  # stored before the disk was full
+    small_study(asked=cells()[:1])  # stored before the disk was full
     before = {p: p.read_bytes() for p in own_home.rglob("*.json") if "models" not in p.parts}
+    whole = {
+        "weights": (compute, "save_file", full),
+        "losses": (compute, "_pretty", full),
+        "scores": (evaluation, "_write", full),
+        "manifest": (store, "_manifest", full),
+        "record": (os, "replace", full_for(f"{cells()[1].checkpoint.key}.json")),
+        "index": (os, "replace", full_for("trial.json")),
+    }
     with monkeypatch.context() as patch:
-        if at == "weights":
-            patch.setattr(compute, "save_file", full)
-        elif at == "losses":
-            patch.setattr(compute, "_pretty", full)
-        elif at == "scores":
-            patch.setattr(evaluation, "_write", full)
-        elif at == "manifest":
-            patch.setattr(store, "_manifest", full)
-        else:
-            patch.setattr(os, "replace", full)
+        patch.setattr(*whole[at])
         with pytest.raises(NotStored) as caught:
-            small_study(asked=runs()[:2])
+            small_study(asked=cells()[:2])
         assert "could not be written to" in one_line(caught)
         assert "(No space left on device)" in one_line(caught)
         assert not list(own_home.rglob(".writing-*"))
         assert all(path.read_bytes() == content for path, content in before.items())
-    small_study(asked=runs()[:2])
+    small_study(asked=cells()[:2])
     assert files(own_home).items() <= files(undisturbed.home).items()
+    assert len(files(own_home)) == 2 * 2
 
 
 def study_with_small_files(home, told):
@@ -267,7 +279,7 @@ def study_with_small_files(home, told):
     os.environ["FORGETTING_HOME"] = str(home)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
-        small_study(asked=runs()[1:2])
+        small_study(asked=cells()[1:2])
     except NotStored as error:
         told.write_text(str(error))
 
@@ -306,15 +318,15 @@ def read_only(monkeypatch, home):
 def test_a_read_only_store_can_be_read(done, own_home, monkeypatch):
     with read_only(monkeypatch, own_home):
         assert small_study() == done
-        assert compute.state(runs()[1].checkpoint)
+        assert compute.state(cells()[1].checkpoint)
         with pytest.raises(NotStored) as caught:
-            small_study(asked=runs(rank=2))
+            small_study(asked=cells(rank=2))
         assert "(Read-only file system); what is stored can be read" in one_line(caught)
         assert small_study() == done
 
 
 def test_damage_in_a_read_only_store_is_told(done, own_home, monkeypatch, caplog):
-    checkpoint = runs()[1].checkpoint
+    checkpoint = cells()[1].checkpoint
     flip(store.get("weights", checkpoint.key) / "changed.safetensors", 1000)
     with read_only(monkeypatch, own_home), caplog.at_level(logging.WARNING):
         assert store.get("weights", checkpoint.key) is None
@@ -347,46 +359,62 @@ def test_every_flipped_byte_of_an_entry_is_found(done, own_home):
     assert found > 300
 
 
-def test_damaged_weights_scores_and_records_are_computed_again(
+def test_damaged_weights_scores_records_and_indexes_are_made_again(
     done,
     own_home,
     undisturbed,
     caplog,
     trainings,
 ):
-    full = runs()[1].checkpoint
+    full = cells()[1].checkpoint
     weight = store.get("weights", full.key)
     score = store.get("scores", evaluation._key(full, SMALL[0]))
-    record = records.path_of("trial", study.record_key(full, SMALL), "smoke")
+    record, listed = records.path_of(full.key, "smoke"), records.index_path("trial", "smoke")
     flip(weight / "changed.safetensors", 5000)
     flip(score / "scores.json", 100)
     flip(record, 2000)
+    flip(listed, 500)
     with caplog.at_level(logging.WARNING):
         small_study()
-    for name in (f"weights {full.key}", f"scores {score.name}", f"record {record.stem}"):
+    names = (f"weights {full.key}", f"scores {score.name}", f"record {full.key}", "index of trial")
+    for name in names:
         assert f"{name} is damaged" in caplog.text
     aside = {path.name for path in (own_home / "store" / "damaged").glob("*/*")}
-    assert aside >= {"changed.safetensors", "scores.json", record.name}
+    assert aside >= {"changed.safetensors", "scores.json", record.name, listed.name}
     assert store.clean({"damaged"}) > 0
     assert trainings == [0]
     assert files(own_home) == files(undisturbed.home)
+    assert index(own_home) == index(undisturbed.home)
     assert weights(own_home) == weights(undisturbed.home)
 
 
-def test_a_damaged_record_alone_trains_nothing(done, own_home, undisturbed, trainings):
-    (path, *_) = sorted((own_home / "results" / "trial").iterdir())
-    flip(path, 700)
+DAMAGED = pytest.mark.parametrize(
+    "path_of",
+    [
+        lambda run: records.path_of(run.key, "smoke"),
+        lambda run: records.index_path("trial", "smoke"),
+    ],
+    ids=["record", "index"],
+)
+
+
+@DAMAGED
+def test_a_damaged_record_or_index_alone_trains_nothing(
+    path_of, done, own_home, undisturbed, trainings
+):
+    flip(path_of(done[1]), 700)
     small_study()
     assert trainings == [] and files(own_home) == files(undisturbed.home)
+    assert index(own_home) == index(undisturbed.home)
 
 
-def test_while_a_book_is_rendered_a_damaged_record_stays(done, own_home, monkeypatch):
-    (path, *_) = sorted((own_home / "results" / "trial").iterdir())
+def test_while_a_book_is_rendered_what_is_damaged_stays(path, own_home, monkeypatch):
     flip(path, 700)
+    content = path.read_bytes()
     monkeypatch.setenv("FORGETTING_RENDER", "1")
     with pytest.raises(records.BadRecord, match=path.name):
         small_study()
-    assert path.exists()
+    assert path.read_bytes() == content
 
 
 def test_the_published_records_are_valid():
@@ -410,6 +438,6 @@ def test_a_clock_that_jumps_changes_the_date_alone(own_home, undisturbed, monkey
     monkeypatch.setattr(study, "datetime", Jumping)
     small_study()
     assert files(own_home) == files(undisturbed.home)
-    for path in (own_home / "results" / "trial").iterdir():
-        timing = json.loads(path.read_text())["timing"]
+    for run in records.stored("trial", "smoke"):
+        timing = run.timing
         assert 0 <= timing["training_seconds"] <= timing["seconds"] <= undisturbed.seconds + 10
