@@ -24,7 +24,6 @@ from forgetting.experiments.resources import check_resources, trainable
 from forgetting.lineage import Checkpoint, Samples, Train, in_order
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
-from forgetting.probes.scores import Sample
 from forgetting.store import hash_key
 
 
@@ -298,13 +297,15 @@ def _family(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint.after(1) if long else checkpoint
 
 
+WORDS = {"method": "", "learning_rate": "rate ", "order": ""}  # of labels, before their values
+
+
 def _name(cell: Cell | None, checkpoint: Checkpoint) -> str:
     """What people call a checkpoint: its labels, or what it was taught."""
     if cell is not None:
-        named = {"learning_rate": "rate ", "seed": "seed ", "epochs": "epochs ", "order": ""}
-        rest = {k: v for k, v in cell.labels.items() if k in named}
-        words = [f"{named[k]}{f'{v:g}' if isinstance(v, float) else v}" for k, v in rest.items()]
-        return ", ".join([str(cell.labels.get("method", "")), *words])
+        labels = {k: v for k, v in cell.labels.items() if k not in ("last", "learned")}
+        texts = {k: f"{v:g}" if isinstance(v, float) else v for k, v in labels.items()}
+        return ", ".join(f"{WORDS.get(k, f'{k} ')}{text}" for k, text in texts.items())
     step = checkpoint.step
     return f"{step.shown.name}, seed {step.seed}" if isinstance(step, Train) else repr(checkpoint)
 
@@ -318,9 +319,6 @@ def settings() -> dict[str, str]:
         "FORGETTING_DATA": str(home.data_dir()),
         "FORGETTING_ROOT": str(Path(records.project_root()).absolute()),
     }
-
-
-# -- the steps ---------------------------------------------------------------------------------
 
 
 class Made(NamedTuple):
@@ -369,13 +367,10 @@ def _write(
 ) -> None:
     """Add what was measured to the System's record, and enter it in each experiment's index."""
     kept = {question.panel[role] for question in questions for role in question.keep}
-    samples: list[Sample] = []
-    for probe in probes:
-        if probe_key(probe) in kept:
-            samples += evaluation.answers(checkpoint, probe)
+    answered = [probe for probe in probes if probe_key(probe) in kept]
     session = Session(
         scores={probe_key(p): evaluation.evaluate(checkpoint, [p])[p.name] for p in probes},
-        samples=samples,
+        samples=[s for probe in answered for s in evaluation.answers(checkpoint, probe)],
         environment=measured.environment,
         timing={
             "date": measured.began,
@@ -383,6 +378,9 @@ def _write(
             "peak_memory_mib": measured.peak_memory_mib,
         },
     )
+    computing: dict[str, Any] = {}
+    if made:
+        computing = {"seconds": round(made.seconds, 1), "peak_memory_mib": made.peak_memory_mib}
     record = Record(
         key=checkpoint.key,
         model=checkpoint.foundation.facts,
@@ -390,12 +388,7 @@ def _write(
         trainable=trainable(checkpoint),
         losses=made.losses if made else [],
         shown=compute.shown(checkpoint),
-        computing={
-            "seconds": round(made.seconds, 1),
-            "peak_memory_mib": made.peak_memory_mib,
-        }
-        if made
-        else {},
+        computing=computing,
         sessions=[session],
     )
     tier = questions[0].tier
