@@ -80,10 +80,11 @@ def test_it_has_no_outputs_and_nothing_is_left_to_fill_in(tree, chapter):
     placeholders = re.compile(r"\b(NAME|TITLE|CITATION|PAPER)\b")
     for path in (chapter, *(tree / FOLDER).iterdir()):
         assert not placeholders.search(path.read_text()), path
-    formatter = [sys.executable, "-m", "ruff"]
+    style = ["--config", str(REPOSITORY / "pyproject.toml"), str(tree / FOLDER)]
     for check in (["check"], ["format", "--check"]):
-        done = subprocess.run([*formatter, *check, str(tree / FOLDER)], capture_output=True)
-        assert done.returncode == 0, done.stdout.decode()
+        command = [sys.executable, "-m", "ruff", *check, *style]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
