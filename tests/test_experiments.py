@@ -31,7 +31,7 @@ from forgetting.experiments.arms import At, at_once
 from forgetting.experiments.asks import resolve
 from forgetting.experiments.experiment import BadExperiment
 from forgetting.lineage import Settings
-from forgetting.models import causal
+from forgetting.models.rows import rows_of
 from forgetting.probes.measures import Drift, Spectrum
 from forgetting.recipes import InForm, SelfOutput, Together
 from forgetting.tasks.task import UnknownTask
@@ -548,7 +548,7 @@ def test_the_smoke_tier_has_room_for_its_documents(chapter, data, tiny):
         pytest.skip("needs the public data")
     tokenizer = compute.model(tiny)[1]
     settings = Settings(**experiment.budget("smoke").settings)
-    assert len(causal.rows_of(taught, tokenizer, settings, 0)) == settings.rows
+    assert len(rows_of(taught, tokenizer, settings, 0)) == settings.rows
     for probe in probes:
         if isinstance(probe, Drift):
             assert probe.rows(tokenizer), probe.name

@@ -9,8 +9,8 @@ from forgetting import Settings, Task, store
 from forgetting.engine import compute
 from forgetting.experiments import study
 from forgetting.lineage import Completion, Samples, nothing_drawn
-from forgetting.models import causal
 from forgetting.models.causal import Causal
+from forgetting.models.rows import IGNORED, TooLittleText, sft_rows
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -65,7 +65,7 @@ def answers(recipe, tokenizer, drawn=nothing_drawn):
 
 def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
     ours = Gold(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
-    tasks = causal.sft_rows(CALLS, tokenizer, FOUR, 0)
+    tasks = sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
 
 
@@ -85,9 +85,9 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
     settings = Settings(style="sft", examples=4, length=1024, batch=1)
     like = Stretched(CALLS)
     rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0, nothing_drawn)
-    lengths = [int((row["labels"] != causal.IGNORED).sum()) for row in rows]
+    lengths = [int((row["labels"] != IGNORED).sum()) for row in rows]
     wanted = sum(
-        int((row["labels"] != causal.IGNORED).sum())
+        int((row["labels"] != IGNORED).sum())
         for row in like.rows(tokenizer, settings, 0, nothing_drawn)
     )
     plain = Gold(CALLS).rows(tokenizer, settings, 0, nothing_drawn)
@@ -168,7 +168,7 @@ def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer
 
 def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer):
     drawn = written(*[["wrong"]] * 4)
-    with pytest.raises(causal.TooLittleText, match="none of 4 questions has an answer"):
+    with pytest.raises(TooLittleText, match="none of 4 questions has an answer"):
         SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0, drawn)
 
 

@@ -101,7 +101,7 @@ def _facts(task: Task) -> dict[str, Any]:
         "about": task.about,
         "test": len(test),
         "train": len(task.documents("train")) if "train" in task.splits() else 0,
-        "prompt": "\n\n".join(turn.text for turn in example.turns),
+        "prompt": example.question,
         "answer": example.answer,
     }
 
