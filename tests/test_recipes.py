@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from studies import cell
 
 from forgetting import Settings, Task, store
 from forgetting.engine import compute
