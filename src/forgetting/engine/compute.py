@@ -64,7 +64,8 @@ def configuration(checkpoint: Checkpoint) -> Any:
     """
     step = checkpoint.origin.step
     if isinstance(step, Graft):
-        return family.grafted(*map(configuration, step.parents), step.connector)
+        parent, other = map(configuration, step.parents)
+        return family.grafted(parent, other, step.connector)
     return family.config_of(checkpoint.foundation.folder)
 
 
@@ -121,8 +122,8 @@ def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
 @weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
     config = configuration(Checkpoint(step))
-    states = map(state, step.parents)
-    return family.family_of(config).graft(config, *states, step.connector, step.seed)
+    parent, other = map(state, step.parents)
+    return family.family_of(config).graft(config, parent, other, step.connector, step.seed)
 
 
 def make(checkpoint: Checkpoint, progress: Progress | None = None) -> None:

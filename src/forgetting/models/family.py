@@ -250,7 +250,7 @@ def family_of(model: Any) -> Family:
     config = unwrapped(model).config if isinstance(model, nn.Module) else model
     if isinstance(config, Path):
         config = config_of(config)
-    for family in _concrete(Family):
+    for family in families():
         if family.knows(config):
             return family
     raise UnknownFamily(
@@ -272,8 +272,7 @@ def grafted(parent: Any, other: Any, connector: Any) -> Any:
 
     Raises `UnknownFamily`.
     """
-    _import_all()
-    for family in _concrete(Family):
+    for family in families():
         config = family.grafted(parent, other, connector)
         if config is not None:
             return config
@@ -289,8 +288,14 @@ def config_of(folder: Path) -> Any:
     return AutoConfig.from_pretrained(folder)
 
 
+def families() -> Iterator[Family]:
+    """Every family of this package, special ones before those that they are a kind of."""
+    _import_all()
+    yield from _concrete(Family)  # type: ignore[type-abstract]
+
+
 def _concrete(kind: type[Family]) -> Iterator[Family]:
-    """Every family below a class, special ones before those that they are a kind of."""
+    """Every family below a class, the lowest first."""
     for below in kind.__subclasses__():
         yield from _concrete(below)
         if not isabstract(below):

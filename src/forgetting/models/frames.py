@@ -122,9 +122,9 @@ class Frames(Family):
         return Causal().part(inner) if kind == "language_model" else Part(kind, None)
 
     def grafted(self, parent: Any, other: Any, connector: Any) -> Any | None:
-        fits = Causal().knows(parent) and self.knows(other) and isinstance(connector, Projection)
-        ear = {name: getattr(other, name, None) for name in ("channels", "stride", "width")}
-        return FramesConfig(text_config=parent.to_dict(), **ear) if fits else None
+        if not (Causal().knows(parent) and self.knows(other) and isinstance(connector, Projection)):
+            return None
+        return FramesConfig(parent.to_dict(), other.channels, other.stride, other.width)
 
     def graft(
         self,
