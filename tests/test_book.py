@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from forgetting.evidence import claims
+from forgetting.chapters import published
 from forgetting.site import book
 from forgetting.site.book import BookError
 from forgetting.site.sphinx import results
@@ -173,7 +173,7 @@ def test_the_alt_text_of_a_figure_moves_to_where_the_page_reads_it():
 
 def test_numbers_come_from_the_records_and_are_empty_without_them(tmp_path, monkeypatch):
     numbers = {"freezing": {"lost": 1.5}}
-    monkeypatch.setattr(claims, "book_values", lambda: numbers)
+    monkeypatch.setattr(published, "book_values", lambda: numbers)
     assert results.values(tmp_path) == {}
     (tmp_path / "results").mkdir()
     assert results.values(tmp_path) == numbers
