@@ -116,7 +116,8 @@ class Causal(Family):
     def log_likelihoods(self, model: Any, rows: Sequence[Row]) -> list[Scored]:
         if not packing.readable(model):
             return super().log_likelihoods(model, rows)
-        causal, found = unwrapped(model), {}
+        causal = unwrapped(model)
+        found: dict[int, Scored] = {}
         for batch in shared_prefix.by_tokens(shared_prefix.lines(rows)):
             states = shared_prefix.states(causal.base_model, batch)
             targets = torch.tensor([token for line in batch for token in line.targets])

@@ -63,7 +63,7 @@ class Plain:
 
     def __init__(self, family: Family, model: Any) -> None:
         self.collate = partial(family.collate, unwrapped(model))
-        self.head = nn.Identity()
+        self.head: nn.Module = nn.Identity()
 
     def states(self, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
         return model(**inputs, use_cache=False).logits

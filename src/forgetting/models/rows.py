@@ -126,7 +126,8 @@ def prompt_row(
     prompt: str | Sequence[int], tokenizer: PreTrainedTokenizerBase, frames: Sequence[Any] = ()
 ) -> Row:
     """A prompt, a text or token ids, as a row of which nothing is supervised."""
-    ids, places = prompt, []
+    ids: Sequence[int] | str = prompt
+    places: list[int] = []
     if isinstance(prompt, str):
         ids, places = template.heard_ids(tokenizer, prompt, frames)
     tokens = torch.tensor(list(ids), dtype=torch.long)

@@ -32,9 +32,9 @@ CHATML = (
 )
 TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SEED = 20241
-SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+SHAPE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 SHAPE |= {"num_attention_heads": 4, "num_key_value_heads": 2}
-ENDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+ENDS: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 
 
 def write(name: str, folder: Path) -> None:
@@ -88,8 +88,8 @@ def _llama(vocabulary: int) -> Any:
 
 
 def _gpt2(vocabulary: int) -> Any:
-    shape = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 1024}
-    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    shape: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 1024}
+    rates: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
     return GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, **shape, **rates, **ENDS))
 
 
@@ -109,8 +109,8 @@ def _gemma(vocabulary: int) -> Any:
 
 
 def _t5(vocabulary: int) -> Any:
-    shape = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
-    ends = {"eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 0}
+    shape: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+    ends: dict[str, Any] = {"eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 0}
     return T5ForConditionalGeneration(
         T5Config(vocab_size=vocabulary, dropout_rate=0.0, **shape, **ends)
     )

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -32,6 +32,7 @@ from forgetting.models.shared_prefix import TOKENS_A_BATCH
 from forgetting.probes.scores import Sample, Scores
 from forgetting.store import hash_key
 from forgetting.tasks import Task, Turn, metrics
+from forgetting.tasks.example import Role
 
 # Raised when the same model and task would no longer give the same scores.
 EVALUATION_VERSION = 1
@@ -86,7 +87,7 @@ class FamilyLM(TemplateLM):
     @property
     def prefix_token_id(self) -> int:
         """What a text is read after."""
-        return self.tokenizer.convert_tokens_to_ids(template.start(self.tokenizer))
+        return cast(int, self.tokenizer.convert_tokens_to_ids(template.start(self.tokenizer)))
 
     @property
     def tokenizer_name(self) -> str:
@@ -102,7 +103,8 @@ class FamilyLM(TemplateLM):
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        return template.chat(self.tokenizer, [Turn(m["role"], m["content"]) for m in chat_history])
+        turns = [Turn(cast(Role, m["role"]), m["content"]) for m in chat_history]
+        return template.chat(self.tokenizer, turns)
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         heard = [_heard(request) for request in requests]
@@ -184,8 +186,9 @@ def _answered(prompt: Row, written: list[int]) -> Row:
 def _heard(request: Any) -> tuple[Any, ...]:
     """The recordings of a request, lm-eval's third argument of tasks with `doc_to_audio`."""
     heard = request.args[2]["audio"] if len(request.args) > 2 else ()
-    alone = len(heard) and np.ndim(heard[0]) == 1  # its first frame
-    return (heard,) if alone else tuple(heard)
+    frames: Any = heard
+    alone = len(frames) and np.ndim(frames[0]) == 1  # its first frame
+    return (frames,) if alone else tuple(frames)
 
 
 def evaluate(
