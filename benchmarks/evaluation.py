@@ -87,12 +87,12 @@ def measure(name: str, model: str, source: str, items: int | None, batch: int | 
     from forgetting import foundation, tasks
     from forgetting.engine import compute
     from forgetting.experiments import retention
-    from forgetting.probes.evaluation import SharedPrefixLM
+    from forgetting.probes.evaluation import FamilyLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     network, tokenizer = compute.model(foundation(model))
     if name == "ours":
-        lm = SharedPrefixLM(network, tokenizer)
+        lm = FamilyLM(network, tokenizer)
     else:
         lm = HFLM(pretrained=network, tokenizer=tokenizer, batch_size=batch, max_length=2048)
     manager = TaskManager(include_path=str(tasks.folder()), include_defaults=False)

@@ -75,7 +75,7 @@ def measure(model: str, name: str) -> dict:
     tokens = 2 * shape["batch"] * shape["length"]
     checkpoint = base.train(Task("zh_everyday"), tune=tune, tokens=tokens, **shape)
     stages = {"start": peak()}
-    memory = resources.training_memory(base.foundation.folder, tune, checkpoint.step.settings)
+    memory = resources.training_memory(base, tune, checkpoint.step.settings)
     assert study
     progress = []
     compute.make(checkpoint, lambda share: progress.append(peak()))

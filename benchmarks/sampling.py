@@ -94,7 +94,7 @@ def questions(number: int) -> list[str]:
     if any(task.missing() for task in tasks):
         tasks = [Task(name) for name in (*BUNDLED, *ALWAYS)]
     each = -(-number // len(tasks))
-    lists = [[t.rendered(d)[0] for d in t.documents("test")[:each]] for t in tasks]
+    lists = [[t.example(d).question for d in t.documents("test")[:each]] for t in tasks]
     return [asked for turn in zip(*lists, strict=True) for asked in turn][:number]
 
 
@@ -104,12 +104,13 @@ def measure(given: argparse.Namespace) -> dict:
 
     from forgetting import foundation
     from forgetting.engine import compute
+    from forgetting.models import template
     from forgetting.models.generation import generate
+    from forgetting.tasks import Turn
 
     model, tokenizer = compute.model(foundation(given.model))
-    turns = [[{"role": "user", "content": text}] for text in questions(given.prompts)]
-    texts = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    prompts = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    texts = [template.chat(tokenizer, [Turn("user", q)]) for q in questions(given.prompts)]
+    prompts = [template.ids(tokenizer, text) for text in texts]
     started = time.perf_counter()
     if given.side == "ours":
         done = generate(model, tokenizer, prompts, max_new_tokens=given.new, batch=given.batch)

@@ -24,6 +24,7 @@ import shutil
 import statistics
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,7 +160,7 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
     from forgetting import foundation
     from forgetting.engine import compute, training
     from forgetting.lineage import Settings
-    from forgetting.models import causal
+    from forgetting.models.rows import sft_rows
     from forgetting.tuning import Full
 
     torch.set_num_threads(given.threads)
@@ -189,7 +190,7 @@ def split(given: argparse.Namespace) -> dict[str, Any]:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiled:
             profiled_seconds = seconds_of_training("with the profiler")
     kinds = shares_of_kinds(profiled)
-    rows = causal.sft_rows(dialogue(mix), tokenizer, settings, seed=0)
+    rows = sft_rows(dialogue(mix), tokenizer, settings, seed=0)
     useful = useful_operations(network, rows)
     with_attention = useful + attention_operations(network, rows)
     products = kinds[PRODUCTS] + kinds[ATTENTION]
@@ -269,7 +270,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     from forgetting import foundation
     from forgetting.engine import compute, training
     from forgetting.lineage import Settings
-    from forgetting.models import causal
+    from forgetting.models.rows import sft_rows
     from forgetting.tuning import Full, OnlyLast
 
     torch.set_num_threads(given.threads)
@@ -288,7 +289,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     )
     mix = mixture(given.examples + HELD_OUT, tokenizer)
     everything = settings.model_copy(update={"examples": len(mix), "epochs": 1})
-    as_rows = causal.sft_rows(dialogue(mix), tokenizer, everything, seed=0)
+    as_rows = sft_rows(dialogue(mix), tokenizer, everything, seed=0)
     rows, unseen = as_rows[: given.examples], as_rows[given.examples :]
     product = rate_of_products(network, given.precision) if moving == 1 else None
     tuned = tune.apply(network)
@@ -315,28 +316,29 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def mixture(count: int, tokenizer: Any) -> list[tuple[str, str]]:
+def mixture(count: int, tokenizer: Any) -> list[Any]:
     """`count` questions and answers that fit a row, tasks mixed, the same ones in every run."""
     from forgetting import Task
 
-    def fits(pair: tuple[str, str]) -> bool:
-        return len(tokenizer("".join(pair)).input_ids) <= LENGTH - ROOM_FOR_TEMPLATE
+    def fits(example: Any) -> bool:
+        text = example.question + example.answer
+        return len(tokenizer(text).input_ids) <= LENGTH - ROOM_FOR_TEMPLATE
 
-    pairs = []
+    examples = []
     for name in MIX:
-        fitting = filter(fits, Task(name).training_pairs(seed=0))
-        pairs += itertools.islice(fitting, -(-count // len(MIX)))
-    random.Random(0).shuffle(pairs)
-    return pairs[:count]
+        fitting = filter(fits, Task(name).training_examples(seed=0))
+        examples += itertools.islice(fitting, -(-count // len(MIX)))
+    random.Random(0).shuffle(examples)
+    return [replace(example, chat=True) for example in examples[:count]]
 
 
-def dialogue(pairs: list[tuple[str, str]]) -> Any:
-    """The pairs as what `training` asks of a task; its order is drawn from the seed."""
+def dialogue(examples: list[Any]) -> Any:
+    """The examples as what `training` asks of a task; its order is drawn from the seed."""
 
-    def drawn(seed: int) -> list[tuple[str, str]]:
-        return random.Random(seed).sample(pairs, len(pairs)) if seed else pairs
+    def drawn(seed: int) -> list[Any]:
+        return random.Random(seed).sample(examples, len(examples)) if seed else examples
 
-    return SimpleNamespace(name="mixture", chat=True, config={}, training_pairs=drawn)
+    return SimpleNamespace(name="mixture", training_examples=drawn)
 
 
 def train_with_trl(

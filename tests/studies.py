@@ -39,23 +39,21 @@ def run(
 
     `asked` has `scores`, or their arguments, by role; `answers` (prompt, answer)s by role. `labels`
     are further ones, `timing` is the session's, and `recorded` are fields of the record. The run's
-    System is named by `key`, by default after its labels.
+    System is named by `key`: by default after its labels, or "base", which arms are trained from.
     """
     labels = {"method": method, "learning_rate": learning_rate, "seed": seed} | (labels or {})
     asked = {"quiz": {"acc": [1, 0, 1]}} if asked is None else asked
     by_role = {r: s if isinstance(s, Scores) else scores(r, **s) for r, s in asked.items()}
+    answers = [(role, *pair) for role, pairs in (answers or {}).items() for pair in pairs]
     session = Session(
         scores={f"probe of {role}": of_role for role, of_role in by_role.items()},
-        samples=[
-            Sample(task=by_role[role].task, prompt=prompt, answer=answer)
-            for role, pairs in (answers or {}).items()
-            for prompt, answer in pairs
-        ],
+        samples=[Sample(task=by_role[role].task, prompt=p, answer=a) for role, p, a in answers],
         environment={"device": "none"} | (environment or {}),
         timing={"date": "2026-01-02T00:00:00Z", "seconds": 1.0, "peak_memory_mib": 1}
         | (timing or {}),
     )
-    start, key = method == "untouched", recorded.get("key", store.hash_key(labels))
+    start = method == "untouched"
+    key = recorded.get("key", "base" if start else store.hash_key(labels))
     settings = {"learning_rate": learning_rate}
     lineage = {"base": {"step": "foundation", "digest": "d"}}
     lineage |= {key: {"step": "train", "parent": "base", "settings": settings, "seed": seed}}
@@ -75,9 +73,7 @@ def run(
         sessions=dict.fromkeys(by_role, session),
         scores=by_role,
         samples=[
-            Sample(task=role, prompt=prompt, answer=answer)
-            for role, pairs in (answers or {}).items()
-            for prompt, answer in pairs
+            Sample(task=role, prompt=prompt, answer=answer) for role, prompt, answer in answers
         ],
         design=design,
         start=start,

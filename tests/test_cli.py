@@ -9,23 +9,22 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 import typer
-from pydantic import BaseModel
+from studies import NOT_RUN, put, run, verdict
 from typer.testing import CliRunner
 
 import forgetting
-from forgetting import cli, registry, store, tasks
+from forgetting import chapters, cli, registry, store, tasks
+from forgetting.chapters import choices, published
 from forgetting.engine import scheduler
 from forgetting.evidence import records
-from forgetting.evidence.records import Record, Sample, Scores
 from forgetting.experiments import parameters
+from forgetting.experiments.parameters import BadParameter
 from forgetting.home import home
-from forgetting.home import home as cache_home
 from forgetting.site import book, markup
 
 BASE, TUNED = "b" * 20, "c" * 20
@@ -34,7 +33,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARAMETERS = """\
 tier: str = "laptop"  # which budget to spend [smoke|laptop]
 seeds: list[int] = [0]  # one run a seed [0..9999]
-methods: list[str] = []  # rows of the table; empty for all [full|LoRA]"""
+methods: list[str] = []  # rows of the table; empty for all"""
 TOY = """\
 import os
 for number, seed in enumerate(seeds, start=1):
@@ -65,8 +64,8 @@ def write_notebook(
     return path
 
 
-def make_record(key: str = "a" * 20, **fields) -> Record:
-    """A run of `freezing` at the laptop tier: a base model, then one training step."""
+def stored_run(key: str = "a" * 20, **fields) -> records.Run:
+    """A stored run of `freezing`, by default at the laptop tier: a base, then a training step."""
     train = {
         "step": "train",
         "version": 1,
@@ -76,30 +75,22 @@ def make_record(key: str = "a" * 20, **fields) -> Record:
         "settings": {"style": "pretrain", "learning_rate": 3e-4},
         "seed": 0,
     }
-    zh = Scores(
-        task="zh",
-        version=1.0,
-        templates="ab12",
-        n=2,
-        batch=8,
-        items={"log_likelihood": [-8.0, -4.0]},
-        tokens=[4, 4],
-    )
     known: dict[str, Any] = {
-        "key": key,
-        "chapter": "freezing",
-        "tier": "laptop",
-        "labels": {"method": "freeze first third", "learning_rate": 3e-4, "seed": 0},
+        "method": "freeze first third",
+        "learning_rate": 3e-4,
+        "asked": {"zh": {"log_likelihood": [-8.0, -4.0], "tokens": [4, 4]}},
+        "experiment": "freezing",
         "model": {"name": "smollm2-135m", "digest": "d" * 64, "layers": 30, "parameters": 134},
         "lineage": {BASE: {"step": "foundation", "digest": "d" * 64}, TUNED: train},
         "trainable": 1_234_567,
         "losses": [3.0, 2.5],
-        "scores": {"zh": zh},
-        "samples": [Sample(task="chat", prompt="Hello?", answer="Hello.")],
         "environment": {"device": "a laptop", "torch": "2.9.0"},
-        "timing": {"date": "2026-11-21T10:00:00Z", "seconds": 90.0, "peak_memory_mib": 2048},
     }
-    return Record(**known | fields)
+    timing = {"date": "2026-11-21T10:00:00Z", "seconds": 90.0, "peak_memory_mib": 2048}
+    known["timing"] = timing | fields.pop("timing", {})
+    of_key = run(**known | {"key": key} | fields)
+    put(of_key)
+    return of_key
 
 
 @pytest.fixture
@@ -207,7 +198,7 @@ def test_without_arguments_there_is_help(arguments):
 
 def test_every_expected_error_is_one_line(root, monkeypatch):
     from forgetting.engine import compute
-    from forgetting.experiments import resources
+    from forgetting.experiments import experiment, resources
     from forgetting.models import foundations
 
     errors = {
@@ -224,6 +215,8 @@ def test_every_expected_error_is_one_line(root, monkeypatch):
         book.BookError: 1,
         parameters.BadParameter: 2,
         parameters.BadCell: 1,
+        experiment.BadExperiment: 1,
+        chapters.UnknownChapter: 1,
         scheduler.BadScheduler: 2,
         scheduler.ClusterLost: 1,
         scheduler.WorkersLost: 1,
@@ -248,13 +241,12 @@ def test_a_bug_keeps_its_traceback(root, monkeypatch):
 
 
 def test_a_record_that_cannot_be_read_is_named(root):
-    path = records.save(make_record())
-    path.write_text(path.read_text().replace('"tier": "laptop"', '"tier": "lap"'))
-    assert error_of("chapters").startswith(f"{path.name}: sha256: the record was changed; ")
-    content = json.loads(path.read_text())
-    del content["sha256"]  # as records were written at first
-    path.write_text(json.dumps(content))
-    assert error_of("chapters").startswith(f"{path.name}: tier: Input should be 'smoke', ")
+    path = records.path_of(stored_run().key, "laptop")
+    path.write_text(path.read_text().replace('"trainable": 1234567', '"trainable": 7'))
+    assert error_of("chapters").startswith(f"{path.name}: sha256: the file was changed; ")
+    path.unlink()
+    missing = f"freezing.json: {path.name} is missing; run the chapter again"
+    assert error_of("chapters") == missing
 
 
 # -- chapters ----------------------------------------------------------------------------------
@@ -264,8 +256,8 @@ def test_chapters_tells_what_is_stored_and_how_long_it_took(root):
     write_notebook(root, TOY, "02_replay", title="Old [data] again")
     for number, seconds in enumerate((60.0, 180.0)):
         timing = {"date": f"2026-11-2{number}T10:00:00Z", "seconds": seconds}
-        records.save(make_record(str(number) * 20, timing=timing))
-    records.save(make_record("e" * 20, tier="smoke"))
+        stored_run(str(number) * 20, timing=timing)
+    stored_run("e" * 20, tier="smoke")
     assert rows(answer("chapters")) == [
         ["chapter", "title", "records", "minutes", "last run"],
         ["freezing", "Freezing", "1 smoke, 2 laptop", "4 (2.0 min)", "2026-11-21"],
@@ -279,7 +271,9 @@ def test_chapters_with_a_name_shows_its_parameters(root):
     assert told[:2] == [["Freezing"], ["parameter", "default", "what it does"]]
     assert told[2:4] == [["tier", "laptop", "which budget to spend"], ["one of smoke, laptop"]]
     assert told[4:6] == [["seeds", "0", "one run a seed"], ["each 0 to 9999"]]
-    assert told[6][:2] == ["methods", "–"]
+    assert told[6] == ["methods", "–", "rows of the table; empty for all"]
+    arms = " ".join(word for line in told[7:-1] for word in line)
+    assert arms.startswith("each one of full, freeze first third,") and "LoRA ×10" in arms
 
 
 @pytest.mark.parametrize("given", ["01_freezing", "notebooks/01_freezing.ipynb"])
@@ -324,11 +318,39 @@ def test_a_folder_without_chapters_is_named(root, monkeypatch, tmp_path):
             "tier='laptop': given twice, first as 'smoke'; "
             "give it once (a list takes several values: -p tier=one,another)",
         ),
+        (
+            ["-p", "methods=full,LoRA x10"],
+            "methods='LoRA x10': freezing has no such arm, and no method is called so; "
+            "did you mean 'LoRA ×10'?",
+        ),
+        (
+            ["-p", "methods=FreezeFirst"],  # how many layers?
+            "methods='FreezeFirst': has parameters without defaults; give it an arm of its own in "
+            "freezing",
+        ),
     ],
 )
 def test_parameters_are_checked_before_anything_starts(root, arguments, said):
     assert error_of("run", "freezing", *arguments, code=2) == said
     assert not (root / "build").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tasks": ["sst", "wozz"]}, "tasks='wozz': lamol has no such name; did you mean 'woz'?"),
+        ({"tasks": ["opera"]}, "tasks='opera': lamol has no such name; it has sst, srl, woz, "),
+        ({"all_orders": ["multitask"]}, "all_orders='multitask': lamol has no such name; it has"),
+        ({"tasks": ["sst", "mini_qa"], "methods": ["LAMOL", "LoRA"], "all_orders": ["GEM"]}, ""),
+        ({"seeds": [0]}, ""),
+    ],
+)
+def test_names_of_tasks_and_of_arms_in_turn_are_those_of_the_experiment(values, said):
+    """Any method may be an arm, and any task may be learned in turn."""
+    if not said:
+        return choices.check("lamol", values)
+    with pytest.raises(BadParameter, match=re.escape(said)):
+        choices.check("lamol", values)
 
 
 def executed(root: Path) -> dict:
@@ -337,7 +359,7 @@ def executed(root: Path) -> dict:
 
 
 def test_run_passes_parameters_and_prints_what_the_notebook_prints(root):
-    records.save(make_record(tier="smoke"))
+    stored_run(tier="smoke")
     told = answer("run", "freezing", "--tier", "smoke", "-p", "seeds=3,4").splitlines()
     (output,) = (root / "build" / "runs").iterdir()
     assert re.fullmatch(r"freezing-smoke-[0-9a-f]{8}\.ipynb", output.name)
@@ -434,46 +456,24 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
 # -- check -------------------------------------------------------------------------------------
 
 
-class Verdict(BaseModel):
-    """As in forgetting.evidence.claims, which the command imports."""
-
-    id: str = "c1"
-    statement: str = "Freezing [attention] forgets less."
-    paper: str = "Li & Lee (2024)"
-    citation: str = "li2024"
-    chapter: str = "freezing"
-    verdict: str = "holds"
-    effect: float | None = -0.1234
-    low: float | None = -0.2
-    high: float | None = -0.05
-    unit: str = "nats a sub-word"
-    tier: str | None = "laptop"
-    runs: str = "3 seeds"
-    date: str | None = "2026-11-21"
-    reason: str = ""
-
-
 @pytest.fixture
 def judged(monkeypatch):
-    """The verdicts that `forgetting.evidence.claims` gives, and the chapters it was asked for."""
-    module: Any = ModuleType("forgetting.evidence.claims")
-    module.found, module.asked = [], []
-    module.verdicts = lambda chapter: module.asked.append(chapter) or module.found
-    monkeypatch.setitem(sys.modules, "forgetting.evidence.claims", module)
-    monkeypatch.setattr(forgetting, "claims", module, raising=False)
-    return module
+    """The verdicts that `published` gives, and the chapters it was asked for."""
+    verdicts, asked = [], []
+    monkeypatch.setattr(published, "verdicts", lambda name: asked.append(name) or verdicts)
+    return verdicts, asked
 
 
 def test_check_shows_each_verdict_with_its_interval(root, judged):
-    nothing: dict[str, Any] = dict.fromkeys(("effect", "low", "high", "tier", "date"))
-    nothing["runs"] = ""
-    judged.found = [
-        Verdict(),
-        Verdict(id="c2", verdict="undecided", runs="1 seed", reason="1 seed, 3 are asked for"),
-        Verdict(id="c3", verdict="not run", reason="no records", **nothing),
+    verdicts, asked = judged
+    about = {"statement": "Freezing [attention] forgets less.", "unit": "nats a sub-word"}
+    verdicts += [
+        verdict(id="c1", verdict="holds", **about),
+        verdict(id="c2", verdict="undecided", seeds=1, reason="3 seeds are asked for", **about),
+        verdict(id="c3", reason="no records", **about | NOT_RUN),
     ]
     told = rows(answer("check"))
-    assert judged.asked == [None]
+    assert asked == [None]
     assert told == [
         ["verdict", "claim", "effect", "measured"],
         ["holds", "Freezing [attention] forgets less.", "−0.123", "laptop"],
@@ -481,36 +481,27 @@ def test_check_shows_each_verdict_with_its_interval(root, judged):
         ["nats a sub-word", "2026-11-21"],
         ["undecided", "Freezing [attention] forgets less.", "−0.123", "laptop"],
         ["c2 · Li & Lee (2024)", "−0.2 to −0.05", "1 seed"],
-        ["1 seed, 3 are asked for", "nats a sub-word", "2026-11-21"],
+        ["3 seeds are asked for", "nats a sub-word", "2026-11-21"],
         ["not run", "Freezing [attention] forgets less.", "–", "–"],
         ["c3 · Li & Lee (2024)"],
         ["no records"],
         ["1 holds · 1 undecided · 1 not run"],
     ]
+    assert set(cli.evidence.COLOURS) == set(markup.VERDICTS)
 
 
 def test_check_of_one_chapter(root, judged):
     assert answer("check", "01_freezing") == "no claims are written down for freezing\n"
-    assert judged.asked == ["freezing"]
-
-
-def test_check_uses_the_real_claims(root):
-    from forgetting.evidence import claims
-
-    assert all(
-        name in claims.Verdict.model_fields or hasattr(claims.Verdict, name)
-        for name in Verdict.model_fields
-    )
-    assert set(cli.evidence.COLOURS) == set(markup.VERDICTS)
+    assert judged[1] == ["freezing"]
 
 
 # -- records -----------------------------------------------------------------------------------
 
 
 def test_records_lists_each_run_and_the_store(root):
-    records.save(make_record("ab" * 10))
-    records.save(make_record("cd" * 10, labels={"method": "full", "seed": 1}))
-    records.save(make_record("ef" * 10, tier="smoke"))
+    stored_run("ab" * 10)
+    stored_run("cd" * 10, method="full", seed=1)
+    stored_run("ef" * 10, tier="smoke")
     store_file("weights", "1" * 20, b"x" * 1000)
     store_file("scores", "2" * 20, b"x")
     (store.root() / "scores" / ("2" * 20) / "file").write_bytes(b"y")
@@ -524,7 +515,7 @@ def test_records_lists_each_run_and_the_store(root):
         ["freezing, laptop tier"],
         header,
         ["abababab", "freeze first third, learning_rate 0.0003, seed 0", "90", "2026-11-21"],
-        ["cdcdcdcd", "full, seed 1", "90", "2026-11-21"],
+        ["cdcdcdcd", "full, learning_rate 0.0003, seed 1", "90", "2026-11-21"],
     ]
     assert told[-2] == [f"2 records in {root}/results, 1 smoke record in the cache"]
     sizes = r"damaged 1 \(\d+ bytes\), weights 1 \(1\.1 kB\)"
@@ -546,8 +537,8 @@ def test_a_record_shows_its_whole_lineage(root):
         "version": 1,
         "terms": [[BASE, 0.5], [TUNED, 0.5]],
     }
-    base = make_record()
-    records.save(make_record("ab" * 10, lineage=base.lineage | {"e" * 20: added}))
+    trained = stored_run()
+    stored_run("ab" * 10, lineage=trained.lineage | {"e" * 20: added})
     assert answer("records", "--key", "AB").splitlines() == [
         f"record {'ab' * 10}  freezing, laptop tier",
         "├── labels  freeze first third, learning_rate 0.0003, seed 0",
@@ -571,14 +562,15 @@ def test_a_record_shows_its_whole_lineage(root):
         "├── scores, mean ± standard error over items",
         "│   └── zh (2 items)  nats 1.5 ± 0.5",
         "├── trained  1,234,567 weights in 2 steps",
-        "├── timing  date 2026-11-21T10:00:00Z, seconds 90, peak_memory_mib 2048",
+        "├── timing  date 2026-11-21T10:00:00Z, seconds 90, training_seconds 0, "
+        "peak_memory_mib 2048",
         "└── environment  device a laptop, torch 2.9.0",
     ]
 
 
 def test_a_key_must_name_one_record(root):
     for first in "abcdef":
-        records.save(make_record("0" + first * 19))
+        stored_run("0" + first * 19)
     said = error_of("records", "--key", "0", code=2)
     assert said == (
         "key='0': 6 records start so (0aaaaaaa, 0bbbbbbb, 0ccccccc, 0ddddddd and 2 more); "
@@ -586,6 +578,10 @@ def test_a_key_must_name_one_record(root):
     )
     said = error_of("records", "--key", "1f", code=2)
     assert said == "key='1f': no record's key starts so; `forgetting records` lists them"
+    stored_run("0" + "a" * 19, experiment="other")  # one System that two experiments asked
+    heads = [line for line in answer("records", "--key", "0a").splitlines() if "record 0" in line]
+    key = "0" + "a" * 19
+    assert heads == [f"record {key}  {name}, laptop tier" for name in ("freezing", "other")]
 
 
 # -- the book ----------------------------------------------------------------------------------
@@ -624,19 +620,20 @@ def test_a_book_that_cannot_be_built_says_so_in_one_line(root, monkeypatch):
 @pytest.fixture
 def cache(root):
     """A cache with something of everything, beside a record of each home."""
-    records.save(make_record())
-    records.save(make_record("e" * 20, tier="smoke"))
+    stored_run()
+    stored_run("e" * 20, tier="smoke")
     for kind in ("weights", "scores"):
         store_file(kind, "1" * 20, b"x" * 5000)
-    home = cache_home()
+    cache = home()
     for folder in ("models/tiny-1", "data/someone__some-data", "store/damaged/scores-1"):
-        (home / folder).mkdir(parents=True)
-        (home / folder / "file").write_bytes(b"x" * 2000)
-    return home
+        (cache / folder).mkdir(parents=True)
+        (cache / folder / "file").write_bytes(b"x" * 2000)
+    return cache
 
 
-def left(home: Path) -> set[str]:
-    files = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
+def left(cache: Path) -> set[str]:
+    files = (path.relative_to(cache) for path in cache.rglob("*") if path.is_file())
+    files = (path for path in files if path.parts[0] != "locks")
     return {"/".join(path.parts[: 2 if path.parts[0] == "store" else 1]) for path in files}
 
 
@@ -670,7 +667,7 @@ def test_clean_without_options_only_tells_sizes(cache):
 def test_clean_deletes_what_was_named_and_no_record(cache, root, options, gone, freed):
     assert answer("clean", "--yes", *options).splitlines()[-1] == f"freed {freed}"
     assert left(cache) == ALL - gone
-    assert len(list((root / "results").rglob("*.json"))) == 1
+    assert len(list((root / "results").rglob("*.json"))) == 2
 
 
 def test_clean_asks_first(cache):

@@ -22,12 +22,12 @@ from forgetting import (
     train,
 )
 from forgetting.engine import compute
+from forgetting.evidence.checks import Check
 from forgetting.experiments import resources, study
 from forgetting.experiments.arms import At, at_once
 from forgetting.experiments.asks import resolve
 from forgetting.experiments.experiment import BadExperiment
 from forgetting.lineage import Settings
-from forgetting.models import causal
 from forgetting.probes.measures import Drift, Spectrum
 from forgetting.recipes import InForm, SelfOutput, Together
 from forgetting.tasks.task import UnknownTask
@@ -262,6 +262,7 @@ def test_central_runs_answer_everything_the_others_what_is_asked_everywhere(own_
         (1e-3, 1e-2),
         pairs,
         budget={"epochs": (1, 2)},
+        checks=(Check("Is anything lost?", "choice.acc", above=1.5), Check("?", "gone.acc")),
     )
     runs = experiment.run("smoke", data="bundled", say=quiet)
     assert trainings == [0, 0]
@@ -273,6 +274,10 @@ def test_central_runs_answer_everything_the_others_what_is_asked_everywhere(own_
         assert len(run.samples) == (2 if central else 0) and run.start == (place == (0.0, 0))
     assert found[1e-3, 2].losses[:2] == found[1e-3, 1].losses  # two steps an epoch, one training
     assert len(found[1e-3, 2].losses) == 4
+    value = f"{found[0.0, 0].mean('choice.acc'):.3g}"
+    assert experiment.failed(runs) == [
+        f"Is anything lost? choice.acc is {value}, must be above 1.5"
+    ]
 
 
 def test_what_is_stored_is_not_computed_again(own_home, trainings, monkeypatch):

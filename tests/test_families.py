@@ -370,8 +370,7 @@ def test_what_a_token_leaves_behind_by_hand():
 
 
 def test_every_family_says_what_training_needs(name):
-    folder = foundation(name).foundation.folder
-    found = resources.training_memory(folder, Full(), Settings(batch=2, length=64))
+    found = resources.training_memory(foundation(name), Full(), Settings(batch=2, length=64))
     assert found.weights == 4 * foundations.TINY[name]
     assert found.logits == resources.LOGIT_COPIES * 4 * 259 * 128
     assert math.isfinite(found.peak) and found.activations > 0

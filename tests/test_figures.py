@@ -1,7 +1,6 @@
 """Figures: what reaches a page, the same picture every time; and how arms look."""
 
 from base64 import b64decode
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,22 +102,24 @@ def test_no_two_arms_look_alike_and_the_first_of_a_method_looks_like_it(name):
     assert list(looks) == list(curves) and len(set(looks.values())) == len(looks)
     firsts = {theme.method_of(arm): curve for curve, arm in reversed(curves.items())}
     for of, curve in firsts.items():
-        card = method.card(of)
+        card = method.named(of).card
         assert looks[curve] == (card.colour, card.marker), (curve, of)
 
 
 def test_variants_have_their_methods_hue_and_markers_that_are_free(monkeypatch):
     """A third of the way to white: #0080FF is 0, 128, 255, and 0 + 0.35·255 = 89 = 0x59."""
-    cards = {"LoRA": Look("#0080FF", "s"), "Full": Look("#000000", "o")}
-    monkeypatch.setattr(theme.method, "card", cards.get)
+    own = {"LoRA": Look("#0080FF", "s"), "Full": Look("#000000", "o")}
+    monkeypatch.setattr(theme, "own_look", lambda name: own.get(name, theme.UNKNOWN))
     methods = {"LoRA": "LoRA", "LoRA r 4": "LoRA", "full": "Full", "mine": "", "yours": ""}
-    assert theme.distinct(methods) == {
+    looks = theme.distinct(methods)
+    assert looks == {
         "LoRA": ("#0080FF", "s"),
         "LoRA r 4": ("#59ACFF", "o"),
         "full": ("#000000", "o"),
         "mine": (theme.GREY, "o"),
         "yours": (theme.tint(theme.GREY, 0.35), "D"),
     }
+    assert (looks["Full"], looks["new"]) == (("#000000", "s"), (theme.GREY, "s"))  # no arms
     assert theme.tint("#FFFFFF", -0.5) == theme.tint("#000000", 0.5) == "#808080"
     many = theme.distinct({f"r {rank}": "LoRA" for rank in range(60)})
     assert len(set(many.values())) == 60
@@ -126,5 +127,5 @@ def test_variants_have_their_methods_hue_and_markers_that_are_free(monkeypatch):
 
 def test_arms_stand_in_the_experiments_order_and_those_it_has_not_come_last():
     runs = [run(name) for name in ("b", "untouched", "z", "a", "b")]
-    looks = dict.fromkeys("abc", SimpleNamespace())
+    looks = theme.Looks.fromkeys("abc", theme.UNKNOWN)
     assert theme.arms_of(runs, looks) == ["a", "b", "z"]

@@ -18,6 +18,8 @@ from forgetting.experiments import resources, study
 from forgetting.experiments.study import Cell, Question
 from forgetting.lineage import Checkpoint, Graft, Samples, Step
 from forgetting.models import foundations, vocabularies
+from forgetting.models.family import UnknownFamily
+from forgetting.models.frames import Projection
 
 CHINESE = Task("zh_everyday")
 QUICK = {"tokens": 64, "length": 32, "batch": 2, "learning_rate": 1e-2}
@@ -138,16 +140,6 @@ def test_a_method_merges_what_its_operands_are(folder):
     assert_same(won, {name: w + 2.0 for name, w in start.items()}, 1e-5)
 
 
-def test_a_method_is_given_models_of_one_shape_alone(folder, monkeypatch):
-    one, two = folder("one"), folder("two", shift=1.0)
-    narrow = {"model.norm.weight": torch.zeros(3)}
-    kept = compute.state(one) | narrow
-    really = compute.state
-    monkeypatch.setattr(compute, "state", lambda c, *_: kept if c == two else really(c))
-    with pytest.raises(ValueError, match=r"^model.norm.weight has shapes \(32,\) and \(3,\)"):
-        really(merge(one, [two], Elect()))
-
-
 def test_a_merge_is_the_weighted_sum_of_its_parents(tiny):
     chat = tiny.train(CHINESE, seed=1, **QUICK)
     taught = tiny.train(CHINESE, tune=LoRA(), seed=2, **QUICK)
@@ -210,12 +202,6 @@ def test_the_first_operand_gives_tokenizer_and_template(folder, shift):
     assert_same(*map(compute.state, half))
 
 
-def test_weights_of_models_that_are_alike_beside_them_have_one_key(folder):
-    one, two = folder("one"), folder("two", shift=1.0)
-    halves = [one + 0.5 * (two - one), two + 0.5 * (one - two)]
-    assert halves[0] == halves[1] and "tokenizer" not in halves[0].recipe()
-
-
 def test_of_several_models_that_are_alike_any_one_may_be_first(folder):
     """The third has another template: the key says which of two, not which of three."""
     one, two = folder("one"), folder("two", shift=1.0)
@@ -249,11 +235,13 @@ def test_end_tokens_and_configuration_are_the_first_operands_too(folder, file, c
     )
 
 
-@pytest.mark.parametrize("noise", ["transformers_version", "_name_or_path", "dtype"])
-def test_who_wrote_a_configuration_does_not_matter(folder, noise):
-    plain = folder("plain")
-    other = folder("other", shift=1.0, config=lambda said: said.update({noise: "float16"}))
-    assert plain + 0.5 * (other - plain) == other + 0.5 * (plain - other)
+@pytest.mark.parametrize("noise", [None, "transformers_version", "_name_or_path", "dtype"])
+def test_models_that_are_alike_beside_their_weights_have_one_merge(folder, noise):
+    """Who wrote a configuration, and in which precision, does not matter."""
+    change = noise and (lambda said: said.update({noise: "float16"}))
+    one, two = folder("one"), folder("two", shift=1.0, config=change)
+    halves = [one + 0.5 * (two - one), two + 0.5 * (one - two)]
+    assert halves[0] == halves[1] and "tokenizer" not in halves[0].recipe()
 
 
 def swap(said):
@@ -457,10 +445,10 @@ def test_memory_of_a_merge_is_that_of_its_operands(folder, monkeypatch):
     base, *others = models
     half, elect = base + 0.5 * (others[0] - base), merge(base, others, Elect())
     weights = 4 * 26_880
-    assert resources.merging_memory(26_880, half.step) == resources.PROGRAM + 2 * weights
-    assert resources.merging_memory(26_880, elect.step) == resources.PROGRAM + 6 * weights
-    reading = resources.reading_memory(base.foundation.folder, 26_880)
-    needed = max(reading, resources.merging_memory(26_880, elect.step))
+    assert resources.merging_memory(half.step) == resources.PROGRAM + 2 * weights
+    assert resources.merging_memory(elect.step) == resources.PROGRAM + 6 * weights
+    reading = resources.reading_memory(base)
+    needed = max(reading, resources.merging_memory(elect.step))
     machine = SimpleNamespace(available=reading + 1)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
     resources.check_memory([half])
@@ -501,30 +489,86 @@ def test_disk_and_data_of_a_merge(tiny, monkeypatch):
 # -- grafts ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Projection:
-    """A connector of one matrix."""
-
-    width: int = 8
-
-    def recipe(self):
-        return {"connector": "projection", "width": self.width}
+@pytest.fixture
+def ear():
+    return foundation("tiny-frames")
 
 
-def test_a_graft_is_a_step_of_two_models_a_connector_and_a_seed(tiny, folder):
-    ear = folder("ear", shift=1.0)
-    grafted = tiny.graft(ear, Projection(), seed=3)
+def test_a_graft_is_a_step_of_two_models_a_connector_and_a_seed(tiny, ear):
+    grafted = tiny.graft(ear, Projection(0.5), seed=3)
     assert grafted.recipe() == {
         "step": "graft",
         "version": 1,
         "parent": tiny.key,
         "other": ear.key,
-        "connector": {"connector": "projection", "width": 8},
+        "connector": {"kind": "projection", "deviation": 0.5},
         "seed": 3,
     }
     assert isinstance(grafted.step, Graft) and grafted.parents == (tiny, ear)
-    assert grafted.foundation is tiny.foundation
-    assert set(grafted.train(CHINESE).lineage()) >= {tiny.key, ear.key, grafted.key}
-    keys = {grafted.key, tiny.graft(ear, Projection(4), seed=3).key}
-    keys |= {tiny.graft(ear, Projection()).key, ear.graft(tiny, Projection(), seed=3).key}
+    assert repr(grafted) == (
+        "foundation('tiny').graft(foundation('tiny-frames'), Projection(deviation=0.5), seed=3)"
+    )
+    after = grafted.train(CHINESE)
+    assert list(after.lineage()) == [tiny.key, ear.key, grafted.key, after.key]
+    assert after.foundation is tiny.foundation and after.origin is grafted
+    keys = {grafted.key, tiny.graft(ear, Projection(), seed=3).key}
+    keys |= {tiny.graft(ear, Projection(0.5)).key, ear.graft(tiny, Projection(0.5), seed=3).key}
     assert len(keys) == 4
+
+
+def test_a_grafted_model_has_the_parts_of_both(tiny, ear):
+    grafted = tiny.graft(ear, Projection(0.5), seed=3)
+    state, text, heard = (compute.state(c) for c in (grafted, tiny, ear))
+    assert_same(
+        {n: w for n, w in state.items() if n.startswith("language_model.")},
+        {f"language_model.{name}": w for name, w in text.items()},
+    )
+    encoder = {name: w for name, w in heard.items() if name.startswith("encoder.")}
+    assert (
+        len(encoder) == 2
+        and {n: w for n, w in state.items() if n in encoder}.keys() == encoder.keys()
+    )
+    assert all(torch.equal(state[name], w) for name, w in encoder.items())
+    drawn = state["connector.weight"]
+    assert drawn.shape == (32, 16) and 0.4 < drawn.std() < 0.6
+    twice, other = (compute.state(tiny.graft(ear, Projection(1.0), seed=seed)) for seed in (3, 4))
+    torch.testing.assert_close(twice["connector.weight"], 2 * drawn)
+    assert not torch.equal(other["connector.weight"], twice["connector.weight"])
+
+    model, tokenizer = compute.model(grafted)
+    ids = tokenizer("hello", return_tensors="pt").input_ids
+    silence = {"heard": torch.zeros_like(ids).bool(), "frames": torch.zeros(0, 8)}
+    with torch.no_grad():
+        ours, plain = model(ids, **silence).logits, compute.model(tiny)[0](ids).logits
+    torch.testing.assert_close(ours, plain)
+
+
+def test_a_grafted_model_is_trained_and_merged(tiny, ear):
+    grafted = tiny.graft(ear, Projection())
+    count = 26_880 + (2 * 4 * 16 + 16) + (16 * 32 + 32)
+    full, adapted = grafted.train(CHINESE, **QUICK), grafted.train(CHINESE, tune=LoRA(), **QUICK)
+    before = compute.state(grafted)
+    assert resources.parameters(full) == resources.trainable(full) == count
+    assert sum(w.numel() for w in before.values()) == count
+    moved = {n for n, w in compute.state(adapted).items() if not torch.equal(w, before[n])}
+    assert moved == {
+        f"language_model.model.layers.{layer}.self_attn.{part}_proj.weight"
+        for layer in (0, 1)
+        for part in "qv"
+    }
+    half = grafted + 0.5 * (full - grafted)
+    resources.check_resources([half], [])
+    model, _ = compute.model(half)
+    name = "language_model.model.norm.weight"
+    expected = (before[name] + compute.state(full)[name]) / 2
+    torch.testing.assert_close(model.state_dict()[name], expected)
+    for merged in (grafted + 0.5 * (tiny - ear), merge(tiny, [grafted], Elect())):
+        with pytest.raises(ValueError, match=r"^models differ in parameters, first: connector"):
+            compute.state(merged)
+
+
+@pytest.mark.parametrize("pair", [("tiny", "tiny"), ("tiny-t5", "tiny-frames")])
+def test_what_no_family_puts_together_is_refused_before_anything_is_computed(pair):
+    parent, other = map(foundation, pair)
+    with pytest.raises(UnknownFamily, match=r"^connector=Projection\(deviation=0.02\): no family"):
+        resources.check_memory([parent.graft(other, Projection())])

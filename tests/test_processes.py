@@ -7,7 +7,7 @@ from forgetting import Full, LoRA, Task
 from forgetting.engine import compute, processes, training
 from forgetting.engine.processes import BadProcesses
 from forgetting.experiments.resources import check_resources
-from forgetting.models.causal import IGNORED
+from forgetting.models.rows import IGNORED
 from forgetting.objectives import KeepClose
 
 CALLS = Task("mini_calls")

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from studies import cell
 
 from forgetting import Settings, Task, store
 from forgetting.engine import compute
 from forgetting.experiments import study
 from forgetting.lineage import Completion, Samples, nothing_drawn
-from forgetting.models import causal
 from forgetting.models.causal import Causal
+from forgetting.models.rows import IGNORED, TooLittleText, sft_rows
 from forgetting.objectives import OLD, KeepClose
 from forgetting.recipes import (
     EMPTY_TURN,
@@ -66,7 +65,7 @@ def answers(recipe, tokenizer, drawn=nothing_drawn):
 
 def test_gold_gives_the_rows_of_the_task_itself(tokenizer):
     ours = Gold(CALLS).rows(tokenizer, FOUR, 0, nothing_drawn)
-    tasks = causal.sft_rows(CALLS, tokenizer, FOUR, 0)
+    tasks = sft_rows(CALLS, tokenizer, FOUR, 0)
     assert [row["input_ids"].tolist() for row in ours] == [r["input_ids"].tolist() for r in tasks]
 
 
@@ -86,9 +85,9 @@ def test_gold_of_the_same_length_supervises_as_many_tokens(tokenizer, times):
     settings = Settings(style="sft", examples=4, length=1024, batch=1)
     like = Stretched(CALLS)
     rows = Gold(CALLS, like=like, same_length=True).rows(tokenizer, settings, 0, nothing_drawn)
-    lengths = [int((row["labels"] != causal.IGNORED).sum()) for row in rows]
+    lengths = [int((row["labels"] != IGNORED).sum()) for row in rows]
     wanted = sum(
-        int((row["labels"] != causal.IGNORED).sum())
+        int((row["labels"] != IGNORED).sum())
         for row in like.rows(tokenizer, settings, 0, nothing_drawn)
     )
     plain = Gold(CALLS).rows(tokenizer, settings, 0, nothing_drawn)
@@ -169,7 +168,7 @@ def test_self_output_takes_the_right_answer_that_surprises_least(tiny, tokenizer
 
 def test_no_right_answer_at_all_is_one_clear_line(tiny, tokenizer):
     drawn = written(*[["wrong"]] * 4)
-    with pytest.raises(causal.TooLittleText, match="none of 4 questions has an answer"):
+    with pytest.raises(TooLittleText, match="none of 4 questions has an answer"):
         SelfOutput(CALLS, tiny, count=1).rows(tokenizer, FOUR, 0, drawn)
 
 
@@ -210,23 +209,26 @@ def test_what_is_shown_enters_the_key(tiny):
 
 def test_samples_are_drawn_once_for_all_who_need_them(tiny, own_home, monkeypatch):
     """Two methods, two rates: one drawing; and the plan draws before it trains."""
-    drawn = []
-    real = Causal.answer
-    monkeypatch.setattr(Causal, "answer", lambda *a, **k: drawn.append(1) or real(*a, **k))
-    asked = [
-        cell(tiny.train(recipe, learning_rate=rate, **FEW), type(recipe).__name__, rate)
+    answered, answer = [], Causal.answer
+    monkeypatch.setattr(Causal, "answer", lambda *a, **k: answered.append(k) or answer(*a, **k))
+    cells = [
+        study.Cell(
+            tiny.train(recipe, learning_rate=rate, **FEW),
+            {"method": type(recipe).__name__, "learning_rate": rate, "seed": 0},
+        )
         for recipe in (small(tiny), Gold(CALLS, like=small(tiny)))
         for rate in (1e-3, 1e-4)
     ]
-    graph = study.plan([study.Question("lora", "smoke", asked, {"formats": Task("formats", 2)})])
+    asks = {"form": Task("formats", 2)}
+    graph = study.plan([study.Question("lora", "smoke", cells, asks)])
     kinds = [step.kind for step in graph.values()]
     assert kinds.count("sample") == 1 and kinds.index("sample") < kinds.index("train")
     (sample,) = [key for key, step in graph.items() if step.kind == "sample"]
     assert all(sample in step.needs for step in graph.values() if step.kind == "train")
-    run, *_ = study.measure("lora", asked, [Task("formats", 2)], "smoke", say=lambda _: None)
-    assert len(drawn) == 1
-    assert run.shown["questions"] == 4
-    assert sum(run.shown["origins"].values()) == 4
+    runs = study.measure("lora", cells, asks, "smoke", say=lambda _: None)
+    assert sum("seeds" in given for given in answered) == 1  # the others answer the probe
+    assert runs[0].shown["questions"] == 4
+    assert sum(runs[0].shown["origins"].values()) == 4
     assert len(list((store.root() / "samples").iterdir())) == 1
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import sem
-from studies import CHINESE, put, run, scores
+from studies import CHINESE, cell, put, run, scores
 
-from forgetting import Ask, Budget, Cell, Experiment, Task, chapters, measure, train
+from forgetting import Cell, Task, chapters, measure
 from forgetting.evidence import records
 from forgetting.evidence.records import BadRecord, Entry, Index, Record
 from forgetting.evidence.sealed import seal, unseal
@@ -178,7 +178,7 @@ def test_what_a_run_says_of_its_sessions_and_its_computing():
     (one,) = records.stored("other", "smoke")
     assert one.timing == timing | {"seconds": 10.5, "training_seconds": 7.0}
     assert (one.key, one.seed, one.trainable, one.losses) == (KEY, 2, 1792, [5.5, 5.25])
-    assert one.session("q").timing == timing and one.session("a") == record.sessions[0]
+    assert one.sessions["q"].timing == timing and one.sessions["a"] == record.sessions[0]
     assert one.last_step["settings"] == {"learning_rate": 3e-5}
     assert one.mean("a.acc") == pytest.approx(2 / 3)
     assert one.stderr("a.acc") == pytest.approx(1 / 3)
@@ -298,26 +298,6 @@ def ask(name, *cells, asks=ASKS, **given):
     return measure(name, cells, asks, "smoke", say=lambda line: None, **given)
 
 
-def test_a_system_that_two_experiments_ask_is_measured_once(tiny, measured):
-    (first,) = ask("first", Cell(tiny, START, start=True), asks={"a": ASKS["choice"]})
-    other = {"b": ASKS["choice"], "c": ASKS["chinese"]}
-    (second,) = ask("second", Cell(tiny, {"method": "as it was", "seed": 1}), asks=other)
-    assert measured == [("arc_easy_standin", 2), ("zh_everyday", 2)]
-    assert len(records.load(records.path_of(tiny.key, "smoke")).sessions) == 2
-    for name, one in {"first": first, "second": second}.items():
-        (stored,) = records.stored(name, "smoke")
-        assert (stored.labels, stored.scores) == (one.labels, one.scores)
-    assert (first.start, second.start, second.labels["seed"]) == (True, False, 1)
-    assert first.scores["a"] == second.scores["b"] and first.scores.keys() == {"a"}
-
-
-def test_a_task_asked_twice_with_two_numbers_of_items_has_both(tiny):
-    two, three = Task("arc_easy_standin", 2), Task("arc_easy_standin", 3)
-    (both,) = ask("trial", Cell(tiny, START), asks={"two": two, "three": three, "same": two})
-    assert {role: of.n for role, of in both.scores.items()} == {"two": 2, "three": 3, "same": 2}
-    assert both.scores["three"].items["acc"][:2] == both.scores["two"].items["acc"]
-
-
 def test_answers_asked_for_later_come_once(tiny, measured):
     spoken, start = {"said": Task("prompts_en", 1)}, Cell(tiny, START)
     assert ask("quiet", start, asks=spoken)[0].samples == []
@@ -354,41 +334,22 @@ def test_a_damaged_index_is_set_aside_and_made_again_by_asking(tiny, own_home, c
     assert list((own_home / "store" / "damaged").glob("index-of-trial-*/trial.json"))
 
 
-def half_way_back(at):
-    return at.base + 0.5 * (train()(at) - at.base)
-
-
-def test_a_merge_is_an_arm_a_parent_and_a_start(tiny):
-    """Its record is like a training's, without anything trained."""
-    experiment = Experiment(
-        name="trial",
-        teaches=Ask("chinese", "zh_articles", "zh_everyday"),
-        arms={
-            "full": train(),
-            "half way back": half_way_back,
-            "and on": lambda at: at.train(half_way_back(at), at.task),
-        },
-        asks=(
-            Ask("choice", "arc_easy_standin", everywhere=True),
-            Ask("chinese", "zh_articles", "zh_everyday", everywhere=True),
-        ),
-        budgets={"smoke": Budget("tiny", QUICK, rates=(1e-3,))},
-    )
-    runs = {r.labels["method"]: r for r in experiment.run("smoke", data="bundled", say=str)}
-    assert [name for name, one in runs.items() if one.start] == ["untouched"]
-    full, half, on = (runs[name] for name in experiment.arms)
-    assert half.last_step["step"] == "merge" and half.losses == [] and half.trainable == 0
-    assert half.last_step["terms"] == sorted([[tiny.key, 0.5], [full.key, 0.5]])
-    assert half.labels == {"method": "half way back", "learning_rate": 1e-3, "seed": 0}
-    assert half.timing["training_seconds"] == 0.0
-    assert text_of(half.record) == records.path_of(half.key, "smoke").read_text(encoding="utf-8")
-    assert on.last_step["parent"] == half.key and len(on.losses) == len(full.losses) == 1
-    merged = tiny + 0.5 * (tiny.train(CHINESE, learning_rate=1e-3, **QUICK) - tiny)
-    taught = experiment.taught("smoke", "bundled")
-    cells, _ = experiment.cells(merged, taught, methods=["full"], rates=[1e-3], **QUICK)
-    start, after = ask("from a merge", *cells)
-    assert records.start_of([after, start]).key == start.key == half.key
-    assert after.key == on.key and not after.start
+def test_a_merge_has_a_record_and_may_be_a_parent_and_a_start(tiny):
+    """Half of full training: nothing was trained for it; a start is what is entered as one."""
+    full = tiny.train(CHINESE, learning_rate=1e-3, **QUICK)
+    half = tiny + 0.5 * (full - tiny)
+    on = half.train(CHINESE, learning_rate=1e-3, **QUICK)
+    arms = [cell(half, "half way back"), cell(on, "and on")]
+    start, merged, after = ask("trial", Cell(tiny, START, start=True), *arms)
+    assert merged.last_step["step"] == "merge" and merged.key == half.key
+    assert merged.last_step["terms"] == sorted([[tiny.key, 0.5], [full.key, 0.5]])
+    assert (merged.losses, merged.trainable, merged.timing["training_seconds"]) == ([], 0, 0.0)
+    assert text_of(merged.record) == records.path_of(half.key, "smoke").read_text(encoding="utf-8")
+    assert after.last_step["parent"] == half.key and len(after.losses) == 1
+    assert [one.start for one in (start, merged, after)] == [True, False, False]
+    ask("from a merge", arms[1], Cell(half, START, start=True))
+    again = records.comparable(records.stored("from a merge", "smoke"))
+    assert records.start_of(again) == again[0] and [one.key for one in again] == [half.key, on.key]
 
 
 def test_every_published_file_is_whole_and_every_run_can_be_read():
@@ -449,7 +410,7 @@ def test_what_was_published_first_stands_digit_for_digit(name):
     (run,) = records.select(records.stored(name), **labels)
     assert run.scores[role].items[metric][:3] == items
     assert run.losses[:1] == [loss] * (loss is not None)
-    assert run.session(role).timing["date"] == date
+    assert run.sessions[role].timing["date"] == date
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30))

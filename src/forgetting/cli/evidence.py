@@ -112,7 +112,8 @@ def show_records(
     names = sorted(known) if chapter is None else [known_name(chapter, known)]
     stored = stored_records(names)
     if key is not None:
-        show(_lineage_tree(_by_prefix(stored, key)))
+        for run in _by_prefix(stored, key):
+            show(_lineage_tree(run))
         return
     if stored:
         _print_records(stored)
@@ -163,17 +164,19 @@ def _store_sizes() -> str:
     return f"store {from_here(store.root())}: {', '.join(parts) or 'empty'}"
 
 
-def _by_prefix(stored: Sequence[Run], prefix: str) -> Run:
-    found = [record for record in stored if record.key.startswith(prefix.strip().lower())]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+def _by_prefix(stored: Sequence[Run], prefix: str) -> list[Run]:
+    """The runs of the one System whose key starts so: several experiments may have asked it."""
+    runs = [run for run in stored if run.key.startswith(prefix.strip().lower())]
+    keys = list(dict.fromkeys(run.key[:SHORT_KEY] for run in runs))
+    if len({run.key for run in runs}) == 1:
+        return runs
+    if not runs:
         raise BadParameter(
             f"key={prefix!r}: no record's key starts so; `forgetting records` lists them"
         )
-    some = ", ".join(record.key[:SHORT_KEY] for record in found[:4])
-    more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-    raise BadParameter(f"key={prefix!r}: {len(found)} records start so ({some}{more}); add digits")
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    some = f"{', '.join(keys[:4])}{more}"
+    raise BadParameter(f"key={prefix!r}: {len(keys)} records start so ({some}); add digits")
 
 
 def _lineage_tree(record: Run) -> Tree:

@@ -24,8 +24,7 @@ from forgetting.engine import processes, training
 from forgetting.home import rendering
 from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
-from forgetting.models import foundations
-from forgetting.models.family import family_of
+from forgetting.models import family, foundations
 from forgetting.models.foundations import Foundation
 from forgetting.objectives import Objective
 from forgetting.objectives.cross_entropy import CrossEntropy
@@ -51,12 +50,22 @@ def model(
 
     It lies on this process's GPU where there is one.
     """
-    folder = checkpoint.foundation.folder
     if isinstance(checkpoint.step, Foundation):
-        loaded = foundations.load_model(folder)
+        loaded = foundations.load_model(checkpoint.step.folder).eval().to(processes.device())
     else:
-        loaded = foundations.load_model(folder, state=state(checkpoint, progress))
-    return loaded.eval().to(processes.device()), foundations.load_tokenizer(folder)
+        loaded = _loaded(checkpoint, state(checkpoint, progress))
+    return loaded, foundations.load_tokenizer(checkpoint.foundation.folder)
+
+
+def configuration(checkpoint: Checkpoint) -> Any:
+    """The transformers configuration of the checkpoint's model: its foundation's, or a graft's.
+
+    Raises `family.UnknownFamily` for a graft of models that no family puts together.
+    """
+    step = checkpoint.origin.step
+    if isinstance(step, Graft):
+        return family.grafted(*map(configuration, step.parents), step.connector)
+    return family.config_of(checkpoint.foundation.folder)
 
 
 def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
@@ -111,10 +120,9 @@ def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
 
 @weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
-    raise TypeError(
-        f"graft: {step.parent.foundation.name} is a language model that reads tokens alone; "
-        "graft onto a model of a family that takes parts of others"
-    )
+    config = configuration(Checkpoint(step))
+    states = map(state, step.parents)
+    return family.family_of(config).graft(config, *states, step.connector, step.seed)
 
 
 def make(checkpoint: Checkpoint, progress: Progress | None = None) -> None:
@@ -195,6 +203,16 @@ def _whole(checkpoint: Checkpoint) -> Path:
     )
 
 
+def _loaded(checkpoint: Checkpoint, state: State) -> PreTrainedModel:
+    """A model with these weights, in evaluation mode, where this process has its models."""
+    if isinstance(checkpoint.origin.step, Graft):
+        config = configuration(checkpoint)
+        loaded = family.family_of(config).build(config, state)
+    else:
+        loaded = foundations.load_model(checkpoint.foundation.folder, state=state)
+    return loaded.eval().to(processes.device())
+
+
 def _laid(
     checkpoint: Checkpoint, step: Train, moved: State, parent: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
@@ -203,8 +221,7 @@ def _laid(
         return parent | dict(moved)
     from peft import set_peft_model_state_dict  # four seconds: where nothing is trained, not spent
 
-    loaded = foundations.load_model(checkpoint.foundation.folder, state=parent).eval()
-    wrapped = tuning(step).apply(loaded.to(processes.device()))
+    wrapped = tuning(step).apply(_loaded(checkpoint, parent))
     set_peft_model_state_dict(wrapped, dict(moved))
     return _named(wrapped.merge_and_unload())
 
@@ -286,7 +303,7 @@ def _sample(wanted: Samples) -> Path:
     refuse_while_rendering(f"samples of {wanted.of.key}")
     loaded, tokenizer = model(wanted.of)
     texts = [t for t in wanted.prompts.texts(tokenizer, samples) for _ in range(wanted.per_prompt)]
-    written = family_of(loaded).answer(
+    written = family.family_of(loaded).answer(
         loaded,
         tokenizer,
         texts,

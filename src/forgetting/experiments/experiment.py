@@ -326,7 +326,8 @@ class Experiment:
             ) from error
         except TypeError as error:
             raise BadExperiment(
-                f"methods={name!r}: {error}; give it an arm of its own in {self.name}"
+                f"methods={name!r}: has parameters without defaults; give it an arm of its own in "
+                f"{self.name}"
             ) from error
 
 

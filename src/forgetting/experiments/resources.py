@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -15,7 +14,7 @@ from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
-from forgetting.models.family import config_of, family_of
+from forgetting.models.family import family_of
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
 from forgetting.tuning import Tuning, trainable_count
@@ -65,17 +64,17 @@ class Moving(NamedTuple):
     saved: int
 
 
-def training_memory(folder: Path, tune: Tuning, settings: Settings) -> Memory:
-    """What training the model in `folder` needs, in float32 with AdamW.
+def training_memory(model: Checkpoint, tune: Tuning, settings: Settings) -> Memory:
+    """What training such a model needs, in float32 with AdamW.
 
     Kept for the backward pass are, for a token and a block that gradients pass through (h hidden,
     m inner, a and k the widths of queries and of keys): the inputs of both norms and their scaled
     forms, queries, keys, values and what attention gives, the gate before and after its activation
     and the other half; and where weights move, the input of each.
     """
-    moving = _moving(folder, tune)
+    moving = _moving(model.origin, tune)
     tokens = settings.batch * settings.length
-    vocabulary = config_of(folder).get_text_config().vocab_size
+    vocabulary = compute.configuration(model).get_text_config().vocab_size
     return Memory(
         program=PROGRAM,
         weights=FLOAT * moving.total,
@@ -87,29 +86,29 @@ def training_memory(folder: Path, tune: Tuning, settings: Settings) -> Memory:
     )
 
 
-def reading_memory(folder: Path, parameters: int) -> float:
+def reading_memory(model: Checkpoint) -> float:
     """What measuring a panel needs, in bytes."""
     copies, rows = READING
-    vocabulary = config_of(folder).get_text_config().vocab_size
-    return PROGRAM + FLOAT * (copies * parameters + rows * vocabulary)
+    vocabulary = compute.configuration(model).get_text_config().vocab_size
+    return PROGRAM + FLOAT * (copies * parameters(model) + rows * vocabulary)
 
 
-def merging_memory(parameters: int, merge: Merge) -> float:
+def merging_memory(merge: Merge) -> float:
     """What a merge needs, in bytes: a sum its total and an operand at a time.
 
     Other methods need all operands, the result, and as much again for what they compute with.
     """
     copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 2
-    return PROGRAM + FLOAT * copies * parameters
+    return PROGRAM + FLOAT * copies * parameters(merge.operands[0])
 
 
-def largest_batch(folder: Path, tune: Tuning, settings: Settings, free: float) -> int:
+def largest_batch(model: Checkpoint, tune: Tuning, settings: Settings, free: float) -> int:
     """The largest batch of `settings.length` tokens a row that fits into `free` bytes; may be 0."""
     fits = 0
     step = 1
     while step:  # doubling, then halving
         bigger = settings.model_copy(update={"batch": fits + step})
-        if training_memory(folder, tune, bigger).peak <= free and step < 2**20:
+        if training_memory(model, tune, bigger).peak <= free and step < 2**20:
             fits, step = fits + step, step * 2
         else:
             step //= 2
@@ -153,29 +152,28 @@ def check_memory(checkpoints: Sequence[Checkpoint], workers: int = 1) -> None:
     """
     free = _free() / workers
     for checkpoint in checkpoints:
-        step, facts = checkpoint.step, checkpoint.foundation.facts
+        step, size = checkpoint.step, f"{parameters(checkpoint) / 1e6:.0f}M weights"
         share = f"a worker of {workers}" if workers > 1 else "free"
         told = f"memory: {free / 1e9:.1f} GB {share}, about"
-        folder = checkpoint.foundation.folder
-        reading = reading_memory(folder, facts["parameters"])
+        reading = reading_memory(checkpoint)
         if reading > free:
             raise NotEnough(
-                f"{told} {reading / 1e9:.1f} GB needed to measure a model of "
-                f"{facts['parameters'] / 1e6:.0f}M weights; close programs or name a smaller model"
+                f"{told} {reading / 1e9:.1f} GB needed to measure a model of {size}; "
+                "close programs or name a smaller model"
             )
         if isinstance(step, Merge):
-            needed = merging_memory(facts["parameters"], step)
+            needed = merging_memory(step)
             if needed > free:
                 raise NotEnough(
                     f"{told} {needed / 1e9:.1f} GB needed to merge {len(step.operands)} models of "
-                    f"{facts['parameters'] / 1e6:.0f}M weights; merge fewer or name a smaller model"
+                    f"{size}; merge fewer or name a smaller model"
                 )
         if not isinstance(step, Train):
             continue
         tune = compute.tuning(step)
-        needed = training_memory(folder, tune, step.settings).peak
+        needed = training_memory(checkpoint, tune, step.settings).peak
         if needed > free:
-            batch = largest_batch(folder, tune, step.settings, free)
+            batch = largest_batch(checkpoint, tune, step.settings, free)
             fits = (
                 f"batch={batch} fits"
                 if batch
@@ -192,14 +190,22 @@ def trainable(checkpoint: Checkpoint) -> int:
     step = checkpoint.step
     if not isinstance(step, Train):
         return 0
-    return _moving(checkpoint.foundation.folder, compute.tuning(step)).trainable
+    return _moving(checkpoint.origin, compute.tuning(step)).trainable
+
+
+def parameters(checkpoint: Checkpoint) -> int:
+    """Number of weights of the checkpoint's model."""
+    if checkpoint.origin == checkpoint.root:
+        return checkpoint.foundation.facts["parameters"]
+    config = compute.configuration(checkpoint)
+    return sum(p.numel() for p in family_of(config).outline(config).parameters())
 
 
 def _stored(checkpoint: Checkpoint) -> int:
     """Bytes that a step that costs something leaves on the disk: what moved, or all weights."""
     if isinstance(checkpoint.step, Train):
         return FLOAT * trainable(checkpoint)
-    return FLOAT * checkpoint.foundation.facts["parameters"]
+    return FLOAT * parameters(checkpoint)
 
 
 def _free() -> float:
@@ -211,9 +217,9 @@ def _free() -> float:
 
 
 @lru_cache
-def _moving(folder: Path, tune: Tuning) -> Moving:
+def _moving(origin: Checkpoint, tune: Tuning) -> Moving:
     """Counted on a model without weights."""
-    config = config_of(folder)
+    config = compute.configuration(origin)
     family = family_of(config)
     model = family.outline(config)
     with torch.device("meta"):

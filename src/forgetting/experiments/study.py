@@ -20,7 +20,7 @@ from forgetting.engine.scheduler import Step
 from forgetting.evidence import records
 from forgetting.evidence.records import Entry, Record, Run, Session, Tier
 from forgetting.experiments.environment import environment, peak_memory
-from forgetting.experiments.resources import check_resources, trainable
+from forgetting.experiments.resources import check_resources, parameters, trainable
 from forgetting.lineage import Checkpoint, Samples, Train, in_order
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
@@ -383,7 +383,7 @@ def _write(
         computing = {"seconds": round(made.seconds, 1), "peak_memory_mib": made.peak_memory_mib}
     record = Record(
         key=checkpoint.key,
-        model=checkpoint.foundation.facts,
+        model=checkpoint.foundation.facts | {"parameters": parameters(checkpoint)},
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
         losses=made.losses if made else [],

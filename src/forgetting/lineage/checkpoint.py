@@ -51,16 +51,24 @@ class Checkpoint:
         return self.step.parents
 
     @cached_property
+    def origin(self) -> Checkpoint:
+        """What its model is built like: the last graft among its first parents, or the root."""
+        line = [self]
+        while line[-1].parents and not isinstance(line[-1].step, Graft):
+            line.append(line[-1].parents[0])
+            if "origin" in vars(line[-1]):
+                break
+        origin = vars(line[-1]).get("origin", line[-1])
+        for checkpoint in line[1:]:  # remembered on the way: a chain is walked once
+            vars(checkpoint)["origin"] = origin
+        return origin
+
+    @property
     def root(self) -> Checkpoint:
         """What nobody here trained, at the end of the line of first parents."""
-        line = [self]
-        while line[-1].parents:
-            line.append(line[-1].parents[0])
-            if "root" in vars(line[-1]):
-                break
-        root = vars(line[-1]).get("root", line[-1])
-        for checkpoint in line[1:]:  # remembered on the way: a chain is walked once
-            vars(checkpoint)["root"] = root
+        root = self.origin
+        while root.parents:
+            root = root.parents[0].origin
         return root
 
     @property

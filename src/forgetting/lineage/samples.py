@@ -136,7 +136,7 @@ class Recipe(Protocol):
     def rows(
         self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
     ) -> list[dict[str, Any]]:
-        """The examples, as `causal.sft_row` makes them; `drawn` gives what `samples` asks for."""
+        """The examples, as `rows.example_row` makes them; `drawn` gives what `samples` asks for."""
 
     def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """What became of what was generated, for the record; plain JSON."""

@@ -23,24 +23,8 @@ from forgetting.lineage.samples import Completion
 from forgetting.models import generation, packing, shared_prefix
 from forgetting.models.family import Family, Reader, Scored, Sizes, score, split, unwrapped
 from forgetting.models.parts import Part
-from forgetting.models.rows import (  # noqa: F401
-    IGNORED,
-    OLD,
-    TARGET,
-    WHOLE,
-    Row,
-    TooLittleText,
-    continued,
-    example_row,
-    pretrain_rows,
-    prompt_row,
-    rows_of,
-    sft_rows,
-    supervised,
-    whole_row,
-)
+from forgetting.models.rows import Row, supervised
 
-Example = Row
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 KINDS = {
     "head": re.compile(r"(?:^|\.)(?:lm_head|embed_out)\."),

@@ -128,6 +128,38 @@ class Family(ABC):
         sizes = Sizes.of(config.get_text_config())
         return self.layers(config) * (sizes.passing + sizes.inputs)
 
+    # -- grafting --------------------------------------------------------------------------------
+
+    def grafted(self, parent: Any, other: Any, connector: Any) -> Any | None:
+        """The configuration of `parent` with a part of `other` before it; None where it is none.
+
+        All but the connector are transformers configurations. The model belongs to this family.
+        """
+        return None
+
+    def graft(
+        self,
+        config: Any,
+        parent: Mapping[str, torch.Tensor],
+        other: Mapping[str, torch.Tensor],
+        connector: Any,
+        seed: int,
+    ) -> dict[str, torch.Tensor]:
+        """Weights of a model that `grafted` gave the configuration of; `seed` draws what is new."""
+        raise NotImplementedError
+
+    def build(self, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
+        """A model of no folder, in float32. Raises `ValueError` unless `state` is all its weights.
+
+        Of a tied head and embeddings one is enough.
+        """
+        model = self.auto.from_config(config, dtype=torch.float32)
+        odd = {name for name, _ in model.named_parameters()} ^ state.keys()
+        if odd:
+            raise ValueError(f"a {config.model_type} model and its state differ, first: {min(odd)}")
+        model.load_state_dict(dict(state), strict=False)
+        return model
+
     # -- reading ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -233,6 +265,22 @@ def parts(model: Any) -> dict[str, Part]:
     """
     family = family_of(model)
     return {name: family.part(name) for name, _ in model.named_parameters()}
+
+
+def grafted(parent: Any, other: Any, connector: Any) -> Any:
+    """The configuration of a graft, from the first family that makes one of these two.
+
+    Raises `UnknownFamily`.
+    """
+    _import_all()
+    for family in _concrete(Family):
+        config = family.grafted(parent, other, connector)
+        if config is not None:
+            return config
+    raise UnknownFamily(
+        f"connector={connector!r}: no family grafts a part of a {other.model_type} model onto a "
+        f"{parent.model_type} model; write one beside models/frames.py"
+    )
 
 
 def config_of(folder: Path) -> Any:

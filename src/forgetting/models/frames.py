@@ -6,7 +6,8 @@ the width of a causal language model, and that model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +29,17 @@ from forgetting.models.causal import Causal, padded
 from forgetting.models.family import Family
 from forgetting.models.parts import Part
 from forgetting.models.rows import IGNORED, Row, supervised
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A connector of one matrix, drawn from a normal distribution of this `deviation`."""
+
+    deviation: float = 0.02
+
+    def recipe(self) -> dict[str, Any]:
+        """What enters a key."""
+        return {"kind": "projection", "deviation": self.deviation}
 
 
 class FramesConfig(PreTrainedConfig):
@@ -108,6 +120,28 @@ class Frames(Family):
     def part(self, name: str) -> Part:
         kind, _, inner = name.partition(".")
         return Causal().part(inner) if kind == "language_model" else Part(kind, None)
+
+    def grafted(self, parent: Any, other: Any, connector: Any) -> Any | None:
+        fits = Causal().knows(parent) and self.knows(other) and isinstance(connector, Projection)
+        ear = {name: getattr(other, name, None) for name in ("channels", "stride", "width")}
+        return FramesConfig(text_config=parent.to_dict(), **ear) if fits else None
+
+    def graft(
+        self,
+        config: Any,
+        parent: Mapping[str, torch.Tensor],
+        other: Mapping[str, torch.Tensor],
+        connector: Any,
+        seed: int,
+    ) -> dict[str, torch.Tensor]:
+        shape = config.text_config.hidden_size, config.width
+        drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        return {
+            **{name: tensor for name, tensor in other.items() if name.startswith("encoder.")},
+            "connector.weight": connector.deviation * drawn,
+            "connector.bias": torch.zeros(shape[0]),
+            **{f"language_model.{name}": tensor for name, tensor in parent.items()},
+        }
 
     def collate(self, model: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
         opened = [_opened(row, model.config) for row in rows]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from forgetting.lineage.samples import Drawn, nothing_drawn
+from forgetting.lineage.samples import Drawn, Recipe, nothing_drawn
 from forgetting.models import template
 from forgetting.tasks import Example, Task
 
 if TYPE_CHECKING:
-    from forgetting.lineage import Recipe, Settings
+    from forgetting.lineage import Settings
 
 IGNORED = -100  # the label of a token that is not supervised
 # A row's part: what is learned, what is to be kept, a text together with its question.
@@ -47,7 +47,7 @@ def rows_of(
 
     `drawn` gives what models wrote, where a recipe shows that.
     """
-    if not isinstance(shown, Task):
+    if isinstance(shown, Recipe):
         return shown.rows(tokenizer, settings, seed, drawn)
     make = pretrain_rows if settings.style == "pretrain" else sft_rows
     return make(shown, tokenizer, settings, seed)
@@ -110,11 +110,16 @@ def sft_rows(
 
 def example_row(example: Example, tokenizer: PreTrainedTokenizerBase, length: int) -> Row | None:
     """An example as one row of at most `length` tokens; None if its turns alone fill it."""
-    frames = [frame for turn in example.turns for frame in turn.frames]
-    read = prompt_row(template.prompt(tokenizer, example), tokenizer, frames)
+    read = asked_row(example, tokenizer)
     answer = example.answer if example.chat else example.delimiter + example.answer
     written = tokenizer(answer, add_special_tokens=False).input_ids
     return continued(read, [*written, tokenizer.eos_token_id], length)
+
+
+def asked_row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """What is read and heard before an example's answer, as a row; nothing is supervised."""
+    frames = [frame for turn in example.turns for frame in turn.frames]
+    return prompt_row(template.prompt(tokenizer, example), tokenizer, frames)
 
 
 def prompt_row(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from forgetting import method
-from forgetting.models.causal import OLD, TARGET, WHOLE
+from forgetting.models.rows import OLD, TARGET, WHOLE
 from forgetting.objectives.base import Objective, Read, Step, Weights
 from forgetting.objectives.old import Old
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from forgetting.lineage import Drawn
-from forgetting.models import causal
+from forgetting.models.rows import Row
 from forgetting.objectives.base import Read, Weights
 from forgetting.objectives.cross_entropy import CrossEntropy
 from forgetting.objectives.old import Old, Tensors, moving_weights
@@ -36,7 +36,7 @@ class Anchored(CrossEntropy):
         return {"objective": type(self).__name__, "weight": self.weight, "old": old}
 
     @abstractmethod
-    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
+    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
         """Ω of one old task, for each weight that moves."""
 
     def begin(

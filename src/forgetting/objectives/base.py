@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from forgetting.lineage import Checkpoint, Drawn
 
-# Rows (as `causal.Example`) and an objective to that objective's value, with its graph.
+# Rows (as `rows.Row`) and an objective to that objective's value, with its graph.
 Read = Callable[[list[dict[str, Any]], "Objective"], torch.Tensor]
 # A checkpoint to its weights by name.
 Weights = Callable[[Checkpoint], Mapping[str, torch.Tensor]]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row
 from forgetting.objectives.anchored import Anchored
 from forgetting.objectives.base import Objective, Read, Step
 from forgetting.objectives.old import Tensors, mean_gradient
@@ -37,7 +37,7 @@ class EWC(Anchored):
     log p is the whole answer's. LAMOL's comparison has weight 1.
     """
 
-    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
+    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
         return mean_gradient(moving, rows, read, AnswerNats(), torch.square)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from forgetting.method import method
-from forgetting.models.causal import TARGET
+from forgetting.models.rows import TARGET
 from forgetting.objectives.base import Objective, Step, divergence
 
 

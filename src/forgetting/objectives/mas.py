@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row
 from forgetting.objectives.anchored import Anchored
 from forgetting.objectives.base import Objective, Read, Step
 from forgetting.objectives.old import Tensors, mean_gradient
@@ -29,7 +29,7 @@ class MAS(Anchored):
     of squares; a mean does not grow with the vocabulary.)
     """
 
-    def importance(self, moving: Tensors, rows: Sequence[causal.Example], read: Read) -> Tensors:
+    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
         return mean_gradient(moving, rows, read, SquaredLogits(), torch.abs)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings
-from forgetting.models import causal
+from forgetting.models.rows import Row, rows_of
 from forgetting.objectives.base import Objective, Read
 from forgetting.tasks import Task
 
@@ -31,10 +31,10 @@ class Old:
         own = {"of": self.of.key, "examples": self.examples, "length": self.length}
         return {"shown": self.shown.recipe(), **own, "seed": self.seed}
 
-    def rows(self, tokenizer: Any, drawn: Drawn) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, drawn: Drawn) -> list[Row]:
         """One row an example."""
         settings = Settings(style="sft", examples=self.examples, length=self.length)
-        return causal.rows_of(self.shown, tokenizer, settings, self.seed, drawn)
+        return rows_of(self.shown, tokenizer, settings, self.seed, drawn)
 
 
 def moving_weights(model: Any) -> Tensors:
@@ -54,7 +54,7 @@ def gradient(moving: Tensors, value: torch.Tensor) -> list[torch.Tensor]:
 
 def mean_gradient(
     moving: Tensors,
-    rows: Sequence[causal.Example],
+    rows: Sequence[Row],
     read: Read,
     objective: Objective,
     of: Callable[[torch.Tensor], torch.Tensor],

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from forgetting.method import method
-from forgetting.models.causal import TARGET, WHOLE
+from forgetting.models.rows import TARGET, WHOLE
 from forgetting.objectives.base import Objective, Step, nats, require_any
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from forgetting.method import method
-from forgetting.models.causal import OLD
+from forgetting.models.rows import OLD
 from forgetting.objectives.base import Step, divergence
 from forgetting.objectives.question_and_text import QuestionAndText
 

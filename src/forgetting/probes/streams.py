@@ -78,10 +78,10 @@ class Stream:
         """Who answers: what adapts, or the model as it is."""
 
         def write(question: str) -> str:
-            from forgetting.models import template
             from forgetting.models.family import family_of
+            from forgetting.models.rows import asked_row
 
-            prompt = template.prompt(tokenizer, current[0].asking(question))
+            prompt = asked_row(current[0].asking(question), tokenizer)
             longest = self.task.config["generation_kwargs"]["max_gen_toks"]
             answer = family_of(model).answer
             (written,) = answer(model, tokenizer, [prompt], max_new_tokens=longest)

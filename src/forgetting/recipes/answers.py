@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
-from forgetting.models import causal, template
+from forgetting.models import template
+from forgetting.models.rows import Row, TooLittleText, example_row
 from forgetting.tasks import Example, Task, Turn
 
 Document = dict[str, Any]
@@ -78,12 +79,10 @@ class Answers(ABC):
     ) -> list[Answer]:
         """An answer for each document, in order."""
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row for each question that has an answer, cut at `settings.length`.
 
-        Raises `causal.TooLittleText` where the task has too few questions, or none was answered.
+        Raises `rows.TooLittleText` where the task has too few questions, or none was answered.
         """
         documents = questions(self.task, tokenizer, settings, seed)
         answers = self.answers(documents, tokenizer, settings, seed, drawn)
@@ -91,11 +90,11 @@ class Answers(ABC):
         for document, answer in zip(documents, answers, strict=True):
             if answer.text is not None:
                 example = self.task.example(document).answered(answer.text)
-                row = causal.example_row(example, tokenizer, settings.length)
+                row = example_row(example, tokenizer, settings.length)
                 assert row is not None  # its prompt leaves room
                 rows.append(row)
         if not rows:
-            raise causal.TooLittleText(
+            raise TooLittleText(
                 f"{self.name}: none of {len(documents)} questions has an answer to learn from; "
                 "more samples a question, or more examples"
             )
@@ -149,15 +148,15 @@ class Asking:
 def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Document]:
     """The first `settings.rows` training documents whose prompt leaves room for an answer.
 
-    Raises `causal.TooLittleText` where there are not so many.
+    Raises `rows.TooLittleText` where there are not so many.
     """
     documents: list[Document] = []
     for document in task.training_documents(seed):
-        if causal.example_row(task.example(document), tokenizer, settings.length) is not None:
+        if example_row(task.example(document), tokenizer, settings.length) is not None:
             documents.append(document)
             if len(documents) == settings.rows:
                 return documents
-    raise causal.TooLittleText(
+    raise TooLittleText(
         f"examples={settings.rows}: {task.name} has {len(documents)} whose question leaves room in "
         f"{settings.length} tokens; lower examples or raise length"
     )

@@ -9,7 +9,8 @@ import torch
 
 from forgetting.lineage import Checkpoint, Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal, template
+from forgetting.models import template
+from forgetting.models.rows import OLD, Row, read_tokens
 from forgetting.recipes.answers import asked, questions
 from forgetting.recipes.spoken import Spoken, spoken_row
 
@@ -55,9 +56,7 @@ class Distilled(Spoken):
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"teacher": self.teacher.key, "template": DEMONSTRATION}
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an answer, marked `OLD`, with what the teacher reads in its place."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
@@ -68,8 +67,8 @@ class Distilled(Spoken):
             prompt = asked(tokenizer, example.asking(shown))
             for completion in each:
                 row = spoken_row(tokenizer, plain, completion, settings.length)
-                kept = int((row["labels"] != causal.IGNORED).sum())
+                kept = len(row["labels"]) - read_tokens(row)
                 begun = template.ids(tokenizer, prompt)
                 teachers = torch.cat([torch.tensor(begun), row["input_ids"][-kept:]])
-                rows.append(row | {"part": torch.tensor(causal.OLD), "teacher_ids": teachers})
+                rows.append(row | {"part": torch.tensor(OLD), "teacher_ids": teachers})
         return rows

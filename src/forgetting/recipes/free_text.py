@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal, template
+from forgetting.models import template
+from forgetting.models.rows import Row
 from forgetting.recipes.spoken import spoken_row
 
 
@@ -94,9 +95,7 @@ class FreeText:
             ),
         )
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """One text a row; texts that are empty are left out."""
         (samples,) = self.samples(settings, seed)
         prompts = samples.prompts.texts(tokenizer, drawn)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row, supervised
 from forgetting.recipes.answers import Answer, Answers, Document
 
 
@@ -56,14 +56,12 @@ class Gold(Answers):
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         return self.like.samples(settings, seed) if self.like else ()
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         rows = super().rows(tokenizer, settings, seed, drawn)
         if self.like is None or not self.same_length:
             return rows
         wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed, drawn)))
-        found: list[causal.Example] = []
+        found: list[Row] = []
         for row in itertools.cycle(rows):
             if wanted <= _supervised(row) / 2:
                 return found or [row]
@@ -89,5 +87,5 @@ class Gold(Answers):
         ]
 
 
-def _supervised(row: causal.Example) -> int:
-    return int((row["labels"][1:] != causal.IGNORED).sum())
+def _supervised(row: Row) -> int:
+    return int(supervised(row).sum())

@@ -8,7 +8,7 @@ from typing import Any
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row, TooLittleText
 from forgetting.recipes import lamol_form
 from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
@@ -63,9 +63,7 @@ class InForm:
         """What has to be generated first."""
         return ()
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example: its answer is supervised."""
         own = examples(self.task, tokenizer, settings, seed)
         rows = [lamol_form.answer_row(tokenizer, example, settings.length) for example in own]
@@ -79,7 +77,7 @@ class InForm:
 def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[Example]:
     """The first `settings.rows` training examples of a task that leave room for their question.
 
-    Raises `causal.TooLittleText` where there are not so many.
+    Raises `rows.TooLittleText` where there are not so many.
     """
     fitting: list[Example] = []
     for document in task.training_documents(seed):
@@ -88,7 +86,7 @@ def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[
             fitting.append(example)
             if len(fitting) == settings.rows:
                 return fitting
-    raise causal.TooLittleText(
+    raise TooLittleText(
         f"examples={settings.rows}: {task.name} has {len(fitting)} that fit in {settings.length} "
         "tokens; lower examples or raise length"
     )

@@ -13,7 +13,7 @@ import torch
 
 from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import OLD, Row
 from forgetting.recipes import lamol_form
 from forgetting.recipes.dreams import LONGEST, gallery
 from forgetting.recipes.in_form import InForm, examples
@@ -111,9 +111,7 @@ class Lamol(InForm):
             ),
         )
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example, its answer supervised, its text as `also`; in a drawn order."""
         new = examples(self.task, tokenizer, settings, seed)
         placed = [(len(self.previous), example) for example in new]
@@ -127,9 +125,7 @@ class Lamol(InForm):
             )
             if answer is not None and text is not None:
                 old = (
-                    {"part": torch.tensor(causal.OLD)}
-                    if self.kept and place < len(self.previous)
-                    else {}
+                    {"part": torch.tensor(OLD)} if self.kept and place < len(self.previous) else {}
                 )
                 rows.append(answer | old | {"also": [text | old]})
         random.Random(f"LAMOL {seed}").shuffle(rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from forgetting.lineage import Checkpoint, Drawn, Recipe, Samples, Settings
-from forgetting.models import causal
+from forgetting.models.rows import Row, rows_of
 from forgetting.tasks import Task
 
 Shown = Task | Recipe
@@ -44,10 +44,10 @@ class Mixture(ABC):
 
     def rows_by_part(
         self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[list[causal.Example]]:
+    ) -> list[list[Row]]:
         """The rows of each part."""
         pairs = zip(self.parts, self.amounts(settings), strict=True)
-        return [causal.rows_of(part, tokenizer, own, seed, drawn) for part, own in pairs]
+        return [rows_of(part, tokenizer, own, seed, drawn) for part, own in pairs]
 
     def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """What each recipe says of its own."""

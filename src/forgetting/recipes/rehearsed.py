@@ -11,7 +11,7 @@ import torch
 
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import OLD, Row
 from forgetting.recipes.mixture import Mixture, Shown
 
 
@@ -67,12 +67,10 @@ class Rehearsed(Mixture):
         rehearsed = {"recipe": "Rehearsed", "ratio": self.ratio, "old": old}
         return new | {"shown": rehearsed | {"new": new.get("shown", {})}}
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """The new rows and the old ones, shuffled."""
         rows, *old = self.rows_by_part(tokenizer, settings, seed, drawn)
-        rows += [row | {"part": torch.tensor(causal.OLD)} for part in old for row in part]
+        rows += [row | {"part": torch.tensor(OLD)} for part in old for row in part]
         random.Random(f"rehearsed {seed}").shuffle(rows)
         return rows
 

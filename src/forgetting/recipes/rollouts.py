@@ -9,7 +9,7 @@ import torch
 
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row, supervised
 from forgetting.recipes.answers import asked, questions
 from forgetting.recipes.spoken import Spoken, spoken_row
 
@@ -32,9 +32,7 @@ class Rollouts(Spoken):
 
     origin: ClassVar[str] = "rollouts"
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an answer. Where no answer has an advantage, one row that moves nothing."""
         documents = questions(self.task, tokenizer, settings, seed)
         rows = []
@@ -46,7 +44,7 @@ class Rollouts(Spoken):
             prompt = asked(tokenizer, self.task.example(document))
             for completion, reward in zip(each, rewards, strict=True):
                 row = spoken_row(tokenizer, prompt, completion, settings.length)
-                supervised = int((row["labels"][1:] != causal.IGNORED).sum())
-                rows.append(row | {"weights": torch.full((supervised,), reward - mean)})
+                tokens = int(supervised(row).sum())
+                rows.append(row | {"weights": torch.full((tokens,), reward - mean)})
         moving = [row for row in rows if row["weights"].any()]
         return moving or rows[:1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
-from forgetting.models import causal
+from forgetting.models.rows import Row, continued, prompt_row
 from forgetting.recipes.answers import Answer, Answers, Asking, Document, questions
 
 RIGHT = {True: "right", False: "wrong"}
@@ -86,12 +86,12 @@ class Spoken(Answers):
         return drawn(samples)
 
 
-def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> causal.Example:
+def spoken_row(tokenizer: Any, prompt: str, said: Completion, length: int) -> Row:
     """A prompt and the very tokens that were drawn after it, cut at `length`; these supervised.
 
     Text is not made tokens again: what was drawn may be other tokens than those of its text.
     """
     written = [*said.ids, *[tokenizer.eos_token_id] * said.ended]
-    row = causal.continued(causal.prompt_row(prompt, tokenizer), written, length)
+    row = continued(prompt_row(prompt, tokenizer), written, length)
     assert row is not None  # its prompt leaves room
     return row

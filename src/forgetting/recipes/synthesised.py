@@ -9,7 +9,7 @@ from typing import Any
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row
 from forgetting.recipes import dreams, lamol_form
 from forgetting.tasks import Task
 
@@ -123,9 +123,7 @@ class Synthesised:
         most = self.task.config["generation_kwargs"]["max_gen_toks"]
         return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example that is kept; fewer than asked for where too few were valid."""
         rows = []
         for question, answer in self.kept(settings, seed, drawn):

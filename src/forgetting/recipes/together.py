@@ -8,7 +8,7 @@ from typing import Any
 
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal
+from forgetting.models.rows import Row
 from forgetting.recipes.mixture import Mixture, Shown
 
 
@@ -41,9 +41,7 @@ class Together(Mixture):
         every = [part.recipe() for part in self.shown]
         return every[0] | {"shown": {"recipe": "Together", "shown": every}}
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """All rows, shuffled."""
         parts = self.rows_by_part(tokenizer, settings, seed, drawn)
         rows = [row for part in parts for row in part]

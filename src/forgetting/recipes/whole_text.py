@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models import causal, template
+from forgetting.models import template
+from forgetting.models.rows import Row, whole_row
 from forgetting.recipes.answers import Answer, Answers, Document, questions
 
 
@@ -45,14 +46,12 @@ class WholeText(Answers):
     ) -> list[Answer]:
         return [Answer(self.task.example(document).answer, "gold") for document in documents]
 
-    def rows(
-        self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn
-    ) -> list[causal.Example]:
+    def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""
         rows = []
         for document in questions(self.task, tokenizer, settings, seed):
             example = self.task.example(document)
             text = f"{example.question}\n\n{example.answer}"
             ids = [*template.ids(tokenizer, text), tokenizer.eos_token_id]
-            rows.append(causal.whole_row(ids, settings.length))
+            rows.append(whole_row(ids, settings.length))
         return rows

@@ -20,5 +20,5 @@ class OnlyLast(Blocks):
 
     def trains(self, part: Part, blocks: int) -> bool:
         if part.block is None:
-            return part.kind != "embedding"
+            return part.kind in ("norm", "head")
         return part.block >= blocks - self.checked(blocks)

@@ -15,7 +15,7 @@ from forgetting.evidence import laws, records
 from forgetting.evidence.records import Run
 from forgetting.views import figures, theme
 from forgetting.views.tables import titled
-from forgetting.views.theme import PAGE_WIDTH, UNKNOWN, arms_of, sign, style
+from forgetting.views.theme import PAGE_WIDTH, arms_of, sign, style
 
 LOOKS = theme.looks(experiment)
 ACCURACY = ("hellaswag.acc_norm", "arc challenge.acc", "winogrande.acc")
@@ -48,7 +48,7 @@ def law(stored: Sequence[Run], *, x: str, y: str, labels: tuple[str, str]) -> Fi
     for method in arms_of(stored, LOOKS):
         group = records.select(trained, method=method)
         xs, ys = [r.mean(x) for r in group], [r.mean(y) for r in group]
-        colour, marker = LOOKS.get(method, UNKNOWN)
+        colour, marker = LOOKS[method]
         axis.scatter(xs, ys, s=24, label=method, marker=marker, color=colour)
     ends = np.array([min(r.mean(x) for r in trained), max(r.mean(x) for r in trained)])
     axis.plot(ends, fitted.slope * ends + fitted.intercept, color="#888888", linewidth=1)
@@ -76,7 +76,7 @@ def spectra(stored: Sequence[Run], ranks: Mapping[str, int]) -> Figure:
         group = records.select(measured, method=method)
         values = [[v for r in group for v in r.scores["spectrum"].items[part]] for part in parts]
         where = np.arange(len(parts)) + (shift - (len(names) - 1) / 2) * 0.8 / len(names)
-        colour = LOOKS.get(method, UNKNOWN).colour
+        colour = LOOKS[method].colour
         axis.boxplot(
             values,
             positions=where,

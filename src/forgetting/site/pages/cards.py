@@ -96,13 +96,13 @@ def _write(folder: Path, text: str) -> None:
 
 def _facts(task: Task) -> dict[str, Any]:
     test = task.documents("test")
-    prompt, answer = task.rendered(min(test, key=lambda document: len(json.dumps(document))))
+    example = task.example(min(test, key=lambda document: len(json.dumps(document))))
     return {
         "about": task.about,
         "test": len(test),
         "train": len(task.documents("train")) if "train" in task.splits() else 0,
-        "prompt": prompt,
-        "answer": answer,
+        "prompt": example.question,
+        "answer": example.answer,
     }
 
 
