@@ -28,6 +28,7 @@ from forgetting.experiments.arms import At, at_once
 from forgetting.experiments.asks import resolve
 from forgetting.experiments.experiment import BadExperiment
 from forgetting.lineage import Settings
+from forgetting.models.rows import rows_of
 from forgetting.probes.measures import Drift, Spectrum
 from forgetting.recipes import InForm, SelfOutput, Together
 from forgetting.tasks.task import UnknownTask
@@ -474,7 +475,7 @@ def test_the_smoke_tier_has_room_for_its_documents(chapter, data, tiny, monkeypa
     if any(asked.missing() for asked in (*probes.values(), taught)):
         pytest.skip("needs the public data")
     tokenizer, settings = compute.model(tiny)[1], Settings(**chapter.budget("smoke").settings)
-    assert len(causal.rows_of(taught, tokenizer, settings, 0)) == settings.rows
+    assert len(rows_of(taught, tokenizer, settings, 0)) == settings.rows
     for probe in probes.values():
         if isinstance(probe, Drift):
             assert probe.rows(tokenizer), probe.name
