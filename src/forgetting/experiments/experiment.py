@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from forgetting import lineage
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
@@ -25,7 +27,7 @@ from forgetting.evidence.records import Run, Tier
 from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training, of_method
 from forgetting.experiments.asks import Ask, Data, Source, resolve
 from forgetting.experiments.study import Cell, Question, answer
-from forgetting.lineage import Checkpoint
+from forgetting.lineage import Checkpoint, Settings
 from forgetting.method import UnknownMethod
 from forgetting.probes.evaluation import Asked
 from forgetting.store import hash_key
@@ -63,14 +65,23 @@ class Budget:
     def with_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, with those `given` in place of the tier's own; an amount of 0 says nothing.
 
-        Raises `BadExperiment` for a setting that is an axis.
+        Raises `BadExperiment` for a setting that is an axis, is none, or has no such value.
         """
         own = {k: v for k, v in given.items() if v is not None and (v or k not in AMOUNTS)}
         settings = {**self.settings, **own}
-        for name in AXES:
-            if name in settings:
+        for name, value in settings.items():
+            if name in AXES:
                 axes = "learning_rates, epochs or seeds"
-                raise BadExperiment(f"{name}={settings[name]!r}: give it as an axis: {axes}")
+                raise BadExperiment(f"{name}={value!r}: give it as an axis: {axes}")
+            if name not in Settings.model_fields:
+                hint = _hint(name, Settings.model_fields)
+                raise BadExperiment(f"{name}={value!r}: no such setting; {hint}")
+        try:
+            Settings(**settings)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            at = "".join(f"{name}={settings[str(name)]!r}: " for name in problem["loc"])
+            raise BadExperiment(at + problem["msg"].removeprefix("Value error, ")) from error
         return settings
 
 
@@ -309,16 +320,20 @@ class Experiment:
         try:
             return of_method(name)
         except UnknownMethod as error:
-            near = get_close_matches(name, arms, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(arms)}"
             raise BadExperiment(
-                f"methods={name!r}: {self.name} has no such arm, and no method is called so; {hint}"
+                f"methods={name!r}: {self.name} has no such arm, and no method is called so; "
+                f"{_hint(name, arms)}"
             ) from error
         except TypeError as error:
             raise BadExperiment(
                 f"methods={name!r}: has parameters without defaults; give it an arm of its own in "
                 f"{self.name}"
             ) from error
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
 
 
 def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str, Task]]:
