@@ -19,9 +19,9 @@ from dataclasses import replace
 
 import report
 
-from forgetting import Checkpoint, FreezeFirst, Run, Task, foundation
+from forgetting import Cell, Checkpoint, FreezeFirst, Task, chapters, foundation
 from forgetting.engine import scheduler
-from forgetting.experiments import panels, study
+from forgetting.experiments.study import Question, plan
 
 
 def wide(base: Checkpoint, task: Task, runs: int) -> list[Checkpoint]:
@@ -67,14 +67,15 @@ def main() -> None:
     numbers: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as home:
         os.environ["FORGETTING_HOME"] = home
-        base, task = foundation("tiny"), panels.taught("freezing", "bundled")
-        panel = panels.panel("freezing", "laptop", "bundled")
-        study.plan(study.Question("graph", "smoke", [Run(base.train(task), LABELS)], panel))
+        freezing = chapters.experiment("freezing")
+        base, task = foundation("tiny"), freezing.taught("laptop", "bundled")["chinese"]
+        probes = freezing.probes("laptop", "bundled")
+        plan([Question("graph", "smoke", [Cell(base.train(task), LABELS)], probes)])
         for name, shape in SHAPES.items():
             started = time.perf_counter()
-            runs = [Run(checkpoint, LABELS) for checkpoint in shape(base, task, given.steps // 3)]
+            cells = [Cell(checkpoint, LABELS) for checkpoint in shape(base, task, given.steps // 3)]
             named = time.perf_counter()
-            graph = study.plan(study.Question("graph", "smoke", runs, panel))
+            graph = plan([Question("graph", "smoke", cells, probes)])
             ended = time.perf_counter()
             print(
                 f"{name}: {len(graph)} steps in {ended - started:.2f} s "

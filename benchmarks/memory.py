@@ -38,14 +38,13 @@ def main() -> None:
     numbers: dict[str, str] = {}
     print("tuning:batch:length   estimated  measured  error   parts (MB)")
     for name in given.configurations.split(","):
-        with tempfile.TemporaryDirectory() as home:
-            from forgetting import foundation
-            from forgetting.home import home
+        with tempfile.TemporaryDirectory() as folder:
+            from forgetting import foundation, home
 
             _ = foundation(given.model).foundation.folder
-            (Path(home) / "models").symlink_to(home() / "models")
+            (Path(folder) / "models").symlink_to(home.home() / "models")
             found = report.in_a_fresh_process(
-                "--model", given.model, "--one", name, FORGETTING_HOME=home
+                "--model", given.model, "--one", name, FORGETTING_HOME=folder
             )
         error = found["estimated"] / found["measured"] - 1
         parts = ", ".join(f"{part} {size / 1e6:.0f}" for part, size in found["parts"].items())

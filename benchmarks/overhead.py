@@ -51,16 +51,16 @@ spent["imports"] = time.perf_counter() - began
 atexit.register(lambda: open(TOLD, "w").write(json.dumps(spent)))
 """
 PARTS = [
-    ("training", "train", "training"),
-    ("evaluation", "evaluate", "measuring"),
-    ("engine", "generate", "sampling"),
+    ("engine.training", "train", "training"),
+    ("probes.evaluation", "evaluate", "measuring"),
+    ("engine.compute", "samples", "sampling"),
     ("store", "put", "writing what is stored"),
     ("store", "get", "checking what is stored"),
-    ("models", "load_model", "loading models"),
-    ("models", "weights", "loading models"),
-    ("engine", "state", "loading models"),
-    ("figures", "", "figures and tables"),  # every function of it
-    ("tables", "", "figures and tables"),
+    ("models.foundations", "load_model", "loading models"),
+    ("models.foundations", "weights", "loading models"),
+    ("engine.compute", "state", "loading models"),
+    ("views.figures", "", "figures and tables"),  # every function of it
+    ("views.tables", "", "figures and tables"),
 ]
 USEFUL = ("training", "measuring", "sampling")
 ELSEWHERE = ("imports", "loading models", "figures and tables")

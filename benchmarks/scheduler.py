@@ -26,7 +26,7 @@ from pathlib import Path
 
 import report
 
-from forgetting import LoRA, Run, Task, foundation
+from forgetting import Cell, LoRA, Task, foundation, home
 
 NAMES = {
     "1": "one process, one thread",
@@ -100,10 +100,10 @@ def started(side: str, arguments: list[str]) -> dict:
     if side.startswith("apart:"):
         return started_apart(int(side.removeprefix("apart:")), arguments)
     threads = side if side.isdigit() else side.removeprefix("local:")
-    with tempfile.TemporaryDirectory() as home:
-        (Path(home) / "models").symlink_to(home() / "models")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "models").symlink_to(home.home() / "models")
         environment = {
-            "FORGETTING_HOME": home,
+            "FORGETTING_HOME": folder,
             "OMP_NUM_THREADS": threads,
             "FORGETTING_SCHEDULER": "" if side.isdigit() else side,
         }
@@ -128,24 +128,24 @@ def measure(given: argparse.Namespace) -> dict:
     base = foundation(given.model)
     task = Task("zh_everyday")
     settings = {"tokens": given.tokens, "length": given.length, "batch": 1}
-    runs = [
-        Run(
+    cells = [
+        Cell(
             base.train(task, tune=LoRA(), seed=seed, **settings),
             {"method": "LoRA", "learning_rate": 3e-4, "seed": seed},
         )
         for seed in range(given.runs)[part::parts]
     ]
-    panel = [Task(name, given.items) for name in ("zh_everyday", "arc_easy_standin", "english")]
+    asks = [Task(name, given.items) for name in ("zh_everyday", "arc_easy_standin", "english")]
     said: list[float] = []
     began = time.monotonic()
-    found = study.measure("b", runs, panel, "smoke", say=lambda _: said.append(time.monotonic()))
+    runs = study.measure("b", cells, asks, "smoke", say=lambda _: said.append(time.monotonic()))
     ended = time.monotonic()
-    left_out = {"timing", "environment"}
-    texts = [json.dumps(r.model_dump(mode="json", exclude=left_out)) for r in found]
+    left_out = {"computing": True, "sessions": {"__all__": {"timing", "environment"}}}
+    texts = [json.dumps(run.record.model_dump(mode="json", exclude=left_out)) for run in runs]
     return {
         "start": said[0] - began,
         "seconds": ended - said[0],
-        "threads": found[0].environment["threads"],
+        "threads": runs[0].environment["threads"],
         "records": sorted(hashlib.sha256(text.encode()).hexdigest() for text in texts),
     }
 

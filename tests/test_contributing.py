@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,14 @@ from lm_eval.tasks import TaskManager
 from test_evaluation import ITEMS, assert_item_for_item
 from typer.testing import CliRunner
 
-from forgetting import cli, evaluate, tasks, tuning
+from forgetting import Task, chapters, cli, evaluate, method, tasks, train
+from forgetting.chapters import published
 from forgetting.engine import compute
 from forgetting.evidence import claims, papers
-from forgetting.experiments import methods, parameters
-from forgetting.site.pages import cards
+from forgetting.experiments import parameters, study
+from forgetting.site import markup
+from forgetting.site.pages import cards, method_cards
+from forgetting.views import figures, theme
 
 REPOSITORY = Path(__file__).parents[1]
 GUIDE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -54,30 +58,67 @@ def test_links_and_files_that_are_named_exist():
         assert (REPOSITORY / "src" / "forgetting" / module).exists(), module
 
 
-def test_the_method(tiny_model):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The method's file as it is printed, in a folder of one's own."""
+    path = tmp_path / "tuning" / "freeze_embeddings.py"
+    path.parent.mkdir()
+    path.write_text(file_block("Add a method", "src/forgetting/tuning/freeze_embeddings.py"))
+    monkeypatch.setenv("FORGETTING_METHODS", str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("forgetting.tuning.freeze_embeddings", None)
+
+
+def test_the_method(folder, tiny_model):
     model, _ = tiny_model
-    declared, case, row = blocks("Add a method", "python")
-    names = dict(vars(tuning))
-    exec(declared, names)
-    added, expected = eval(case, vars(test_tuning) | names)
-    assert test_tuning.moving(added, model) == expected
-    assert eval(row, names | vars(methods)) == {"freeze embeddings": methods.Row(added)}
+    added = method.named("FreezeEmbeddings").load()
+    _, case, arm = blocks("Add a method", "python")
+    names = vars(test_tuning) | {"FreezeEmbeddings": added, "train": train}
+    tune, expected = eval(case, names)
+    assert test_tuning.moving(tune, model) == expected
+    assert eval(arm, names) == {"freeze embeddings": train(added())}
 
 
-def test_the_command_that_runs_it(monkeypatch):
-    """Its options are options of `run`; the row is one that a chapter has to list first."""
-    (command,) = blocks("Add a method", "console")
+def test_the_method_is_found_by_a_run_a_figure_and_its_page(folder, tiny, own_home):
+    """The same for one of each other question stands in test_methods.py, up to the run."""
+    design = chapters.experiment("freezing")
+    cells, _ = design.cells(
+        tiny,
+        design.taught("smoke", "bundled"),
+        methods=["full", "FreezeEmbeddings"],
+        rates=(1e-3,),
+        tokens=64,
+        length=32,
+        batch=1,
+    )
+    asks = {"chinese": Task("zh_everyday", 2), "chat": Task("chat", 2)}
+    runs = study.measure("freezing", cells, asks, "smoke", say=lambda line: None)
+    assert runs[-1].labels["method"] == "FreezeEmbeddings"
+    look = theme.looks(design)["FreezeEmbeddings"]
+    assert look == ("#332288", "d")
+    losses = {"chat.nats": "lost"}
+    drawn = figures.plane(
+        runs, theme.looks(design), learned="chinese.nats", losses=losses, skill="Chinese"
+    )
+    assert "FreezeEmbeddings" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    (card,) = [card for card in method.cards() if card.title == "Freezing the embeddings"]
+    page = method_cards.page(card, {}, markup.Contents(()))
+    assert "The vectors of the tokens stay" in page and "FreezeEmbeddings" in page
+
+
+def test_the_commands_that_run_it(folder, monkeypatch):
+    """Their options are options of `run`, and the chapter takes the method's name for an arm."""
     asked = []
-    monkeypatch.setattr(parameters, "check", lambda declared, given, chapter: asked.append(given))
-    monkeypatch.setattr(cli.chapters, "_execute", lambda *_: None)
-    called = CliRunner().invoke(cli.app, shlex.split(command)[1:])
-    assert asked == [
-        {
-            "methods": "freeze embeddings",
-            "learning_rates": "1e-4,3e-5,3e-4",
-            "seeds": "0,1,2",
-        }
-    ], called.output
+    monkeypatch.setattr(cli.chapters, "_execute", lambda _, __, values, ___: asked.append(values))
+    for command in blocks("Add a method", "console")[0].splitlines():
+        called = CliRunner().invoke(cli.app, shlex.split(command)[1:])
+        assert called.exit_code == 0, called.output
+    assert asked[0]["methods"] == ["full", "FreezeEmbeddings"]
+    assert asked[1] == {
+        "methods": ["FreezeEmbeddings"],
+        "learning_rates": [1e-4, 3e-5, 3e-4],
+        "seeds": [0, 1, 2],
+    }
 
 
 @pytest.fixture
@@ -93,8 +134,8 @@ def moons(tree):
 def test_the_task(moons, tiny, own_home):
     task = tasks.Task(moons)
     assert len(task.documents("test")) >= ITEMS
-    shown = [task.rendered(document) for document in task.documents("test")]
-    answers = {prompt.strip().partition("\n")[0]: answer.strip() for prompt, answer in shown}
+    shown = map(task.example, task.documents("test"))
+    answers = {e.question.strip().partition("\n")[0]: e.answer.strip() for e in shown}
     assert answers["Question: Which planet does Titan circle?"] == "Saturn"
     assert 0 <= evaluate(tiny, [task])[moons].mean("acc") <= 1
     card = {path.name: page for path, page in cards.pages().items()}["moons.md"]
@@ -105,11 +146,11 @@ def test_the_task(moons, tiny, own_home):
 
 def test_the_claim(tree, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(REPOSITORY / "results"))
-    path = "data/papers/2401.03129.toml"
-    paper = tree / path
-    paper.write_text(paper.read_text() + "\n" + file_block("Add a claim", path))
-    papers._read.cache_clear()
-    found = {verdict.id: verdict for verdict in claims.verdicts("freezing")}["example-english"]
+    path = "src/forgetting/chapters/freezing/claims.toml"
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    written = (REPOSITORY / path).read_text() + "\n" + file_block("Add a claim", path)
+    (tree / path).write_text(written)
+    found = {verdict.id: verdict for verdict in published.verdicts("freezing")}["example-english"]
     assert found.verdict != "not run" and found.seeds >= claims.FEWEST_SEEDS
     told = CliRunner().invoke(cli.app, shlex.split(blocks("Add a claim", "console")[0])[1:])
     assert "example-english" in told.stdout
@@ -121,12 +162,14 @@ def test_the_chapter(tree):
     done = CliRunner().invoke(cli.app, shlex.split(first)[1:])
     assert done.exit_code == 0, done.output
     written = [line for line in done.stdout.splitlines() if (tree / line).is_file()]
-    assert len(written) == 3
-    assert all(f"`{path}`" in section("Add a chapter") for path in written if "data" in path)
+    assert len(written) == 6
+    named = [Path(path).name for path in written if "chapters" in path and "__init__" not in path]
+    assert len(named) == 4 and all(f"`{name}`" in section("Add a chapter") for name in named)
     for command in then.splitlines():
         assert command.split()[2] in parameters.chapters(tree)
     given = [word.partition("=")[::2] for word in then.split() if "=" in word]
-    declared = parameters.parameters_of(tree / written[0])
+    (notebook,) = [path for path in written if path.endswith(".ipynb")]
+    declared = parameters.parameters_of(tree / notebook)
     assert parameters.check(declared, dict(given)) == {"data": "bundled", "seeds": [0, 1, 2]}
     filled = re.search(r"claims\[\"(.*?)\"\]", section("Add a chapter"))[1]
     assert filled in [claim.id for paper in papers.papers() for claim in paper.claims]

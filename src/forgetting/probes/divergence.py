@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from transformers import PreTrainedModel
 
-from forgetting.models.family import family_of
+from forgetting.models.family import family_of, unwrapped
 from forgetting.models.rows import Row, supervised
 
 Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]
@@ -75,13 +75,14 @@ def divergence(
     if not rows:
         raise ValueError("rows: none given; make some with rows.pretrain_rows")
     before = original if isinstance(original, Reading) else read(original, rows, "original")
-    after = read(tuned, rows, "tuned")
-    ours, theirs = (len(each.head(each.hidden[0][0])) for each in (before, after))
+    ours = len(before.head(before.hidden[0][0]))
+    theirs = unwrapped(tuned).config.get_text_config().vocab_size
     if ours != theirs:
         raise ValueError(
             f"tuned: vocabulary of {theirs} tokens, original of {ours}; "
             "compare models of one tokenizer"
         )
+    after = read(tuned, rows, "tuned")
     found = [_row_divergence(before, after, row, number, chunk) for number, row in enumerate(rows)]
     return Divergence(*(list(column) for column in zip(*found, strict=True)))
 

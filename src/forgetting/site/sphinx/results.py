@@ -6,7 +6,6 @@ exception says so: `r.definitions` holds invented examples and what is computed 
 `r.times` and `r.conversation` are tables: how long the chapters take, and what a model said.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+from forgetting import home
 from forgetting.chapters import published
 from forgetting.chapters.operation.conversation import NoConversation
 from forgetting.site import conversation, times, worked_examples
@@ -27,7 +27,7 @@ def values(root: Path) -> dict[str, Any]:
 def set_substitutions(app: Sphinx, config: Config) -> None:
     # Sphinx stores this setting with its pages, so new values make it read every page again.
     # Pages lie in <root>/build/source, which is where a build without FORGETTING_ROOT starts from.
-    root = Path(os.environ.get("FORGETTING_ROOT") or Path(app.srcdir).parents[1])
+    root = Path(home.setting("FORGETTING_ROOT") or Path(app.srcdir).parents[1])
     found = {**values(root), "definitions": worked_examples.book_values()}
     with suppress(NoConversation):  # the page that asks for it warns, and the build stops
         found["conversation"] = conversation.before_and_after()
