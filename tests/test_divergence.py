@@ -159,7 +159,7 @@ def test_logits_exist_for_one_chunk_of_supervised_tokens_at_a_time(models, rows)
     divergence(*models, rows[:1], chunk=10)
     handle.remove()
     vocabulary = models[1].config.vocab_size
-    assert sizes[1:] == [(10, vocabulary), (10, vocabulary), (3, vocabulary)]  # 1: a check
+    assert sizes == [(10, vocabulary), (10, vocabulary), (3, vocabulary)]
 
 
 def test_the_mean_counts_tokens_and_not_rows():

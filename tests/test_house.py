@@ -12,20 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "forgetting"
 ABOVE = ("chapters", "site", "cli")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Words that a chapter uses as a name of an arm or a role, and everybody else for something else.
-SHARED = {
-    "full",
-    "chat",
-    "json",
-    "label",
-    "english",
-    "real",
-    "own",
-    "questions",
-    "squad",
-    "sst",
-    "woz",
-}
+# Words that a chapter uses as a name of an arm or a role, and everybody else for something else:
+# tiers, turns, formats; and what recipes and probes call that which they make.
+SHARED = {"full", "chat", "json", "label", "english", "real", "own", "questions", "spectrum"}
+SHARED |= {"gold", "paraphrase", "shuffled", "distilled", "free text", "empty turn"}
 
 
 def modules():
