@@ -29,7 +29,8 @@ def write_notebook(root: Path, *, prose: str = "Some prose.", code: str = "1 + 1
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch) -> Path:
-    """A book of one notebook, without a hundred task cards."""
+    """A book of one notebook, without records and a hundred task cards: it is quickly built."""
+    monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path / "results"))
     index = {Path("tasks", "index.md"): "# Tasks\n"}
     monkeypatch.setattr(book.staging.cards, "pages", lambda: index)
     for folder in ("book", "results", "data"):
