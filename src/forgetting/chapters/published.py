@@ -24,14 +24,23 @@ def runs(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Run]:
 
 
 def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
-    """The verdict of every claim (of `chapter`), from the best published tier or from `tier`."""
-    asked = [(c, paper) for paper in papers() for c in paper.claims if chapter in (None, c.chapter)]
+    """The verdict of every claim (of `chapter`), from the best published tier or from `tier`.
+
+    A `q` is over all of the book, so that all is judged whichever chapter is asked for.
+    """
+    asked = [(claim, paper) for paper in papers() for claim in paper.claims]
     tiers = (tier,) if tier else PUBLISHED
     stored = {name: runs(name, tiers) for name in {claim.chapter for claim, _ in asked}}
-    return [
-        claims.judge(claim, paper, stored[claim.chapter], central_rate(stored[claim.chapter]))
-        for claim, paper in asked
-    ]
+    rates = {name: central_rate(of_chapter) for name, of_chapter in stored.items()}
+    known = set(chapters.names())
+    checks = {name: chapters.experiment(name).checks if name in known else {} for name in stored}
+    judged = claims.adjusted(
+        [
+            claims.judge(c, paper, stored[c.chapter], rates[c.chapter], checks[c.chapter])
+            for c, paper in asked
+        ]
+    )
+    return [verdict for verdict in judged if chapter in (None, verdict.chapter)]
 
 
 def central_rate(stored: Sequence[Run]) -> float | None:
@@ -43,7 +52,7 @@ def central_rate(stored: Sequence[Run]) -> float | None:
 
 
 def scoreboard() -> list[Verdict]:
-    """Every claim with its verdict, then what papers state and no claim judges: all "not run"."""
+    """Every claim with its verdict, then what papers state and no claim judges: "not tested"."""
     return verdicts() + claims.unjudged()
 
 

@@ -25,13 +25,20 @@ from forgetting.cli.shared import (
     stored_records,
 )
 from forgetting.evidence import records
+from forgetting.evidence.claims import Verdict
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 
 app = typer.Typer()
 
-COLOURS = {"holds": "green", "contradicted": "red", "undecided": "yellow", "not run": "dim"}
+COLOURS = {
+    "holds": "green",
+    "too small": "magenta",
+    "reversed": "red",
+    "undecided": "yellow",
+    "not tested": "dim",
+}
 SHORT_KEY = 8  # digits of a key in a table; enough to name one record of thousands
 
 
@@ -43,8 +50,9 @@ def check(
 ) -> None:
     """Judge the claims: what the stored records say of each, with its 95 % interval.
 
-    A claim holds, is contradicted, is undecided (too few seeds, or an interval that contains the
-    tolerance), or was not run. Nothing trains.
+    A claim holds, its effect is too small or reversed, it is undecided (too few seeds, or an
+    interval that contains the threshold) or not tested (not run, or a manipulation check failed).
+    Nothing trains.
 
     Example: `forgetting check freezing`
 
@@ -65,12 +73,13 @@ def check(
             escape(verdict.statement),
             f"[dim]{escape(f'{verdict.id} · {verdict.paper}')}[/dim]",
         ]
-        if verdict.reason:
-            told.append(f"[dim]{escape(verdict.reason)}[/dim]")
+        for reason in (verdict.reason, verdict.needed and f"would decide: {verdict.needed}"):
+            if reason:
+                told.append(f"[dim]{escape(reason)}[/dim]")
         table.add_row(
             f"[{colour}]{verdict.verdict}[/{colour}]",
             "\n".join(told),
-            _effect(verdict.effect, verdict.low, verdict.high, verdict.unit),
+            _effect(verdict),
             "\n".join(escape(str(m)) for m in (verdict.tier, verdict.runs, verdict.date) if m)
             or "–",
         )
@@ -80,13 +89,12 @@ def check(
     show(" · ".join(f"[{c}]{counts[v]} {v}[/{c}]" for v, c in COLOURS.items() if counts[v]))
 
 
-def _effect(effect: float | None, low: float | None, high: float | None, unit: str) -> str:
-    if effect is None:
+def _effect(verdict: Verdict) -> str:
+    """The effect, its interval, its unit, and what it must be."""
+    if verdict.effect is None:
         return "–"
-    numbers = f"{effect:+.3g}"
-    if low is not None and high is not None:
-        numbers += f"\n{low:+.3g} to {high:+.3g}"
-    return escape(f"{numbers.replace('-', '−')}\n{unit}".strip())
+    lines = [f"{verdict.effect:+.3g}", f"{verdict.low:+.3g} to {verdict.high:+.3g}"]
+    return escape("\n".join(lines).replace("-", "−") + f"\n{verdict.unit}, {verdict.condition}")
 
 
 @app.command("records")

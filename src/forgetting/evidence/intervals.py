@@ -1,215 +1,193 @@
-"""Intervals: effects as means over paired items and seeds, with their 95 % intervals.
+"""Intervals: the mean of a matrix of seeds and items, with its 95 % interval and what it can show.
 
 The one place where an interval is made. Items are a sample of a task, seeds a sample of runs; both
-are allowed for.
+are allowed for, each with its own Student's t.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
+from scipy import optimize, stats
 
-from forgetting.evidence import laws, records
-from forgetting.evidence.records import Run
+LEVEL, POWER = 0.95, 0.8
+TINY = 1e-12
+
+# Half an item in each cell of a paired table (Agresti & Min 2005), two right and two wrong ones
+# beside a share (Agresti & Coull 1998): (value, weight). Few items that agree prove little.
+PSEUDO = {
+    "difference": ((1.0, 0.5), (-1.0, 0.5), (0.0, 1.0)),
+    "share": ((1.0, 2.0), (0.0, 2.0)),
+}
+Binary = Literal["difference", "share"]
+
+
+class Part(NamedTuple):
+    """One source of chance: its variance of the mean, degrees of freedom, and skewness / √units."""
+
+    of: Literal["items", "seeds", "reading"]
+    variance: float
+    freedom: float
+    skew: float = 0.0
 
 
 class Effect(BaseModel):
-    """left - right with its 95 % interval, over `items` paired items and `seeds` paired seeds.
+    """A mean with its 95 % interval, over `items` paired items and `seeds` paired seeds.
 
-    `orders`: of tasks learned one after the other, where the mean is over several of them.
+    `orders`: of tasks learned one after the other, where the mean is over several of them. The
+    interval lies around `centre`: the mean, or a share drawn a little towards the middle. It comes
+    from `parts`, or from `draws` of a bootstrap; without either nothing is known.
     """
 
     model_config = ConfigDict(frozen=True)
 
     mean: float
-    low: float
-    high: float
+    low: float = -math.inf
+    high: float = math.inf
     items: int
     seeds: int
     orders: int = 1
+    centre: float = 0.0
+    parts: tuple[Part, ...] = ()
+    draws: tuple[float, ...] = ()
 
-    def beyond(self, value: float) -> Effect:
-        """The effect minus `value`."""
-        moved = {end: getattr(self, end) - value for end in ("mean", "low", "high")}
-        return self.model_copy(update=moved)
+    def bounds(self, level: float = LEVEL) -> tuple[float, float]:
+        """The interval at a confidence level."""
+        tails = (1 - level) / 2, (1 + level) / 2
+        if self.draws:
+            low, high = np.quantile(self.draws, tails)
+            return float(low), float(high)
+        if not self.parts:
+            return -math.inf, math.inf
+        below = sum(_quantile(part, tails[1]) ** 2 * part.variance for part in self.parts)
+        above = sum(_quantile(part, tails[0]) ** 2 * part.variance for part in self.parts)
+        return self.centre - math.sqrt(below), self.centre + math.sqrt(above)
 
+    def p(self, value: float) -> float:
+        """Two-sided: 1 minus the level of the interval that just reaches `value`."""
+        if self.draws:
+            below = np.mean(np.asarray(self.draws) <= value)
+            return float(max(2 * min(below, 1 - below), 1 / len(self.draws)))
+        if not self.parts or value == self.centre:
+            return 1.0
+        end = 0 if value < self.centre else 1
 
-def paired_effect(
-    left: Sequence[Run],
-    right: Sequence[Run],
-    measures: Sequence[str],
-    *,
-    same: bool = False,
-) -> Effect:
-    """left - right over the runs that both have; the start pairs with every run.
+        def reach(level: float) -> float:
+            return abs(self.bounds(level)[end] - self.centre) - abs(value - self.centre)
 
-    A run is a seed or, where tasks are learned in several orders, an order and a seed; what has no
-    order (multitask) pairs with every order of its seed. Over several orders the effect is a mean
-    of orders that count alike, each the mean of its seeds, and the interval is one over orders.
-    `same`: the share of items whose value is the same on both sides, instead of the difference.
-    """
-    a, b = _by_run(left), _by_run(right)
-    pairs = [
-        (of_left, of_right)
-        for (seed, order), of_left in sorted(a.items())
-        for (other_seed, other_order), of_right in sorted(b.items())
-        if (seed == other_seed and (order == other_order or not order or not other_order))
-        or _lone_start(a)
-        or _lone_start(b)
-    ]
-    if not pairs:
-        raise OutOfRange("no seed was run on both sides")
-    rows: dict[str, list[np.ndarray]] = {}
-    for of_left, of_right in pairs:
-        x, weights = item_values(of_left, measures)
-        y, _ = item_values(of_right, measures)
-        order = of_left.labels.get("order") or of_right.labels.get("order", "")
-        rows.setdefault(order, []).append((x == y).astype(float) if same else x - y)
-    means = [np.mean(of_order, axis=0) for of_order in rows.values()]
-    matrix = np.array(means if len(means) > 1 else next(iter(rows.values())))
-    found = interval(matrix, weights, item_blocks(pairs[0][0], measures))
-    side = 1 if _lone_start(a) else 0
-    seeds = {pair[side].seed for pair in pairs}
-    return found.model_copy(update={"seeds": len(seeds), "orders": len(rows)})
+        if reach(0.0) >= 0:
+            return 1.0
+        if reach(1 - TINY) < 0:
+            return TINY
+        return 1 - float(optimize.brentq(reach, 0.0, 1 - TINY))
 
-
-def lone_effect(found: Sequence[Run], measures: Sequence[str]) -> Effect:
-    """The mean itself, over items and seeds."""
-    values = [item_values(record, measures) for record in sorted(found, key=lambda r: r.seed)]
-    matrix = np.array([row for row, _ in values])
-    return interval(matrix, values[0][1], item_blocks(found[0], measures))
-
-
-def line_effect(found: Sequence[Run], x: str, y: str) -> Effect:
-    """R² of the line of `y` on `x` over runs, with its bootstrap interval.
-
-    Raises `OutOfRange` where fewer than three different runs measured both.
-    """
-    measured = [r for r in found if {x.rpartition(".")[0], y.rpartition(".")[0]} <= r.scores.keys()]
-    xs, ys = ([record.mean(measure) for record in measured] for measure in (x, y))
-    try:
-        r2, (low, high) = laws.line(xs, ys).r2, laws.r2_interval(xs, ys)
-    except ValueError as error:
-        raise OutOfRange(str(error)) from error
-    seeds = len({record.seed for record in measured})
-    return Effect(mean=r2, low=low, high=high, items=len(measured), seeds=seeds)
-
-
-def matched_effect(
-    left: Sequence[Run], curve: Sequence[Run], measures: Sequence[str], matched_on: str
-) -> Effect:
-    """left - curve, the curve read where its `matched_on` equals each left record's.
-
-    The curve's points are its rates, seeds averaged; between two of them every item's value is
-    interpolated linearly. Raises `OutOfRange` where a left record lies outside the curve.
-    """
-    points = _curve(curve, measures, matched_on)
-    rows, weights = [], np.ones(0)
-    for record in sorted(left, key=lambda r: r.seed):
-        values, weights = item_values(record, measures)
-        rows.append(values - _read_curve(points, record.mean(matched_on)))
-    return interval(np.array(rows), weights, item_blocks(left[0], measures))
-
-
-class OutOfRange(ValueError):
-    """Two methods learned amounts between which nothing was measured."""
+    @property
+    def detectable(self) -> float:
+        """The distance from a threshold that such runs would show in four cases of five."""
+        if self.draws:
+            return (self.high - self.low) / 2 * (1 + stats.norm.ppf(POWER) / stats.norm.ppf(0.975))
+        if not self.parts:
+            return math.inf
+        factors = [
+            stats.t.ppf(0.975, p.freedom) + stats.t.ppf(POWER, p.freedom) for p in self.parts
+        ]
+        return math.sqrt(sum(f**2 * p.variance for f, p in zip(factors, self.parts, strict=True)))
 
 
 def interval(
     differences: np.ndarray,
     weights: np.ndarray | None = None,
     blocks: np.ndarray | None = None,
+    binary: Binary | None = None,
+    more: Sequence[Part] = (),
 ) -> Effect:
-    """Mean of a (seeds, items) matrix of differences with its 95 % interval.
+    """The mean of a (seeds, items) matrix of differences with its 95 % interval.
 
-    Seeds and items are crossed random effects: the variance of the mean is taken as that of the
-    seeds' means over S plus that of the items' means over n, which errs on the wide side. Degrees
-    of freedom after Satterthwaite (1946). `weights` (items,) are tokens where items differ in
-    length, `blocks` (items,) numbers of groups whose items belong together: the sum of a group's
-    deviations counts as one. One seed gives the items' part alone.
+    Seeds and items are crossed random effects (Cornfield & Tukey 1956). The items' part of the
+    variance is that of the items' means over n; the seeds' part is what the seeds' means vary
+    beyond what items alone would make them. Each part has its own t, and the squares of the half-
+    widths add up. Few documents of a skewed measure get Hall's (1992) transformation.
+
+    `weights` (items,) are tokens where items differ in length, `blocks` (items,) numbers of groups
+    whose items belong together: a group counts as one. `binary` says that items are right or wrong
+    on both sides, and whether the matrix has their differences or shares; they get pseudo-items
+    instead of the transformation. Items that do not vary at all, and are not binary, decide
+    nothing: the interval is infinite. `more` are other sources of chance.
     """
     count_seeds, count_items = differences.shape
-    weights = np.ones(count_items) if weights is None else weights
-    share = weights / weights.mean()
-    by_seed = (differences * share).mean(axis=1)
-    mean = float(by_seed.mean())
-    by_item = (differences.mean(axis=0) - mean) * share
-    if blocks is not None:  # of groups of one item each this is the items' own variance
-        _, place = np.unique(blocks, return_inverse=True)
-        by_item = np.bincount(place, weights=by_item) * (place.max() + 1) / count_items
-    units = len(by_item)
-    parts = [(by_item.var(ddof=1) / units, units - 1)] if units > 1 else []
-    if count_seeds > 1:
-        parts.append((by_seed.var(ddof=1) / count_seeds, count_seeds - 1))
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        half = 0.0 if parts else math.inf
-    else:
-        freedom = variance**2 / sum(part**2 / df for part, df in parts)
-        half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
-    return Effect(
-        mean=mean, low=mean - half, high=mean + half, items=count_items, seeds=count_seeds
-    )
+    units = _units(differences, weights, blocks)
+    mean = float(units.mean())
+    centre, items = _items_part(units.mean(axis=0), binary)
+    parts = [part for part in (items, _seeds_part(units), *more) if part and part.variance > 0]
+    if items is None or items.variance == 0:
+        parts = parts if items is None and count_seeds > 1 else []
+    effect = Effect(mean=mean, items=count_items, seeds=count_seeds, centre=centre, parts=parts)
+    low, high = effect.bounds()
+    return effect.model_copy(update={"low": low, "high": high})
 
 
-def item_values(record: Run, measures: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Per-item values of "role.metric" measures, one after the other, and their weights."""
-    values: list[float] = []
-    weights: list[float] = []
-    for measure in measures:
-        role, _, metric = measure.rpartition(".")
-        of_role, weight = record.scores_of(role).values(metric)
-        values += of_role
-        weights += weight
-    return np.array(values), np.array(weights)
+def _units(
+    differences: np.ndarray, weights: np.ndarray | None, blocks: np.ndarray | None
+) -> np.ndarray:
+    """(seeds, units): what every item or block adds to the mean, scaled so that it averages to it.
 
-
-def item_blocks(run: Run, measures: Sequence[str]) -> np.ndarray | None:
-    """The group of each item of `item_values`; None where every item stands for itself."""
-    groups: list[int] = []
-    grouped = False
-    for measure in measures:
-        scores = run.scores_of(measure.rpartition(".")[0])
-        start = max(groups, default=-1) + 1
-        grouped |= scores.blocks is not None
-        groups += [start + b for b in scores.blocks or range(scores.n)]
-    return np.array(groups) if grouped else None
-
-
-def _by_run(found: Sequence[Run]) -> dict[tuple[int, str], Run]:
-    return {(record.seed, record.labels.get("order", "")): record for record in found}
-
-
-def _lone_start(found: dict[tuple[int, str], Run]) -> bool:
-    return len(found) == 1 and next(iter(found.values())).start
-
-
-def _curve(
-    found: Sequence[Run], measures: Sequence[str], matched_on: str
-) -> list[tuple[float, np.ndarray]]:
-    """(value of `matched_on`, per-item values) at each rate, in order of the former.
-
-    `matched_on` falls as a model learns. Rates above the one that learned most are left out: they
-    learn less and lose more, so nobody would choose them.
+    The ratio estimator's: a unit's deviation from the mean counts by its tokens.
     """
-    points = []
-    for rate in sorted({r.labels["learning_rate"] for r in found}):
-        at_rate = records.select(found, learning_rate=rate)
-        where = float(np.mean([r.mean(matched_on) for r in at_rate]))
-        points.append((where, np.mean([item_values(r, measures)[0] for r in at_rate], axis=0)))
-    best = min(range(len(points)), key=lambda i: points[i][0])
-    return sorted(points[: best + 1], key=lambda point: point[0])
+    n = differences.shape[1]
+    share = np.ones(n) if weights is None else weights / weights.mean()
+    mean = float((differences * share).mean())
+    deviations = (differences - mean) * share
+    if blocks is not None:
+        _, place = np.unique(blocks, return_inverse=True)
+        count = int(place.max()) + 1
+        rows = [np.bincount(place, weights=row, minlength=count) for row in deviations]
+        deviations = np.array(rows) * count / n
+    return mean + deviations
 
 
-def _read_curve(points: list[tuple[float, np.ndarray]], where: float) -> np.ndarray:
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 <= where <= x1 and x1 > x0:
-            share = (where - x0) / (x1 - x0)
-            return (1 - share) * y0 + share * y1
-    ends = f"{points[0][0]:.2f} to {points[-1][0]:.2f}"
-    raise OutOfRange(f"learned {where:.2f}, the other method's rates span {ends}")
+def _items_part(by_unit: np.ndarray, binary: Binary | None) -> tuple[float, Part | None]:
+    """The centre of the interval, and what a sample of units adds to its width."""
+    values, weights = by_unit, np.ones(len(by_unit))
+    if binary:
+        pseudo = np.array(PSEUDO[binary])
+        values, weights = np.append(values, pseudo[:, 0]), np.append(weights, pseudo[:, 1])
+    n = float(weights.sum())
+    if n <= 1:
+        return float(by_unit.mean()), None
+    centre = float((weights * values).sum() / n)
+    deviations = values - centre
+    spread = float((weights * deviations**2).sum() / n)
+    if binary or spread == 0:
+        skew = 0.0
+    else:
+        skew = float((weights * deviations**3).mean() / spread**1.5)
+    return centre, Part("items", spread / (n - 1), n - 1, skew / math.sqrt(n))
+
+
+def _seeds_part(units: np.ndarray) -> Part | None:
+    """What the seeds' means vary beyond the interaction of seeds and units."""
+    seeds, n = units.shape
+    if seeds < 2:
+        return None
+    by_seed = units.mean(axis=1)
+    variance = float(by_seed.var(ddof=1))
+    if n > 1:
+        rest = units - by_seed[:, None] - units.mean(axis=0)[None] + units.mean()
+        variance -= float((rest**2).sum()) / ((seeds - 1) * (n - 1)) / n
+    return Part("seeds", max(variance, 0.0) / seeds, seeds - 1)
+
+
+def _quantile(part: Part, level: float) -> float:
+    """A quantile of (estimate - truth) / standard error: Student's t, turned by Hall's transform.
+
+    Hall (1992, "On the removal of skewness by transformation"): T(w) = w + kw²/3 + k²w³/27 + k/6
+    is nearly normal for k = skewness / √n; this is its inverse at t.
+    """
+    t = float(stats.t.ppf(level, part.freedom))
+    if abs(part.skew) < 1e-6:
+        return t
+    return 3 / part.skew * (float(np.cbrt(1 + part.skew * (t - part.skew / 6))) - 1)

@@ -6,7 +6,7 @@ loss, and a shifted power law in the number of trained weights and of updates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,12 +43,30 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line:
     return Line(float(slope), float(intercept), _r2(ys, slope * xs + intercept))
 
 
-def r2_interval(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of `line`'s R²: percentiles over runs drawn with replacement, seed fixed."""
+def r2_draws(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None
+) -> list[float]:
+    """`line`'s R² for runs drawn with replacement, seed fixed; a group's runs are drawn together.
+
+    Raises `ValueError` for fewer than three groups.
+    """
     xs, ys = np.asarray(x, float), np.asarray(y, float)
-    drawn = np.random.default_rng(0).integers(len(xs), size=(RESAMPLES, len(xs)))
-    found = [line(xs[at], ys[at]).r2 for at in drawn if len(set(xs[at])) >= FEWEST]
-    low, high = np.percentile(found, [2.5, 97.5])
+    members: dict[Hashable, list[int]] = {}
+    for place, group in enumerate(groups or range(len(xs))):
+        members.setdefault(group, []).append(place)
+    if len(members) < FEWEST:
+        raise ValueError(f"{len(members)} different trainings: a line needs {FEWEST}")
+    sets = list(members.values())
+    drawn = np.random.default_rng(0).integers(len(sets), size=(RESAMPLES, len(sets)))
+    resamples = (np.concatenate([sets[number] for number in numbers]) for numbers in drawn)
+    return [line(xs[at], ys[at]).r2 for at in resamples if len(set(xs[at])) >= FEWEST]
+
+
+def r2_interval(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None
+) -> tuple[float, float]:
+    """95 % interval of `line`'s R²: percentiles of `r2_draws`."""
+    low, high = np.percentile(r2_draws(x, y, groups), [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -38,12 +38,16 @@ class Claim(BaseModel):
     +tolerance) or "equal" (within ±tolerance). With `matched_on`, the right side is not one rate
     but the method's whole curve, read at the value of that measure which the left side reached.
 
-    `than` is subtracted from the effect: a value that was named beforehand. Without `right`, the
-    left side alone is compared with it. `same` asks for the share of items that have one value on
-    both sides instead of their difference. With `line_on`, the effect is the R² of the straight
-    line of the measure on that one, over all trained runs that `left` selects.
+    `than` is what the effect is compared with instead of 0: a value that was named beforehand.
+    Without `right`, the left side alone is compared with it. `same` asks for the share of items
+    that have one value on both sides instead of their difference. With `line_on`, the effect is the
+    R² of the straight line of the measure on that one, over all trained runs that `left` selects.
 
-    `why` is our reason for a contradiction, in plain words: the book is not built without it.
+    `needs` names manipulation checks of the chapter's experiment: where one fails, the claim is not
+    tested. `exploratory` claims were written after some of their runs had been seen; `written` has
+    the day and the commit since which what is judged stands as it does (`tools/date_claims.py`).
+
+    `why` is our reason where a claim does not hold, in plain words: the book is not built without.
     Claims stand in the folder of their `chapter` (`claims.toml`) and name their `paper`.
     """
 
@@ -64,7 +68,16 @@ class Claim(BaseModel):
     direction: Literal["less", "greater", "equal"]
     tolerance: float = Field(ge=0)
     unit: str
+    needs: list[str] = []
+    exploratory: bool = False
+    written: str = ""
     why: str = ""
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """What the effect must lie beyond; for "equal" between."""
+        ends = {"less": (-1,), "greater": (1,), "equal": (-1, 1)}[self.direction]
+        return tuple(self.than + end * self.tolerance for end in ends)
 
 
 class Stated(BaseModel):

@@ -189,6 +189,11 @@ class Run:
             "peak_memory_mib": max(part.get("peak_memory_mib", 0) for part in spent),
         }
 
+    @property
+    def first_date(self) -> str:
+        """When it was first measured."""
+        return str(min(session.timing["date"] for session in self._sessions))
+
     def mean(self, measure: str) -> float:
         """The mean of "role.metric", for instance "chinese.nats"."""
         role, _, metric = measure.rpartition(".")

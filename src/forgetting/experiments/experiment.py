@@ -130,7 +130,7 @@ class Experiment:
     budgets: Mapping[Tier, Budget]
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     plane: Plane | None = None
-    checks: tuple[Check, ...] = ()
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
     @property
     def in_turn(self) -> bool:
@@ -301,8 +301,9 @@ class Experiment:
         return list(unique.values()), central
 
     def failed(self, runs: Sequence[Run]) -> list[str]:
-        """What manipulation checks say of these runs, a line for each that fails."""
-        return [words for check in self.checks if (words := check.failure(runs))]
+        """What manipulation checks on no claim's sides say of these runs, a line a failure."""
+        lines = (check.failure(runs) for check in self.checks.values() if not check.of_claims)
+        return [line for line in lines if line]
 
     def _taught(self) -> tuple[Ask, ...]:
         return self.teaches if isinstance(self.teaches, tuple) else (self.teaches,)

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from forgetting import wording
-from forgetting.evidence.claims import Effect, Verdict
+from forgetting.evidence.claims import WORDS, Effect, Verdict
 from forgetting.registry import DataSet
 
 REPOSITORY = "https://github.com/post-training-and-forgetting/book"
-VERDICTS = ("holds", "contradicted", "undecided", "not run")
 NOTHING = "–"
 
 
@@ -73,8 +72,8 @@ def cell(value: object) -> str:
 
 def badge(verdict: str) -> str:
     """A verdict as a word in a coloured frame. Raises `PageError` for an unknown one."""
-    if verdict not in VERDICTS:
-        raise PageError(f"verdict={verdict!r}: must be one of {', '.join(VERDICTS)}")
+    if verdict not in WORDS:
+        raise PageError(f"verdict={verdict!r}: must be one of {', '.join(WORDS)}")
     return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
 
 
@@ -126,7 +125,7 @@ ENVIRONMENT = Environment(
 ENVIRONMENT.globals |= {
     "NOTHING": NOTHING,
     "REPOSITORY": REPOSITORY,
-    "VERDICTS": VERDICTS,
+    "VERDICTS": WORDS,
     "cite": cite,
     "claim_link": claim_link,
     "doc": doc,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from forgetting import chapters
 from forgetting.chapters import published
 from forgetting.evidence import records
-from forgetting.evidence.intervals import Effect, OutOfRange, matched_effect, paired_effect
+from forgetting.evidence.effects import OutOfRange, matched_effect, paired_effect
+from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site.markup import render

@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from forgetting.evidence import claims, intervals, records
+from forgetting.evidence import claims, effects, records
+from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
 from forgetting.views.theme import (
     OF_RECORDS,
@@ -138,10 +139,10 @@ def before_and_after(
     return figure
 
 
-def change(group: Sequence[Run], start: Run, measure: tuple[str, ...] | str) -> intervals.Effect:
+def change(group: Sequence[Run], start: Run, measure: tuple[str, ...] | str) -> Effect:
     """group - start, mean and interval over items and seeds."""
     measures = [measure] if isinstance(measure, str) else list(measure)
-    return intervals.paired_effect(group, [start], measures)
+    return effects.paired_effect(group, [start], measures)
 
 
 def surprise(run: Run, threshold: float, looks: Looks) -> Figure:
@@ -170,7 +171,7 @@ def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
     """Every judged claim's effect with its interval, its tolerance shaded, in units of it."""
     style()
     judged = [v for v in found if v.effect is not None and v.tolerance > 0]
-    colours = {"holds": "#009E73", "contradicted": "#D55E00", "undecided": "#777777"}
+    colours = {"holds": "#009E73", "too small": "#E69F00", "reversed": "#D55E00"}
     figure, axis = plt.subplots(
         figsize=(PAGE_WIDTH, 0.34 * len(judged) + 1.2), layout="constrained"
     )
@@ -178,10 +179,11 @@ def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
     reach = 8.0
     for row, verdict in enumerate(reversed(judged)):
         scale = verdict.tolerance
-        numbers = np.array([verdict.effect, verdict.low, verdict.high], dtype=float)
+        numbers = np.array([verdict.effect, verdict.low, verdict.high], dtype=float) - verdict.than
+        colour = colours.get(verdict.verdict, "#777777")
         mean, low, high = np.clip(numbers / scale, -reach, reach)
-        axis.plot([low, high], [row, row], color=colours[verdict.verdict], linewidth=2)
-        axis.plot(mean, row, "o", color=colours[verdict.verdict], markersize=6)
+        axis.plot([low, high], [row, row], color=colour, linewidth=2)
+        axis.plot(mean, row, "o", color=colour, markersize=6)
         axis.annotate(
             verdict.verdict, (reach * 1.05, row), fontsize=8, va="center", annotation_clip=False
         )

@@ -187,8 +187,11 @@ def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
             "of": v.source,
             "verdict": v.verdict,
             "effect [95 % interval]": effect,
-            "claimed": f"{v.direction}, tolerance {v.tolerance:g}",
+            "holds if": v.condition,
             "unit": v.unit,
+            "q": "" if v.q is None else f"{v.q:.2g}",
+            "would show": "" if v.detectable is None else f"{v.detectable:.2g}",
+            "why": v.reason if v.verdict == "not tested" else v.needed,
             "runs": v.runs,
         }
     return titled(rows, "claim")

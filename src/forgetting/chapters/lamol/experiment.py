@@ -186,5 +186,14 @@ experiment = Experiment(
             orders=None,
         ),
     },
-    checks=(Check("Is the last task learned?", "woz.ds_em", arm="fine-tune", above=0.05),),
+    checks={
+        "learned": Check("Was the last task learned?", "woz.ds_em", of="left", above=0.05),
+        "delivered": Check(
+            "Did the penalty change anything?",
+            "srl.nf1",
+            of="right",
+            against="fine-tune",
+            apart=0.02,
+        ),
+    },
 )

@@ -61,8 +61,21 @@ experiment = Experiment(
     plane=Plane(
         "new answers.nats", "labels of reviews", DRIFT, "SFT style", "SFT style", "the style"
     ),
-    checks=(
-        Check("Is there a form to lose?", "json.json", above=0.1),
-        Check("Are labels learned?", "label.em", arm="SFT style", above=0.05, change=True),
-    ),
+    checks={
+        "learned": Check("Were labels learned?", "label.em", of="left", against="start", above=0.0),
+        "JSON": Check("Was JSON written before?", "json.json", above=0.1),
+        "JSON lost": Check(
+            "Did fine-tuning lose JSON that could be kept?",
+            "json.json",
+            of="right",
+            against="start",
+            below=0.0,
+        ),
+        "drifted": Check(
+            "Did fine-tuning drift at all?", "old answers.forward_kl", of="right", above=0.005
+        ),
+        "formats": Check("Was there a form to lose?", "formats.followed", above=0.1),
+        "HellaSwag": Check("Was HellaSwag above chance?", "hellaswag.acc_norm", above=0.25),
+        "ARC": Check("Was ARC-easy above chance?", "arc.acc_norm", above=0.25),
+    },
 )

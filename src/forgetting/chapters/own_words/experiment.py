@@ -71,8 +71,26 @@ experiment = Experiment(
         "training on the reference answers",
         "what to show",
     ),
-    checks=(
-        Check("Are calls learned?", "new answers.nats", arm="gold", below=-0.05, change=True),
-        Check("Is there a form to lose?", "formats.followed", above=0.1),
-    ),
+    checks={
+        "learned": Check(
+            "Were calls learned?", "new answers.nats", of="left", against="start", below=-0.05
+        ),
+        "other targets": Check(
+            "Were the targets others than the reference's?",
+            "shown.mean_tokens",
+            of="left",
+            against="right",
+            apart=0.5,
+        ),
+        "own": Check("Had a quarter an own answer?", "shown.origins.own", of="left", above=8),
+        "paraphrased": Check(
+            "Was a quarter paraphrased?", "shown.origins.paraphrase", of="left", above=8
+        ),
+        "drifted": Check(
+            "Did the other side drift at all?", "old text.forward_kl", of="right", above=0.005
+        ),
+        "refuses": Check(
+            "Did the model prefer to refuse?", "margin harmful.gold_margin", above=0.0
+        ),
+    },
 )

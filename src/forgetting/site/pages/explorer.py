@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from forgetting import chapters
-from forgetting.evidence import claims, intervals, records
+from forgetting.evidence import claims, effects, records
 from forgetting.evidence.records import Run
 from forgetting.site.markup import render
 from forgetting.views import theme
@@ -151,8 +151,8 @@ def _value(run: Run, start: Run | None, measure: str) -> list[float | None] | No
 
 def paired_change(run: Run, start: Run, measure: str) -> tuple[float, float]:
     """run - start and its standard error, items paired and weighted by their tokens."""
-    after, weights = intervals.item_values(run, [measure])
-    before, _ = intervals.item_values(start, [measure])
+    after, weights, *_ = effects.item_values(run, [measure])
+    before = effects.item_values(start, [measure]).values
     share = weights / weights.mean()
     change = float(np.mean((after - before) * share))
     if len(after) < 2:

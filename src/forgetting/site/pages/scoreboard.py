@@ -10,10 +10,13 @@ from forgetting.site.markup import Contents, render
 
 
 def page(board: Sequence[Verdict], contents: Contents) -> str:
-    """The page: how many claims hold, then one row a claim, those first that were run."""
+    """The page: what holds and what does not at a glance, then one row a claim."""
     return render(
         "scoreboard.md.jinja",
-        board=sorted(board, key=lambda verdict: verdict.verdict == "not run"),
-        counts=Counter(verdict.verdict for verdict in board),
+        board=sorted(board, key=lambda verdict: verdict.effect is None),
+        counts={
+            kind: Counter(v.verdict for v in board if v.exploratory is kind)
+            for kind in (False, True)
+        },
         link=contents.link,
     )
