@@ -281,6 +281,7 @@ def test_a_divergence_is_read_through_its_root():
 
 def test_where_the_items_leave_the_place_open_the_interval_is_wider():
     """The same means; but which of the two items became likelier differs between the sides."""
+
     def runs(nats):
         return [a_run("LoRA", 1e-4, seed, [0.7, 0.71], nats=nats) for seed in range(3)]
 

@@ -22,7 +22,7 @@ from forgetting.recipes.mixture import Mixture, Shown
     equation=r"L = \mathbb{E}_{\text{new}}[\ell] + \text{the same over a share } \rho \text{ of "
     r"old examples}",
     cost="The old examples, and as much training as their share.",
-    use="Whenever old examples may be kept: a hundredth is often enough.",
+    use="Whenever old examples may be kept. How few suffice depends on the tasks: measure it.",
     citations=("huang2024mitigating", "chen2026onpolicy"),
     colour="#2FB58A",
     marker="o",

@@ -11,6 +11,7 @@ from forgetting.site.markup import Contents
 from forgetting.site.pages import (
     choosing,
     failures,
+    intervals,
     method_cards,
     paper_list,
     run_records,
@@ -29,6 +30,7 @@ def pages(notebooks: Sequence[str]) -> dict[Path, str]:
     return {
         Path("scoreboard.md"): scoreboard.page(board, contents),
         Path("failures.md"): failures.page(board, contents),
+        Path("intervals.md"): intervals.page(),
         Path("papers.md"): paper_list.page(board),
         Path("choosing.md"): choosing.page(runs, contents),
         Path("status.md"): status.page(contents),
