@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -38,19 +39,17 @@ COLUMNS = {
 # Where an adapter's weights sit, for the drawing alone.
 ADAPTED = {"LoRA": ("attention",), "IA3": ("attention", "mlp")}
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned Chinese against chat answers lost, and against the refusal margin kept."""
-    return figures.plane(
-        runs,
-        LOOKS,
-        learned="chinese.nats",
-        losses={
-            "chat.nats": "lost: chat answers, change in nats a token",
-            "margin harmful.gold_margin": "kept: refusal margin, change in nats",
-        },
-        skill="held-out Chinese",
-    )
+# Learned Chinese against chat answers lost, and against the refusal margin kept.
+plane = partial(
+    figures.plane,
+    looks=LOOKS,
+    learned="chinese.nats",
+    losses={
+        "chat.nats": "lost: chat answers, change in nats a token",
+        "margin harmful.gold_margin": "kept: refusal margin, change in nats",
+    },
+    skill="held-out Chinese",
+)
 
 
 def anatomy(base: Checkpoint) -> Figure:

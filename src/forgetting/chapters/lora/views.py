@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 import matplotlib.pyplot as plt
@@ -20,19 +21,17 @@ from forgetting.views.theme import PAGE_WIDTH, arms_of, sign, style
 LOOKS = theme.looks(experiment)
 ACCURACY = ("hellaswag.acc_norm", "arc challenge.acc", "winogrande.acc")
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned calls against accuracy kept, and against drift on old text."""
-    return figures.plane(
-        runs,
-        LOOKS,
-        learned="new answers.nats",
-        losses={
-            ACCURACY: "kept: change of accuracy",
-            "old text.forward_kl": "lost: drift on old text, nats",
-        },
-        skill="calls",
-    )
+# Learned calls against accuracy kept, and against drift on old text.
+plane = partial(
+    figures.plane,
+    looks=LOOKS,
+    learned="new answers.nats",
+    losses={
+        ACCURACY: "kept: change of accuracy",
+        "old text.forward_kl": "lost: drift on old text, nats",
+    },
+    skill="calls",
+)
 
 
 def law(stored: Sequence[Run], *, x: str, y: str, labels: tuple[str, str]) -> Figure:

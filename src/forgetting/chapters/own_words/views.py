@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +11,6 @@ from matplotlib.figure import Figure
 
 from forgetting.chapters.own_words.experiment import experiment
 from forgetting.evidence import laws
-from forgetting.evidence.records import Run
 from forgetting.views import figures, theme
 from forgetting.views.theme import OF_RECORDS, PAGE_WIDTH, PALETTE, style
 
@@ -20,10 +20,10 @@ DRIFTS: dict[tuple[str, ...] | str, str] = {
     "old answers.forward_kl": "drift on old answers, nats",
 }
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned calls against drift on old text and on old answers."""
-    return figures.plane(runs, LOOKS, learned="new answers.nats", losses=DRIFTS, skill="calls")
+# Learned calls against drift on old text and on old answers.
+plane = partial(
+    figures.plane, looks=LOOKS, learned="new answers.nats", losses=DRIFTS, skill="calls"
+)
 
 
 def law_of_the_book(
