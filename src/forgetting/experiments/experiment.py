@@ -132,6 +132,11 @@ class Experiment:
     plane: Plane | None = None
     checks: tuple[Check, ...] = ()
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether several tasks are learned one after another."""
+        return isinstance(self.teaches, tuple)
+
     def __post_init__(self) -> None:
         roles = [ask.role for ask in self.every_ask()]
         measures = [check.measure for check in self.checks]
@@ -180,7 +185,7 @@ class Experiment:
 
     def every_ask(self, tasks: Sequence[str] = ()) -> tuple[Ask, ...]:
         """What is asked; where tasks are learned in turn, of each of them, question by question."""
-        if not isinstance(self.teaches, tuple):
+        if not self.in_turn:
             return self.asks
         taught = self._named(tasks) if tasks else self._taught()
         return tuple(
@@ -199,7 +204,7 @@ class Experiment:
 
         Of a sequence: the `tasks` named, or as many of the experiment's first as the tier has.
         """
-        if not tasks and isinstance(self.teaches, tuple):
+        if not tasks and self.in_turn:
             tasks = [each.role for each in self._taught()[: self.budget(tier).tasks]]
         chosen = self._named(tasks) if tasks else self._taught()
         return {each.role: each.task(data) for each in chosen}

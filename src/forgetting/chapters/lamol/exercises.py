@@ -20,7 +20,7 @@ def dreams_kept(
     def parts(dream: Sequence[Sequence[int]] | None) -> Any:
         return None if dream is None else tuple(map(list, dream))
 
-    dreams = ([1, 2, 9, 3], [1, 2], [9, 1, 9], [9, 4], [1, 9], [9], [])
+    dreams: tuple[list[int], ...] = ([1, 2, 9, 3], [1, 2], [9, 1, 9], [9, 4], [1, 9], [9], [])
     cases = [(dream, 9, parts(lamol_form.split(list(dream), 9))) for dream in dreams]
     hint = "exactly one answer token splits a dream, and its parts may be empty"
     return mark("kept", lambda *case: parts(answer(*case)), cases, hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def rank_90(answer: Callable[[np.ndarray], int]) -> str:
 def beaten_by(answer: Callable[[float, float, Mapping[str, tuple]], Sequence[str]]) -> str:
     """Exercise 2: which runs learned at least as much and lost at most as much."""
     others = {"a": (1.0, 0.2), "b": (0.5, 0.1), "c": (0.5, 0.4), "d": (2.0, 0.9)}
-    cases = (
+    cases: tuple[tuple[Any, ...], ...] = (
         (0.5, 0.4, others, ["a", "b"]),
         (1.0, 0.2, others, []),
         (0.9, 0.2, others, ["a"]),

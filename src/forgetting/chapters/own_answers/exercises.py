@@ -16,8 +16,8 @@ def labels_named(answer: Callable[[str, Sequence[str]], set[str]]) -> str:
         ("The review is Positive.", labels, {"positive"}),
         ("not negative but positive", labels, {"negative", "positive"}),
         ("**NEGATIVE**", labels, {"negative"}),
-        ("It speaks negatively of the plot.", labels, set()),
-        ("", labels, set()),
+        ("It speaks negatively of the plot.", labels, set[str]()),
+        ("", labels, set[str]()),
     )
     return mark("named", lambda *case: set(answer(*case)), cases, "whole words, in any case")
 
