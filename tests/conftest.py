@@ -119,6 +119,21 @@ def trainings(monkeypatch):
     return seeds
 
 
+@pytest.fixture
+def measured(monkeypatch):
+    """Names of the tasks that were really measured, in order."""
+    from forgetting.probes import evaluation
+
+    names, measure = [], evaluation._measure
+
+    def counted(checkpoint, model, tokenizer, group, chat):
+        names.extend(task.name for task in group)
+        measure(checkpoint, model, tokenizer, group, chat)
+
+    monkeypatch.setattr(evaluation, "_measure", counted)
+    return names
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tiny, session_home, tmp_path_factory):
     """The small study, run once: its home, its runs, what it said and how long it took."""

@@ -453,6 +453,19 @@ def test_printed_lines_appear_at_once_and_ctrl_c_says_how_to_go_on(root):
     assert not psutil.pid_exists(kernel)
 
 
+def test_how_to_go_on_repeats_every_option(root, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.chapters, "_execute", stop)
+    monkeypatch.setattr("forgetting.site.report.published", lambda _: [])
+    page = root / "my page.html"
+    result = call("run", "freezing", "--tier", "smoke", "--processes", "2", "--report", str(page))
+    assert result.exit_code == 130
+    hint = f"forgetting run freezing -p tier=smoke --processes 2 --report '{page}'\n"
+    assert result.stderr.endswith(hint)
+
+
 # -- check -------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from forgetting.evidence.checks import Check
 from forgetting.experiments import resources, study
 from forgetting.experiments.arms import At, at_once
 from forgetting.experiments.asks import resolve
-from forgetting.experiments.experiment import BadExperiment
+from forgetting.experiments.experiment import BadExperiment, Loss, Plane
 from forgetting.lineage import Settings
 from forgetting.models.rows import rows_of
 from forgetting.probes.measures import Drift, Spectrum
@@ -263,7 +263,7 @@ def test_central_runs_answer_everything_the_others_what_is_asked_everywhere(own_
         (1e-3, 1e-2),
         pairs,
         budget={"epochs": (1, 2)},
-        checks=(Check("Is anything lost?", "choice.acc", above=1.5), Check("?", "gone.acc")),
+        checks={"lost": Check("Was anything lost?", "choice.acc", above=1.5)},
     )
     runs = experiment.run("smoke", data="bundled", say=quiet)
     assert trainings == [0, 0]
@@ -275,10 +275,10 @@ def test_central_runs_answer_everything_the_others_what_is_asked_everywhere(own_
         assert len(run.samples) == (2 if central else 0) and run.start == (place == (0.0, 0))
     assert found[1e-3, 2].losses[:2] == found[1e-3, 1].losses  # two steps an epoch, one training
     assert len(found[1e-3, 2].losses) == 4
+    (failure,) = experiment.failed(runs)
     value = f"{found[0.0, 0].mean('choice.acc'):.3g}"
-    assert experiment.failed(runs) == [
-        f"Is anything lost? choice.acc is {value}, must be above 1.5"
-    ]
+    assert failure.startswith(f"Was anything lost? choice.acc is {value} [")
+    assert failure.endswith(", must be above 1.5")
 
 
 def test_what_is_stored_is_not_computed_again(own_home, trainings, monkeypatch):
@@ -394,6 +394,34 @@ def test_what_cannot_be_asked_is_one_line_before_anything_slow(
     assert not (own_home / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "measure", "arm"),
+    [
+        ("measure='txt.nats': trial asks no such role; did you mean 'text'?", "txt.nats", ""),
+        ("measure='nats': trial asks no such role; there are text, choice", "nats", ""),
+        ("arm='ful': trial has no such arm; did you mean 'full'?", "text.nats", "ful"),
+        ("arm='LoRA ×10': trial has no such arm; did you mean 'LoRA'?", "text.nats", "LoRA ×10"),
+    ],
+)
+def test_a_check_or_a_plane_is_of_roles_that_are_asked_and_arms_that_exist(
+    text, measure, arm, tiny
+):
+    """An arm that continues another's curve is measured under the name of that one."""
+    check = Check("Was it learned?", measure, of=arm or "start", above=0.1)
+    plain, losses = arm or "full", (Loss(measure, "", "", 1),)
+    for given in (
+        {"checks": {"learned": check}},
+        {"plane": Plane(measure, "", (), plain, "", "")},
+        {"plane": Plane("text.nats", "", losses, plain, "", "")},
+    ):
+        with pytest.raises(BadExperiment) as error:
+            trial(ARMS, **given)
+        assert str(error.value) == text
+    if arm:
+        with pytest.raises(BadExperiment, match="has no such arm"):
+            trial(lambda base: ARMS, checks={"learned": check}).arms_of(tiny)
+
+
 def test_a_budgets_settings_are_no_axes():
     with pytest.raises(BadExperiment, match=r"^epochs=3: give it as an axis: learning_rates"):
         Budget("tiny", {"examples": 4, "epochs": 3})
@@ -451,16 +479,10 @@ def test_every_published_run_is_a_cell_of_its_experiment(chapter):
     assert {run.key: run.labels for run in runs}.items() <= known.items()
 
 
-def test_whatever_a_chapter_names_exists(chapter):
-    arms, roles = chapter.arms_of(foundation("tiny")), set(chapter.probes("full", "public"))
+def test_whatever_a_budget_names_exists(chapter):
+    arms = chapter.arms_of(foundation("tiny"))  # which looks at the checks and the plane
     for budget in chapter.budgets.values():
         assert {*budget.arms, *(budget.orders or ())} <= arms.keys()
-    assert {check.arm for check in chapter.checks} <= {"", *arms}
-    measures = [check.measure for check in chapter.checks]
-    if plane := chapter.plane:
-        measures += [plane.learned, *(loss.measure for loss in plane.losses)]
-        assert plane.plain in arms
-    assert {measure.rpartition(".")[0] for measure in measures} <= roles
 
 
 PAIRED = ("operation", "lora", "own_words", "own_answers")  # who teach questions and answers

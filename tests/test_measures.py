@@ -50,7 +50,7 @@ def test_a_foundation_has_moved_in_no_direction(tiny):
     assert found.mean("rank") == found.mean("rank_90") == found.mean("relative") == 0
 
 
-@pytest.mark.parametrize("rank", [1, 2, 4])
+@pytest.mark.parametrize("rank", [1, 4])
 def test_low_rank_updates_have_that_rank_in_every_module(tiny, rank):
     every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     tune = LoRA(rank=rank, alpha=2 * rank, dropout=0, modules=every)
@@ -97,9 +97,9 @@ def test_the_original_is_read_once(tiny, trained, monkeypatch):
     measures._original.cache_clear()
     read, seen = divergence.read, []
     monkeypatch.setattr(
-        divergence, "read", lambda m, rows, name: seen.append(name) or read(m, rows, name)
+        divergence, "read", lambda model, rows: seen.append(len(rows)) or read(model, rows)
     )
     drift = Drift(Task("english", 2), length=24)
     evaluate(trained, [drift])
     evaluate(tiny, [drift])
-    assert seen == ["original", "tuned", "tuned"]
+    assert seen == [2] * 3  # the original, and each of the two

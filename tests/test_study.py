@@ -13,7 +13,6 @@ from forgetting.engine.compute import NotComputed
 from forgetting.evidence import records
 from forgetting.experiments import resources, study
 from forgetting.models import foundations
-from forgetting.probes import evaluation
 
 # -- the same records --------------------------------------------------------------------------
 
@@ -78,19 +77,6 @@ def test_each_step_says_a_line_before_it_starts(undisturbed):
 # -- what is computed again --------------------------------------------------------------------
 
 
-@pytest.fixture
-def measured(monkeypatch):
-    """Names of the tasks that were really measured, in order."""
-    names, really = [], evaluation._measure
-
-    def counted(checkpoint, model, tokenizer, group, chat):
-        names.extend(task.name for task in group)
-        really(checkpoint, model, tokenizer, group, chat)
-
-    monkeypatch.setattr(evaluation, "_measure", counted)
-    return names
-
-
 def test_another_parameter_of_one_arm_computes_that_arm_alone(done, trainings, measured):
     after = small_study(asked=cells(rank=2))
     assert trainings == [2]
@@ -130,6 +116,14 @@ def test_two_probes_of_one_name_need_roles(tiny):
     twice = [Task("arc_easy_standin", 2), Task("arc_easy_standin", 3)]
     with pytest.raises(ValueError, match=r"^asks='arc_easy_standin': asked twice; give each"):
         measure("trial", [cell(tiny, "untouched")], twice, "smoke")
+
+
+def test_answers_of_what_is_not_asked_cannot_be_kept(own_home, trainings):
+    with pytest.raises(ValueError) as error:
+        small_study(keep=["promts_en"])
+    hint = "did you mean 'prompts_en'?"
+    assert str(error.value) == f"keep='promts_en': no such role is asked; {hint}"
+    assert trainings == [] and not (own_home / "results").exists()
 
 
 def test_nothing_runs_while_a_book_is_rendered(own_home, trainings, monkeypatch):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from functools import partial
 
 from forgetting.chapters.NAME.experiment import experiment
-from forgetting.evidence.records import Run
 from forgetting.views import figures, theme
 
 LOOKS = theme.looks(experiment)
@@ -17,13 +14,11 @@ COLUMNS = {
     "formats.followed": "formats kept",
 }
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned Chinese against lost English."""
-    return figures.plane(
-        runs,
-        LOOKS,
-        learned="chinese.nats",
-        losses={"english.nats": "lost: English, change in nats a token"},
-        skill="held-out Chinese",
-    )
+# Learned Chinese against lost English.
+plane = partial(
+    figures.plane,
+    looks=LOOKS,
+    learned="chinese.nats",
+    losses={"english.nats": "lost: English, change in nats a token"},
+    skill="held-out Chinese",
+)

@@ -7,13 +7,13 @@ found there too.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forgetting import home
+from forgetting.wording import did_you_mean
 
 if TYPE_CHECKING:
     from forgetting.experiments.experiment import Experiment
@@ -49,8 +49,7 @@ def names() -> list[str]:
 def experiment(name: str) -> Experiment:
     """A chapter's design. Raises `UnknownChapter`."""
     if name not in (known := folders()):
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+        hint = did_you_mean(name, known, f"there are {', '.join(sorted(known))}")
         raise UnknownChapter(f"chapter={name!r}: no such chapter; {hint}")
     return _experiment(name, known[name])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from forgetting import chapters, tasks
 from forgetting.experiments.arms import Arm, InTurn
 from forgetting.experiments.experiment import BadExperiment, Experiment
 from forgetting.experiments.parameters import BadParameter
+from forgetting.wording import did_you_mean
 
 
 def choices(chapter: str) -> dict[str, list[str]]:
@@ -43,8 +43,7 @@ def check(chapter: str, values: Mapping[str, Sequence[Any]]) -> None:
         own = known.get(parameter, [])
         for name in values.get(parameter, ()) if own else ():
             if name not in own and name not in others:
-                near = get_close_matches(name, own, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(own)}"
+                hint = did_you_mean(name, own, f"it has {', '.join(own)}")
                 raise BadParameter(f"{parameter}={name!r}: {chapter} has no such name; {hint}")
 
 

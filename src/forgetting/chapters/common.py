@@ -25,6 +25,9 @@ def drift(role: str, public: str, bundled: str, items: int, length: int = 256) -
 REFUSAL = Ask(
     "margin harmful", "refusal_margin_advbench", "refusal_margin_harmful_en", 12, everywhere=True
 )
+OVER_REFUSAL = Ask(
+    "margin harmless", "refusal_margin_xstest", "refusal_margin_harmless_en", 12, everywhere=True
+)
 QUESTIONS = (
     Ask("questions", "prompts_en", items=6, keep=True),
     Ask("questions in chinese", "prompts_zh", items=6, keep=True),
@@ -45,13 +48,7 @@ AFTER_CALLS = (
     Ask("harmful", "advbench", "harmful_en", 8),
     Ask("harmless", "xstest_safe", "harmless_en", 8),
     REFUSAL,
-    Ask(
-        "margin harmless",
-        "refusal_margin_xstest",
-        "refusal_margin_harmless_en",
-        12,
-        everywhere=True,
-    ),
+    OVER_REFUSAL,
 )
 # What is asked of a model that was taught to judge reviews.
 AFTER_LABELS = (

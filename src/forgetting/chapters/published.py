@@ -73,19 +73,16 @@ def sequences(chapter: str) -> list[Trajectory]:
 
 def across(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
     """By chapter, (x, y) of every trained run that measured both "role.metric"s."""
-    points: dict[str, list[tuple[float, float]]] = {}
     roles = {measure.rpartition(".")[0] for measure in (x, y)}
-    for chapter in chapters.names():
-        for run in runs(chapter, (tier,)):
-            if not run.start and roles <= run.scores.keys():
-                points.setdefault(chapter, []).append((run.mean(x), run.mean(y)))
-    return points
+    measured = {
+        chapter: [r for r in runs(chapter, (tier,)) if not r.start and roles <= r.scores.keys()]
+        for chapter in chapters.names()
+    }
+    return {name: [(r.mean(x), r.mean(y)) for r in of] for name, of in measured.items() if of}
 
 
 def book_values() -> dict[str, Any]:
     """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].effect`, …"""
     values: dict[str, Any] = {"claims": {v.id: v.model_dump() for v in verdicts()}}
-    for chapter in records.experiments():
-        if stored := runs(chapter):
-            values[chapter] = claims.summary(stored)
-    return values
+    stored = {chapter: runs(chapter) for chapter in records.experiments()}
+    return values | {name: claims.summary(of) for name, of in stored.items() if of}

@@ -210,6 +210,7 @@ def run(
         options = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items()]
         options += [f"--scheduler {where}"] * bool(where)
         options += [f"--processes {count}"] * (count > 1)
+        options += [f"--report {shlex.quote(str(report_to))}"] * bool(report_to)
         again = " ".join([name, *options])
         typer.echo(
             f"\nstopped; finished runs are kept, go on with: forgetting run {again}", err=True

@@ -36,8 +36,9 @@ class Check:
     apart: float | None = None
 
     @property
-    def role(self) -> str:
-        return self.measure.rpartition(".")[0]
+    def of_recipe(self) -> bool:
+        """Whether it is about what a recipe reported, and not about what was asked."""
+        return self.measure.partition(".")[0] == SHOWN
 
     @property
     def of_claims(self) -> bool:
@@ -75,7 +76,7 @@ class Check:
         against = _side(self.against, runs, sides) if self.against else []
         if not of or (self.against and not against):
             raise OutOfRange("no runs")
-        if self.role.partition(".")[0] == SHOWN:
+        if self.of_recipe:
             values = [
                 fmean(_shown(run, self.measure) for run in side) for side in (of, against) if side
             ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from forgetting.evidence.intervals import interval
+from forgetting.evidence.intervals import Binary, interval
 
 SEEDS = 3
 SIGMA = 0.7  # of the logarithm of a skewed item: its skewness is 2.9
@@ -22,7 +22,7 @@ class Kind(NamedTuple):
     words: str
     draw: Draw
     blocks: np.ndarray | None = None
-    binary: bool = False
+    binary: Binary | None = None
     truth: float = 0.0
 
 
@@ -58,7 +58,7 @@ KINDS: Mapping[str, Kind] = {
     "equal": Kind("48 items that vary alike", _equal),
     "skewed": Kind("12 documents of a skewed measure, as a divergence is", _skewed),
     "blocked": Kind("32 turns of 9 dialogues", _blocked, DIALOGUES),
-    "rare": Kind("32 right or wrong items of which hardly any change", _rare, None, True, 0.1),
+    "rare": Kind("32 right or wrong items of which hardly any change", _rare, None, "difference", 0.1),
     "seeds": Kind("48 items, and seeds that differ more than items do", _seeds),
 }
 
@@ -68,7 +68,6 @@ def coverage(kind: Kind, draws: int = 2000, seed: int = 0) -> float:
     rng = np.random.default_rng(seed)
     held = 0
     for _ in range(draws):
-        binary = "difference" if kind.binary else None
-        effect = interval(kind.draw(rng), blocks=kind.blocks, binary=binary)
+        effect = interval(kind.draw(rng), blocks=kind.blocks, binary=kind.binary)
         held += effect.low <= kind.truth <= effect.high
     return held / draws

@@ -70,8 +70,8 @@ class Effect(BaseModel):
     def p(self, value: float) -> float:
         """Two-sided: 1 minus the level of the interval that just reaches `value`."""
         if self.draws:
-            below = np.mean(np.asarray(self.draws) <= value)
-            return float(max(2 * min(below, 1 - below), 1 / len(self.draws)))
+            below = float(np.mean(np.asarray(self.draws) <= value))
+            return max(2 * min(below, 1 - below), 1 / len(self.draws))
         if not self.parts or value == self.centre:
             return 1.0
         end = 0 if value < self.centre else 1

@@ -49,10 +49,10 @@ class At:
         """The task that is taught, the first of several."""
         return next(iter(self.tasks.values()))
 
-    def train(self, base: Checkpoint, shown: Task | Recipe, **given: Any) -> Checkpoint:
-        """`base`, trained with the settings of this place; `given` are an arm's own."""
-        own = {"learning_rate": self.rate, "seed": self.seed}
-        return base.train(shown, **{**self.settings, **own, **given})
+    def given(self) -> dict[str, Any]:
+        """The settings of this place beside the seed, with its rate and epochs."""
+        epochs = {} if self.epochs is None else {"epochs": self.epochs}
+        return {**self.settings, "learning_rate": self.rate, **epochs}
 
 
 Arm = Callable[[At], Checkpoint]
@@ -81,9 +81,8 @@ class Training:
     card: str = ""
 
     def __call__(self, at: At) -> Checkpoint:
-        settings = {**at.settings, **self.settings}
-        settings |= {"learning_rate": self.learning_rate(at), "seed": at.seed}
-        return self.taught(at.base, at, settings)
+        own = {"learning_rate": self.learning_rate(at), "seed": at.seed}
+        return self.taught(at.base, at, {**at.settings, **self.settings, **own})
 
     def learning_rate(self, at: At) -> float:
         """The rate of a place times the arm's factor, to six digits."""
@@ -94,24 +93,22 @@ class Training:
         epochs = at.epochs or 1
         if self.after:
             base = self.after.taught(base, replace(at, epochs=1), settings)
-        given = {"tune": self.tune, "objective": self.objective, **settings}
+        options = {"tune": self.tune, "objective": self.objective, **settings}
         if not self.rounds:
             once = {} if at.epochs is None else {"epochs": epochs}
-            return base.train(self.what(base, at.task), **{**given, **once})
-        reached = base
+            return base.train(self.what(base, at.task), **options | once)
+        model = base
         for _ in range(epochs):
-            says = reached if self.rounds == "refreshed" else base
-            reached = reached.train(self.what(says, at.task), **{**given, "epochs": 1})
-        return reached
+            speaker = model if self.rounds == "refreshed" else base
+            model = model.train(self.what(speaker, at.task), **options | {"epochs": 1})
+        return model
 
     def what(self, of: Checkpoint, task: Task) -> Task | Recipe:
         """What is shown, where the model whose words may be used is `of`."""
         return self.shown(of, task) if self.shown else task
 
 
-def train(tune: Tuning | None = None, **given: Any) -> Training:
-    """An arm that trains: `tune` says which weights may move, `given` are `Training`'s fields."""
-    return Training(tune, **given)
+train = Training
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class InTurn:
     """An arm that learns tasks one after another; `method` says what is shown next, and what for.
 
     The chain of checkpoints is the sequence; what begins alike is trained once, whichever arm or
-    order asks.
+    order asks. `card` names the arm's method.
     """
 
     method: Callable[[Place], Answer]
@@ -154,9 +151,7 @@ class InTurn:
     def stages(self, at: At) -> list[Checkpoint]:
         """The checkpoint after each task, in the place's order."""
         tasks = list(at.tasks.values())
-        settings = {**at.settings, "learning_rate": at.rate}
-        if at.epochs is not None:
-            settings["epochs"] = at.epochs
+        settings = at.given()
         learned = [at.base]
         for count in range(1, len(tasks) + 1):
             place = Place(tuple(tasks[:count]), tuple(learned), settings, at.seed)
@@ -168,9 +163,7 @@ class InTurn:
         return self.stages(at)[-1]
 
 
-def in_turn(method: Callable[[Place], Answer], card: str = "") -> InTurn:
-    """An arm that learns the experiment's tasks one after another; `card` names its method."""
-    return InTurn(method, card)
+in_turn = InTurn
 
 
 @dataclass(frozen=True)
@@ -180,13 +173,11 @@ class AtOnce:
     card: str = "Together"
 
     def __call__(self, at: At) -> Checkpoint:
-        settings = {} if at.epochs is None else {"epochs": at.epochs}
-        return at.train(at.base, Together(tuple(map(InForm, at.tasks.values()))), **settings)
+        shown = Together(tuple(map(InForm, at.tasks.values())))
+        return at.base.train(shown, seed=at.seed, **at.given())
 
 
-def at_once() -> AtOnce:
-    """An arm that learns all of the experiment's tasks together."""
-    return AtOnce()
+at_once = AtOnce
 
 
 def of_method(name: str) -> Arm:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -32,6 +31,7 @@ from forgetting.method import UnknownMethod
 from forgetting.probes.evaluation import Asked
 from forgetting.store import hash_key
 from forgetting.tasks import Task
+from forgetting.wording import did_you_mean
 
 START = "untouched"  # the label of the model from which every arm starts
 AXES = ("learning_rate", "epochs", "seed")  # what runs of one design differ in: no settings
@@ -137,6 +137,29 @@ class Experiment:
         """Whether several tasks are learned one after another."""
         return isinstance(self.teaches, tuple)
 
+    def __post_init__(self) -> None:
+        roles = [ask.role for ask in self.every_ask()]
+        checks = self.checks.values()
+        measures = [check.measure for check in checks if not check.of_recipe]
+        if self.plane:
+            measures += [self.plane.learned, *(loss.measure for loss in self.plane.losses)]
+        for measure in measures:
+            role = measure.rpartition(".")[0]
+            if role not in roles:
+                hint = _hint(role, roles)
+                raise BadExperiment(f"measure={measure!r}: {self.name} asks no such role; {hint}")
+        if not callable(self.arms):
+            self._compare(self.arms)
+
+    def _compare(self, arms: Mapping[str, Arm]) -> None:
+        """Raise `BadExperiment` where a check or the plane is about none of these arms."""
+        curves = [getattr(arm, "curve", "") or name for name, arm in arms.items()]
+        names = {arm for check in self.checks.values() for arm in check.arms}
+        for name in (*sorted(names), *([self.plane.plain] if self.plane else ())):
+            if name not in curves:
+                hint = _hint(name, curves)
+                raise BadExperiment(f"arm={name!r}: {self.name} has no such arm; {hint}")
+
     def budget(self, tier: Tier) -> Budget:
         """What a tier may spend. Raises `BadExperiment` for a tier without a budget."""
         if tier not in self.budgets:
@@ -149,8 +172,12 @@ class Experiment:
         return lineage.foundation(model or self.budget(tier).model)
 
     def arms_of(self, base: Checkpoint) -> dict[str, Arm]:
-        """All arms, for a base."""
-        return dict(self.arms(base) if callable(self.arms) else self.arms)
+        """All arms, for a base. Raises `BadExperiment` where a check or the plane is about none."""
+        if not callable(self.arms):
+            return dict(self.arms)
+        arms = dict(self.arms(base))
+        self._compare(arms)
+        return arms
 
     def data(self, source: Source) -> Data:
         """Public data or stand-ins, by what is at hand."""
@@ -240,19 +267,14 @@ class Experiment:
             **budget.with_settings(settings),
         )
         names = list(taught)
-        whole = self.probes(tier, at_hand, names)
-        part = self.probes(tier, at_hand, names, everywhere=True)
         keep = [ask.role for ask in self.every_ask(names) if ask.keep]
-        first = [cell for cell in cells if cell.checkpoint in central]
-        others = [cell for cell in cells if cell.checkpoint not in central]
-        answer(
-            [
-                Question(self.name, tier, first, whole, keep, design),
-                Question(self.name, tier, others, part, (), design),
-            ],
-            say=say,
-            where=where,
-        )
+        questions = []
+        for whole in (True, False):
+            chosen = [cell for cell in cells if (cell.checkpoint in central) is whole]
+            probes = self.probes(tier, at_hand, names, everywhere=not whole)
+            question = Question(self.name, tier, chosen, probes, keep if whole else (), design)
+            questions.append(question)
+        answer(questions, say=say, where=where)
         return records.comparable(records.stored(self.name, tier), design)
 
     def stored(self, tier: Tier) -> list[Run]:
@@ -279,26 +301,23 @@ class Experiment:
 
         A recipe that two arms share stands once, under the first one's labels.
         """
-        arms = self.chosen(self.arms_of(base), methods)
-        self.chosen(self.arms_of(base), orders or ())
+        known = self.arms_of(base)
+        arms = self.chosen(known, methods)
+        self.chosen(known, orders or ())
         start = Cell(base, {"method": START, "learning_rate": 0.0, "seed": 0}, start=True)
-        cells, central = [start], {base}
+        cells, central = {base: start}, {base}
         counts: list[int | None] = [*sorted(epochs, reverse=True)] or [None]
-        grid = itertools.product(rates, seeds, *self.axes.values())
-        for rate, seed, *own in grid:
+        for rate, seed, *own in itertools.product(rates, seeds, *self.axes.values()):
             axes = dict(zip(self.axes, own, strict=True))
             for name, arm in arms.items():
                 every = orders is None or name in orders
                 for count, order in itertools.product(counts, _orders(taught, arm, every)):
                     at = At(base, order, rate, seed, count, settings, axes)
-                    stages = _stages(name, arm, at)
-                    cells += stages
+                    for cell in (stages := _stages(name, arm, at)):
+                        cells.setdefault(cell.checkpoint, cell)
                     if rate == rates[0] and count == counts[0]:
                         central.add(stages[-1].checkpoint)
-        unique: dict[Checkpoint, Cell] = {}
-        for cell in cells:
-            unique.setdefault(cell.checkpoint, cell)
-        return list(unique.values()), central
+        return list(cells.values()), central
 
     def failed(self, runs: Sequence[Run]) -> list[str]:
         """What manipulation checks on no claim's sides say of these runs, a line a failure."""
@@ -315,26 +334,21 @@ class Experiment:
 
     def chosen(self, arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
         """The arms of these names, or all; a name may be any method's. Raises `BadExperiment`."""
-        return {name: arms.get(name) or self._of_method(name, arms) for name in names or arms}
-
-    def _of_method(self, name: str, arms: Mapping[str, Arm]) -> Arm:
-        try:
-            return of_method(name)
-        except UnknownMethod as error:
-            raise BadExperiment(
-                f"methods={name!r}: {self.name} has no such arm, and no method is called so; "
-                f"{_hint(name, arms)}"
-            ) from error
-        except TypeError as error:
-            raise BadExperiment(
-                f"methods={name!r}: has parameters without defaults; give it an arm of its own in "
-                f"{self.name}"
-            ) from error
+        chosen = {}
+        for name in names or arms:
+            try:
+                chosen[name] = arms.get(name) or of_method(name)
+            except UnknownMethod as error:
+                problem = f"{self.name} has no such arm, and no method is called so"
+                raise BadExperiment(f"methods={name!r}: {problem}; {_hint(name, arms)}") from error
+            except TypeError as error:
+                problem = "has parameters without defaults; give it an arm of its own"
+                raise BadExperiment(f"methods={name!r}: {problem} in {self.name}") from error
+        return chosen
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return did_you_mean(name, known, f"there are {', '.join(known)}")
 
 
 def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str, Task]]:
@@ -350,20 +364,13 @@ def _stages(name: str, arm: Arm, at: At) -> list[Cell]:
     labels = {"method": curve or name, "learning_rate": rate, "seed": at.seed, **at.axes}
     if at.epochs is not None:
         labels["epochs"] = at.epochs
-    if isinstance(arm, InTurn):
-        names, count = list(at.tasks), len(at.tasks)
-        return [
-            Cell(
-                checkpoint,
-                {
-                    **labels,
-                    "order": ", ".join(names[:place]),
-                    "last": names[place - 1],
-                    "learned": f"{place} of {count}",
-                },
-            )
-            for place, checkpoint in enumerate(arm.stages(at), 1)
-        ]
+    names, count = list(at.tasks), len(at.tasks)
     if isinstance(arm, AtOnce):
-        labels["learned"] = f"{len(at.tasks)} of {len(at.tasks)}"
-    return [Cell(arm(at), labels)]
+        labels["learned"] = f"{count} of {count}"
+    if not isinstance(arm, InTurn):
+        return [Cell(arm(at), labels)]
+    cells = []
+    for place, checkpoint in enumerate(arm.stages(at), 1):
+        learned = {"order": ", ".join(names[:place]), "last": names[place - 1]}
+        cells.append(Cell(checkpoint, labels | learned | {"learned": f"{place} of {count}"}))
+    return cells

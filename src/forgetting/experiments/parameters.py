@@ -15,15 +15,16 @@ from __future__ import annotations
 import ast
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
+
+from forgetting.wording import did_you_mean
 
 ELEMENTS: dict[str, Any] = {"str": str, "int": int, "float": FiniteFloat, "bool": bool}
 TYPES = (*ELEMENTS, *(f"list[{element}]" for element in ELEMENTS))
@@ -160,24 +161,24 @@ def check(
     known = {parameter.name: parameter for parameter in parameters}
     for name, text in given.items():
         if name not in known:
-            hint = _nearest(name, known) or f"; it has {', '.join(known) or 'none'}"
-            raise BadParameter(f"{name}={text!r}: {chapter} has no such parameter{hint}")
+            hint = did_you_mean(name, known, f"it has {', '.join(known) or 'none'}")
+            raise BadParameter(f"{name}={text!r}: {chapter} has no such parameter; {hint}")
     return {name: _value(known[name], text) for name, text in given.items()}
 
 
 def _value(parameter: Parameter, text: str) -> Any:
-    name, said = parameter.name, f"{parameter.name}={text!r}"
+    name, pair = parameter.name, f"{parameter.name}={text!r}"
     if not text.strip() and parameter.default != "":
-        raise BadParameter(f"{said}: empty; leave {name} out for its default, {parameter.default}")
+        raise BadParameter(f"{pair}: empty; leave {name} out for its default, {parameter.default}")
     if not parameter.is_list:
         return _checked(parameter, text.strip())
     parts = [part.strip() for part in text.split(",")]
     if "" in parts or parts[0].startswith("["):
-        raise BadParameter(f"{said}: write one,another without brackets, quotes or empty elements")
+        raise BadParameter(f"{pair}: write one,another without brackets, quotes or empty elements")
     values = _checked(parameter, parts)
     for index, part in enumerate(parts):
         if values[index] in values[:index]:
-            raise BadParameter(f"{said}: {part} stands there twice; name each value once")
+            raise BadParameter(f"{pair}: {part} stands there twice; name each value once")
     return values
 
 
@@ -189,14 +190,11 @@ def _checked(parameter: Parameter, value: Any, *, strict: bool = False) -> Any:
         problem = first["msg"].replace("Input should", "should")
         if first["type"] in ("literal_error", "greater_than_equal", "less_than_equal"):
             problem = f"must be {'one of ' * bool(parameter.choices)}{parameter.allowed}"
-        hint = _nearest(first["input"], parameter.choices)
-        raise BadParameter(f"{parameter.name}={first['input']!r}: {problem}{hint}") from None
+        hint = did_you_mean(str(first["input"]), parameter.choices)
+        words = "; ".join(filter(None, (problem, hint)))
+        raise BadParameter(f"{parameter.name}={first['input']!r}: {words}") from None
 
 
 def typed(value: Any) -> str:
     """A value as one types it on the command line: [0, 1] as 0,1."""
     return ",".join(map(typed, value)) if isinstance(value, list) else str(value)
-
-
-def _nearest(wrong: Any, known: Iterable[str]) -> str:
-    return "".join(f"; did you mean {n!r}?" for n in get_close_matches(str(wrong), [*known], 1))

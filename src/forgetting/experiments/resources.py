@@ -13,7 +13,7 @@ import torch
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
-from forgetting.lineage import Checkpoint, Linear, Merge, Recipe, Settings, Train, in_order
+from forgetting.lineage import Checkpoint, Linear, Merge, Settings, Train, in_order
 from forgetting.models.family import family_of
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
@@ -43,13 +43,17 @@ class Memory(NamedTuple):
     logits: float
 
     @property
+    def held(self) -> float:
+        """What is there from the first step to the last."""
+        return self.program + self.weights + self.optimiser
+
+    @property
     def peak(self) -> float:
         """The larger of two moments: the loss is known, or the optimiser updates the weights.
 
         At the first all activations are there and no gradients; at the second the reverse.
         """
-        held = self.program + self.weights + self.optimiser
-        return held + max(self.activations + self.logits, self.gradients + self.update)
+        return self.held + max(self.activations + self.logits, self.gradients + self.update)
 
 
 class Moving(NamedTuple):
@@ -104,15 +108,11 @@ def merging_memory(merge: Merge) -> float:
 
 def largest_batch(model: Checkpoint, tune: Tuning, settings: Settings, free: float) -> int:
     """The largest batch of `settings.length` tokens a row that fits into `free` bytes; may be 0."""
-    fits = 0
-    step = 1
-    while step:  # doubling, then halving
-        bigger = settings.model_copy(update={"batch": fits + step})
-        if training_memory(model, tune, bigger).peak <= free and step < 2**20:
-            fits, step = fits + step, step * 2
-        else:
-            step //= 2
-    return fits
+    one = training_memory(model, tune, settings.model_copy(update={"batch": 1}))
+    room = free - one.held
+    if one.gradients + one.update > room:
+        return 0
+    return int(room // (one.activations + one.logits))
 
 
 def check_resources(
@@ -130,11 +130,18 @@ def check_resources(
     taught = [c.step.shown for c in steps if isinstance(c.step, Train)]
     for task in sorted({*panel, *taught}, key=lambda t: t.name):
         for name in task.missing():
-            # Not at hand is not unreachable: the loader downloads it; say what fails where it can't
-            _fetch_or_explain(task, name)
+            try:
+                fetch(name)
+            except Unreachable as error:
+                problem = f"data: {task.name} needs {error}; or use data='bundled'"
+                raise NotEnough(problem) from error
     if workers:
         check_memory(steps, workers)
-    stored = [_stored(checkpoint) for checkpoint in steps if checkpoint.step.costs]
+    stored = [  # bytes: of a training what moved, else all weights
+        FLOAT * (trainable(c) if isinstance(c.step, Train) else parameters(c))
+        for c in steps
+        if c.step.costs
+    ]
     disk = sum(stored)
     home().mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(home()).free
@@ -151,38 +158,26 @@ def check_memory(checkpoints: Sequence[Checkpoint], workers: int = 1) -> None:
     On a GPU its memory is asked: an estimate in float32, as on a CPU.
     """
     free = _free() / workers
+    share = f"a worker of {workers}" if workers > 1 else "free"
     for checkpoint in checkpoints:
         step, size = checkpoint.step, f"{parameters(checkpoint) / 1e6:.0f}M weights"
-        share = f"a worker of {workers}" if workers > 1 else "free"
-        told = f"memory: {free / 1e9:.1f} GB {share}, about"
-        reading = reading_memory(checkpoint)
-        if reading > free:
-            raise NotEnough(
-                f"{told} {reading / 1e9:.1f} GB needed to measure a model of {size}; "
-                "close programs or name a smaller model"
-            )
+        remedy = "close programs or name a smaller model"
+        needs = [(reading_memory(checkpoint), f"measure a model of {size}; {remedy}")]
         if isinstance(step, Merge):
-            needed = merging_memory(step)
+            what = f"merge {len(step.operands)} models of {size}"
+            needs.append((merging_memory(step), f"{what}; merge fewer or name a smaller model"))
+        if isinstance(step, Train):
+            tune, settings = compute.tuning(step), step.settings
+            batch = largest_batch(checkpoint, tune, settings, free)
+            remedy = "shorten `length`, move fewer weights or name a smaller model"
+            fits = f"batch={batch} fits" if batch else f"no batch fits: {remedy}"
+            shape = f"batch={settings.batch} of {settings.length} tokens"
+            needed = training_memory(checkpoint, tune, settings).peak
+            needs.append((needed, f"train {tune!r} with {shape}; {fits}"))
+        for needed, purpose in needs:
             if needed > free:
-                raise NotEnough(
-                    f"{told} {needed / 1e9:.1f} GB needed to merge {len(step.operands)} models of "
-                    f"{size}; merge fewer or name a smaller model"
-                )
-        if not isinstance(step, Train):
-            continue
-        tune = compute.tuning(step)
-        needed = training_memory(checkpoint, tune, step.settings).peak
-        if needed > free:
-            batch = largest_batch(checkpoint, tune, step.settings, free)
-            fits = (
-                f"batch={batch} fits"
-                if batch
-                else "no batch fits: shorten `length`, move fewer weights or name a smaller model"
-            )
-            raise NotEnough(
-                f"{told} {needed / 1e9:.1f} GB needed to train {tune!r} with "
-                f"batch={step.settings.batch} of {step.settings.length} tokens; {fits}"
-            )
+                amounts = f"{free / 1e9:.1f} GB {share}, about {needed / 1e9:.1f} GB needed"
+                raise NotEnough(f"memory: {amounts} to {purpose}")
 
 
 def trainable(checkpoint: Checkpoint) -> int:
@@ -199,13 +194,6 @@ def parameters(checkpoint: Checkpoint) -> int:
         return checkpoint.foundation.facts["parameters"]
     config = compute.configuration(checkpoint)
     return sum(p.numel() for p in family_of(config).outline(config).parameters())
-
-
-def _stored(checkpoint: Checkpoint) -> int:
-    """Bytes that a step that costs something leaves on the disk: what moved, or all weights."""
-    if isinstance(checkpoint.step, Train):
-        return FLOAT * trainable(checkpoint)
-    return FLOAT * parameters(checkpoint)
 
 
 def _free() -> float:
@@ -232,10 +220,3 @@ def _moving(origin: Checkpoint, tune: Tuning) -> Moving:
         largest=max(p.numel() for p in moved.values()),
         saved=family.saved(config, list(moved)),
     )
-
-
-def _fetch_or_explain(task: Asked | Recipe, name: str) -> None:
-    try:
-        fetch(name)
-    except Unreachable as error:
-        raise NotEnough(f"data: {task.name} needs {error}; or use data='bundled'") from error

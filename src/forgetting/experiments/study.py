@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from forgetting import home, store
 from forgetting.engine import compute, scheduler
@@ -25,6 +25,9 @@ from forgetting.lineage import Checkpoint, Samples, Train, in_order
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
 from forgetting.store import hash_key
+from forgetting.wording import did_you_mean
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,11 @@ def measure(
 ) -> list[Run]:
     """A run for every cell, in order. What is stored is read; the rest is computed and stored.
 
-    `asks` are probes by role, or probes, each in the role of its name. `say` gets a line a step
-    with the time left. `where` it is computed is what `scheduler.run` takes: by default what
-    `FORGETTING_SCHEDULER` says, this process if it says nothing. Raises `ValueError` for two probes
-    of one name, `resources.NotEnough` before anything slow starts, and what `scheduler.run` raises.
+    `asks` are probes by role, or probes, each in the role of its name; of the roles in `keep`
+    records keep the answers. `say` gets a line a step with the time left. `where` it is computed is
+    what `scheduler.run` takes: by default what `FORGETTING_SCHEDULER` says, this process if it says
+    nothing. Raises `ValueError` for two probes of one name and for a role that is not asked,
+    `resources.NotEnough` before anything slow starts, and what `scheduler.run` raises.
     """
     if isinstance(asks, Mapping):
         by_role = dict(asks)
@@ -102,6 +106,10 @@ def measure(
         names = [probe.name for probe in asks]
         if twice := [name for name in by_role if names.count(name) > 1]:
             raise ValueError(f"asks={twice[0]!r}: asked twice; give each a role: {{'short': …, …}}")
+    for role in keep:
+        if role not in by_role:
+            hint = did_you_mean(role, by_role, f"there are {', '.join(by_role)}")
+            raise ValueError(f"keep={role!r}: no such role is asked; {hint}")
     question = Question(experiment, tier, cells, by_role, keep, design)
     (runs,) = answer([question], say=say, where=where)
     return runs
@@ -138,23 +146,25 @@ def answer(
 
 
 def _stored(questions: Sequence[Question]) -> dict[tuple[Tier, str], Record]:
-    """The records of the questions' cells, as far as there are any, each read once.
-
-    A damaged one is set aside; while a book is rendered it is an error.
-    """
+    """The records of the questions' cells, as far as there are any, each read once."""
     stored = {}
     systems = ((q.tier, cell.checkpoint.key) for q in questions for cell in q.cells)
     for tier, key in dict.fromkeys(systems):
         path = records.path_of(key, tier)
-        if not path.exists():
-            continue
-        try:
-            stored[tier, key] = records.load(path)
-        except records.BadRecord as error:
-            if home.rendering():
-                raise
-            store.set_aside(path, f"record {key}", str(error))
+        if path.exists() and (record := _sound(partial(records.load, path), path, f"record {key}")):
+            stored[tier, key] = record
     return stored
+
+
+def _sound(load: Callable[[], T], path: Path, name: str) -> T | None:
+    """What `load` reads; damaged it is set aside, while a book is rendered an error."""
+    try:
+        return load()
+    except records.BadRecord as error:
+        if home.rendering():
+            raise
+        store.set_aside(path, name, str(error))
+        return None
 
 
 def _lacking(question: Question, cell: Cell, stored: Records) -> dict[str, Asked]:
@@ -182,19 +192,12 @@ def _runs(question: Question, stored: Records) -> list[Run]:
     return runs
 
 
-def _index(question: Question) -> records.Index:
-    """The experiment's index. A damaged one is set aside: what it named is measured still."""
-    try:
-        return records.load_index(question.experiment, question.tier)
-    except records.BadRecord as error:
-        path = records.index_path(question.experiment, question.tier)
-        store.set_aside(path, f"index of {question.experiment}", str(error))
-        return records.Index(experiment=question.experiment)
-
-
 def _enter(question: Question, cells: Sequence[Cell], stored: Records) -> None:
     """Note cells, whose scores are all there, in the experiment's index where it lacks them."""
-    index, panel, entries = _index(question), question.panel, []
+    name, panel, entries = question.experiment, question.panel, []
+    load = partial(records.load_index, name, question.tier)
+    index = _sound(load, records.index_path(name, question.tier), f"index of {name}")
+    index = index or records.Index(experiment=name)  # what a damaged one named is measured still
     known = {entry.place: entry for entry in index.runs}
     for cell in cells:
         record = stored[question.tier, cell.checkpoint.key]
@@ -214,7 +217,7 @@ def _enter(question: Question, cells: Sequence[Cell], stored: Records) -> None:
         )
         entries.append(entry)
     if entries:
-        records.enter(question.experiment, question.tier, panel, entries)
+        records.enter(name, question.tier, panel, entries)
 
 
 def plan(questions: Sequence[Question], stored: Records | None = None) -> dict[str, Step]:
@@ -265,9 +268,9 @@ def plan(questions: Sequence[Question], stored: Records | None = None) -> dict[s
         for tier in dict.fromkeys(question.tier for question, _ in places):
             of_tier = [(q, cell) for q, cell in places if q.tier == tier]
             probes = {
-                probe_key(probe): probe
+                question.panel[role]: probe
                 for question, cell in of_tier
-                for probe in _lacking(question, cell, stored or {}).values()
+                for role, probe in _lacking(question, cell, stored or {}).items()
             }
             measured = f"measure-{tier}-{checkpoint.key}"
             graph[measured] = Step(

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
 
-from forgetting.models.family import family_of, unwrapped
+from forgetting.models.family import family_of
 from forgetting.models.rows import Row, supervised
 
-Measure = Literal["forward", "reverse", "agreement", "greedy", "nats"]
+CHUNK = 128  # tokens whose distributions, (tokens, vocabulary), exist at once, some six tensors
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,6 @@ class Divergence:
     nats: list[float]
     tokens: list[int]
 
-    def mean(self, measure: Measure = "forward") -> float:
-        """The mean over all supervised tokens: rows count by their tokens."""
-        values = getattr(self, measure)
-        total = sum(v * n for v, n in zip(values, self.tokens, strict=True))
-        return total / sum(self.tokens)
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -55,48 +48,36 @@ class Reading:
     hidden: list[torch.Tensor]
 
 
-def divergence(
-    original: PreTrainedModel | Reading,
-    tuned: PreTrainedModel,
-    rows: Sequence[Row],
-    chunk: int = 128,
-) -> Divergence:
-    """Compare two models on token rows, as `rows.pretrain_rows` makes them.
+@torch.no_grad()
+def read(model: PreTrainedModel, rows: Sequence[Row]) -> Reading:
+    """Read token rows, as `rows.pretrain_rows` makes them, one at a time.
 
-    Rows are read one at a time: states are (tokens, width), and distributions exist for `chunk`
-    tokens at once, (chunk, vocabulary) in float32, about six such tensors. Results do not depend on
-    `chunk` beyond rounding. `original` may be a `read` of the same rows.
-
-    Raises `ValueError` for models of different vocabularies or in training mode (dropout), and for
-    a row without a supervised token.
+    Raises `ValueError` for a model in training mode, where dropout moves it.
     """
-    if chunk < 1:
-        raise ValueError(f"chunk={chunk}: must be at least one token")
-    if not rows:
-        raise ValueError("rows: none given; make some with rows.pretrain_rows")
-    before = original if isinstance(original, Reading) else read(original, rows, "original")
-    ours = len(before.head(before.hidden[0][0]))
-    theirs = unwrapped(tuned).config.get_text_config().vocab_size
-    if ours != theirs:
-        raise ValueError(
-            f"tuned: vocabulary of {theirs} tokens, original of {ours}; "
-            "compare models of one tokenizer"
-        )
-    after = read(tuned, rows, "tuned")
-    found = [_row_divergence(before, after, row, number, chunk) for number, row in enumerate(rows)]
-    return Divergence(*(list(column) for column in zip(*found, strict=True)))
+    if model.training:
+        raise ValueError("model: is in training mode, where dropout moves it; call model.eval()")
+    family = family_of(model)
+    return Reading(family.head(model), [family.states(model, [row]) for row in rows])
 
 
 @torch.no_grad()
-def read(model: PreTrainedModel, rows: Sequence[Row], name: str = "model") -> Reading:
-    """Read token rows, one at a time. Raises `ValueError` as `divergence` does."""
-    if model.training:
-        raise ValueError(f"{name}: is in training mode, where dropout moves it; call {name}.eval()")
-    for number, row in enumerate(rows):
-        if not supervised(row).any():
-            raise ValueError(f"rows[{number}]: no supervised token; leave the row out")
-    family = family_of(model)
-    return Reading(family.head(model), [family.states(model, [row]) for row in rows])
+def divergence(before: Reading, after: Reading, rows: Sequence[Row]) -> Divergence:
+    """Compare two models' readings of token rows, each with a supervised token or more."""
+    values = []
+    for *states, row in zip(before.hidden, after.hidden, rows, strict=True):
+        gold = row["labels"][1:][supervised(row)]
+        sums = torch.zeros(5, dtype=torch.float64)
+        parts = (part.split(CHUNK) for part in (*states, gold))
+        for of_original, of_tuned, tokens in zip(*parts, strict=True):
+            p = before.head(of_original)
+            q = after.head(of_tuned).to(p.device)
+            targets = torch.stack([p.argmax(dim=-1), tokens.to(p.device)], dim=-1)
+            nats = -q.float().log_softmax(dim=-1).gather(1, targets)
+            sums += torch.stack(
+                [x.double().sum() for x in (*token_divergence(p, q), *nats.T)]
+            ).cpu()
+        values.append((*(sums / len(gold)).tolist(), len(gold)))
+    return Divergence(*(list(column) for column in zip(*values, strict=True)))
 
 
 def token_divergence(
@@ -118,21 +99,3 @@ def _kl(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
     p = log_p.exp()
     terms = torch.where(p == 0, 0.0, p * (log_p - log_q))
     return terms.sum(dim=-1).clamp_min(0)  # rounding alone makes it negative, by some 1e-7
-
-
-@torch.no_grad()
-def _row_divergence(
-    before: Reading, after: Reading, row: Row, number: int, chunk: int
-) -> tuple[float | int, ...]:
-    """A value a measure of `Divergence`, in its order, and the number of tokens."""
-    wanted = row["labels"][1:][supervised(row)]
-    sums = torch.zeros(5, dtype=torch.float64)
-    parts = (before.hidden[number], after.hidden[number], wanted)
-    for of_original, of_tuned, gold in zip(*(part.split(chunk) for part in parts), strict=True):
-        p = before.head(of_original)
-        q = after.head(of_tuned).to(p.device)
-        log_q = q.float().log_softmax(dim=-1)
-        taken = torch.stack([p.argmax(dim=-1), gold.to(p.device)], dim=-1)
-        values = (*token_divergence(p, q), *(-log_q.gather(1, taken)).T)
-        sums += torch.stack([x.double().sum() for x in values]).cpu()
-    return *(sums / len(wanted)).tolist(), len(wanted)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -29,7 +29,7 @@ from forgetting.models import template
 from forgetting.models.family import family_of
 from forgetting.models.rows import Row, continued, prompt_row, shortened
 from forgetting.models.shared_prefix import TOKENS_A_BATCH
-from forgetting.probes.scores import Sample, Scores
+from forgetting.probes.scores import Sample, Scores, rounded
 from forgetting.store import hash_key
 from forgetting.tasks import Task, Turn, metrics
 from forgetting.tasks.example import Role
@@ -38,8 +38,6 @@ from forgetting.tasks.example import Role
 EVALUATION_VERSION = 1
 LONGEST = 2048  # tokens of a request, where the model reads as many
 GENERATION_BATCH = 48
-
-Loader = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]]
 
 
 class Measure(Protocol):
@@ -107,14 +105,13 @@ class FamilyLM(TemplateLM):
         return template.chat(self.tokenizer, turns)
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        heard = [_heard(request) for request in requests]
-        if not any(heard):
+        if not any(map(_recordings, requests)):
             return super().loglikelihood(requests, disable_tqdm=True)
         rows = []
-        for request, frames in zip(requests, heard, strict=True):
+        for request in requests:
             prompt, answer = request.args[:2]
-            written = self.tok_encode(answer, add_special_tokens=False)
-            rows.append(_answered(prompt_row(prompt, self.tokenizer, frames), written))
+            row = prompt_row(prompt, self.tokenizer, _recordings(request))
+            rows.append(_answered(row, self.tok_encode(answer, add_special_tokens=False)))
         return self._score(rows)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
@@ -122,9 +119,9 @@ class FamilyLM(TemplateLM):
         for request in requests:
             ids = self.tok_encode(request.args[0], add_special_tokens=False)
             pairs = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length, 1)
-            found = [(None, *make_disjoint_window(pair)) for pair in pairs]
-            windows += found
-            counts.append(len(found))
+            of_text = [(None, *make_disjoint_window(pair)) for pair in pairs]
+            windows += of_text
+            counts.append(len(of_text))
         scored = iter(self._loglikelihood_tokens(windows))
         return [sum(next(scored)[0] for _ in range(count)) for count in counts]
 
@@ -134,8 +131,8 @@ class FamilyLM(TemplateLM):
             groups.setdefault(repr(request.args[1]), []).append(index)
         answers: dict[int, str] = {}
         for members in groups.values():
-            found = self._answers([requests[index] for index in members])
-            answers |= dict(zip(members, found, strict=True))
+            texts = self._answers([requests[index] for index in members])
+            answers |= dict(zip(members, texts, strict=True))
         return [answers[index] for index in range(len(requests))]
 
     def _answers(self, requests: Any) -> list[str]:
@@ -151,8 +148,8 @@ class FamilyLM(TemplateLM):
             raise ValueError(f"generation_kwargs: {name}={value!r}: answers are greedy or drawn")
         if new >= self.max_length:
             raise ValueError(f"max_gen_toks={new}: the model reads {self.max_length} tokens in all")
-        rows = [prompt_row(r.args[0], self.tokenizer, _heard(r)) for r in requests]
-        written = self.family.answer(
+        rows = [prompt_row(r.args[0], self.tokenizer, _recordings(r)) for r in requests]
+        completions = self.family.answer(
             self.model,
             self.tokenizer,
             [shortened(row, self.max_length - new) for row in rows],
@@ -162,7 +159,7 @@ class FamilyLM(TemplateLM):
             batch=GENERATION_BATCH,
             **kept,
         )
-        return [completion.text for completion in written]
+        return [completion.text for completion in completions]
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, whether greedy decoding gives it) of each request."""
@@ -177,32 +174,28 @@ class FamilyLM(TemplateLM):
         return [(float(s.log_likelihoods.double().sum()), bool(s.likeliest.all())) for s in scored]
 
 
-def _answered(prompt: Row, written: list[int]) -> Row:
-    row = continued(prompt, written)
+def _answered(prompt: Row, answer: list[int]) -> Row:
+    row = continued(prompt, answer)
     assert row is not None, "an answer has tokens"
     return row
 
 
-def _heard(request: Any) -> tuple[Any, ...]:
+def _recordings(request: Any) -> tuple[Any, ...]:
     """The recordings of a request, lm-eval's third argument of tasks with `doc_to_audio`."""
-    heard = request.args[2]["audio"] if len(request.args) > 2 else ()
-    frames: Any = heard
-    alone = len(frames) and np.ndim(frames[0]) == 1  # its first frame
-    return (frames,) if alone else tuple(frames)
+    recordings: Any = request.args[2]["audio"] if len(request.args) > 2 else ()
+    alone = len(recordings) and np.ndim(recordings[0]) == 1  # its first frame
+    return (recordings,) if alone else tuple(recordings)
 
 
-def evaluate(
-    checkpoint: Checkpoint, wanted: Sequence[Asked], load: Loader | None = None
-) -> dict[str, Scores]:
+def evaluate(checkpoint: Checkpoint, asked: Sequence[Asked]) -> dict[str, Scores]:
     """The checkpoint's scores on each task or measure, by name; only missing ones are computed.
 
-    `load` gives the model where the caller holds it already. Adding a task measures that task
-    alone and trains nothing.
+    Adding a task measures that task alone and trains nothing.
     """
-    missing = [task for task in wanted if store.get("scores", _key(checkpoint, task)) is None]
+    missing = [task for task in asked if store.get("scores", _key(checkpoint, task)) is None]
     if missing:
         compute.refuse_while_rendering(f"scores of {checkpoint.key}")
-        model, tokenizer = (load or (lambda: compute.model(checkpoint)))()
+        model, tokenizer = compute.model(checkpoint)
         for chat in (False, True):
             group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
             while group:  # lm-eval knows tasks by name: one with two numbers of items comes twice
@@ -212,7 +205,7 @@ def evaluate(
         for measure in missing:
             if not isinstance(measure, Task):
                 _keep(checkpoint, measure, *measure.scores(checkpoint, model, tokenizer))
-    return {task.name: _stored(checkpoint, task)[0] for task in wanted}
+    return {task.name: _stored(checkpoint, task)[0] for task in asked}
 
 
 def answers(checkpoint: Checkpoint, task: Asked) -> list[Sample]:
@@ -229,8 +222,20 @@ def _stored(checkpoint: Checkpoint, task: Asked) -> tuple[Scores, list[Sample]]:
     if folder is None:
         raise compute.NotComputed(f"{task.name} of {checkpoint.key} was not measured")
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    samples = [Sample(**sample) for sample in content["samples"]]
-    return Scores(**content["scores"]), samples
+    return Scores(**content["scores"]), [Sample(**sample) for sample in content["samples"]]
+
+
+def _keep(checkpoint: Checkpoint, task: Asked, scores: Scores, samples: list[Sample]) -> None:
+    content = {
+        "scores": scores.model_dump(mode="json"),
+        "samples": [sample.model_dump() for sample in samples],
+    }
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+
+    def write(folder: Path) -> None:
+        (folder / "scores.json").write_text(text, encoding="utf-8")
+
+    store.put("scores", _key(checkpoint, task), write)
 
 
 @cache
@@ -239,7 +244,7 @@ def _lm_eval_task(folder: Path, name: str) -> Any:
     return get_task_dict([name], _task_manager(folder))[name]
 
 
-@lru_cache
+@cache
 def _task_manager(folder: Path) -> TaskManager:
     return TaskManager(include_path=str(folder), include_defaults=False)
 
@@ -253,58 +258,42 @@ def _measure(
 ) -> None:
     """Run lm-eval on tasks that agree about the chat template; store each task's scores."""
     lm = FamilyLM(model, tokenizer)
-    loaded = [_lm_eval_task(tasks.folder(), task.name) for task in group]
-    sizes = {task.name: len(them.eval_docs) for task, them in zip(group, loaded, strict=True)}
-    indices = {t.name: list(range(min(t.items or sizes[t.name], sizes[t.name]))) for t in group}
+    loaded = {task.name: _lm_eval_task(tasks.folder(), task.name) for task in group}
+    sizes = {name: len(task.eval_docs) for name, task in loaded.items()}
     result = lm_eval_evaluate(
         lm,
-        {task.name: them for task, them in zip(group, loaded, strict=True)},
-        samples=indices,
+        loaded,
+        samples={t.name: list(range(sizes[t.name]))[: t.items] for t in group},
         apply_chat_template=chat,
         bootstrap_iters=0,
         log_samples=True,
     )
     for task in group:
         logged = sorted(result["samples"][task.name], key=lambda sample: sample["doc_id"])
-        _keep(checkpoint, task, *_read(task, logged, tokenizer, lm))
+        _keep(checkpoint, task, *_read(task, logged, lm))
 
 
-def _keep(checkpoint: Checkpoint, task: Asked, scores: Scores, samples: list[Sample]) -> None:
-    content = {
-        "scores": scores.model_dump(mode="json"),
-        "samples": [sample.model_dump() for sample in samples],
-    }
-    text = json.dumps(content, ensure_ascii=False) + "\n"
-    store.put("scores", _key(checkpoint, task), partial(_write, text=text))
-
-
-def _write(folder: Path, text: str) -> None:
-    (folder / "scores.json").write_text(text, encoding="utf-8")
-
-
-def _read(
-    task: Task, logged: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, lm: FamilyLM
-) -> tuple[Scores, list[Sample]]:
+def _read(task: Task, logged: list[dict[str, Any]], lm: FamilyLM) -> tuple[Scores, list[Sample]]:
     """Our scores from lm-eval's logged samples of one task."""
     names = [entry["metric"] for entry in task.config["metric_list"]]
-    items = {name: [_round(sample[name]) for sample in logged] for name in names}
+    items = {name: [rounded(sample[name]) for sample in logged] for name in names}
     tokens: list[int] | None = None
     samples: list[Sample] = []
     kind = task.config["output_type"]
     if kind == "multiple_choice":
-        chosen = [[float(r[0][0]) for r in sample["resps"]] for sample in logged]
-        items["choice"] = [float(max(range(len(c)), key=c.__getitem__)) for c in chosen]
-        items["gold_margin"] = [
-            _margin(task, sample["doc"], c) for sample, c in zip(logged, chosen, strict=True)
-        ]
+        choices = [[float(r[0][0]) for r in sample["resps"]] for sample in logged]
+        pairs = zip(logged, choices, strict=True)
+        items["choice"] = [float(max(range(len(c)), key=c.__getitem__)) for c in choices]
+        items["gold_margin"] = [_margin(task, sample["doc"], c) for sample, c in pairs]
     elif kind.startswith("loglikelihood"):
         tokens = [_target_tokens(kind, sample, lm) for sample in logged]
     else:
-        for sample in logged:
-            question, answer = sample["doc"]["prompt"], sample["filtered_resps"][0]
-            samples.append(Sample(task=task.name, prompt=question, answer=answer))
+        samples = [
+            Sample(task=task.name, prompt=s["doc"]["prompt"], answer=s["filtered_resps"][0])
+            for s in logged
+        ]
         if task.metadata.get("repetition"):
-            items |= _repetition(samples, tokenizer)
+            items |= _repetition(samples, lm)
     scores = Scores(
         task=task.name,
         version=task.metadata["version"],
@@ -327,16 +316,17 @@ def _target_tokens(kind: str, sample: dict[str, Any], lm: FamilyLM) -> int:
     return len(lm._encode_pair(parts[0], parts[1])[1])
 
 
-def _repetition(
-    samples: list[Sample], tokenizer: PreTrainedTokenizerBase
-) -> dict[str, list[float]]:
+def _repetition(samples: list[Sample], lm: FamilyLM) -> dict[str, list[float]]:
     """The paper's n-gram score, over the answer's tokens and over prompt and answer together."""
-    answer = [tokenizer(s.answer, add_special_tokens=False).input_ids for s in samples]
-    prompt = [tokenizer(s.prompt, add_special_tokens=False).input_ids for s in samples]
-    both = [p + a for p, a in zip(prompt, answer, strict=True)]
+
+    def ids(text: str) -> list[int]:
+        return lm.tok_encode(text, add_special_tokens=False)
+
+    answers = [ids(s.answer) for s in samples]
+    both = [ids(s.prompt) + answer for s, answer in zip(samples, answers, strict=True)]
     return {
-        "repetition_answer": [_round(metrics.mean_repetition(ids)) for ids in answer],
-        "repetition_both": [_round(metrics.mean_repetition(ids)) for ids in both],
+        "repetition_answer": [rounded(metrics.mean_repetition(tokens)) for tokens in answers],
+        "repetition_both": [rounded(metrics.mean_repetition(tokens)) for tokens in both],
     }
 
 
@@ -353,9 +343,4 @@ def _margin(task: Task, document: dict[str, Any], log_likelihoods: list[float]) 
         lengths = [len(choice) for choice in document[task.config["doc_to_choice"]]]
         log_likelihoods = [ll / n for ll, n in zip(log_likelihoods, lengths, strict=True)]
     wrong = max(ll for i, ll in enumerate(log_likelihoods) if i != gold)
-    return _round(log_likelihoods[gold] - wrong)
-
-
-def _round(value: Any) -> float:
-    """Seven significant digits: far below any standard error, and short in a record."""
-    return float(f"{float(value):.7g}")
+    return rounded(log_likelihoods[gold] - wrong)

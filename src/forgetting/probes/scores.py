@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,3 +67,8 @@ class Sample(BaseModel):
     task: str
     prompt: str
     answer: str
+
+
+def rounded(value: Any) -> float:
+    """Seven significant digits: far below any standard error, and short in a record."""
+    return float(f"{float(value):.7g}")

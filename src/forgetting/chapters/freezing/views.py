@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -38,19 +39,17 @@ COLUMNS = {
 # Where an adapter's weights sit, for the drawing alone.
 ADAPTED = {"LoRA": ("attention",), "IA3": ("attention", "mlp")}
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned Chinese against chat answers lost, and against the refusal margin kept."""
-    return figures.plane(
-        runs,
-        LOOKS,
-        learned="chinese.nats",
-        losses={
-            "chat.nats": "lost: chat answers, change in nats a token",
-            "margin harmful.gold_margin": "kept: refusal margin, change in nats",
-        },
-        skill="held-out Chinese",
-    )
+# Learned Chinese against chat answers lost, and against the refusal margin kept.
+plane = partial(
+    figures.plane,
+    looks=LOOKS,
+    learned="chinese.nats",
+    losses={
+        "chat.nats": "lost: chat answers, change in nats a token",
+        "margin harmful.gold_margin": "kept: refusal margin, change in nats",
+    },
+    skill="held-out Chinese",
+)
 
 
 def anatomy(base: Checkpoint) -> Figure:
@@ -62,8 +61,8 @@ def anatomy(base: Checkpoint) -> Figure:
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     layers, height = base.layers, 2 * base.layers + 4
     parts = [Part(kind, i) for i in range(layers) for kind in ("attention", "mlp")]
-    trainings = {n: arm for n, arm in arms(base).items() if isinstance(arm, Training)}
-    for column, (name, arm) in enumerate(trainings.items()):
+    shown = trainings(base)
+    for column, (name, arm) in enumerate(shown.items()):
         colour, tune = LOOKS[arm.curve or name].colour, arm.tune or Full()
         bottom = 0.0
         for part in (*reversed(parts), Part("embedding", None)):
@@ -76,7 +75,7 @@ def anatomy(base: Checkpoint) -> Figure:
                 axis.bar(column + 0.27, size, 0.18, bottom=bottom, color=colour, linewidth=0)
             bottom += size
         axis.annotate(name, (column, height + 1), rotation=35, fontsize=8, ha="left")
-    axis.set_xlim(-0.6, len(trainings) + 0.8)
+    axis.set_xlim(-0.6, len(shown) + 0.8)
     axis.set_ylim(0, 2 * layers + 18)
     axis.set_xticks([])
     axis.set_yticks([layers, 2 * layers + 2], ["blocks", "embeddings"], fontsize=8)
@@ -91,25 +90,15 @@ def changes_table(runs: Sequence[Run], rate: float, published: Table | None = No
     Columns of `published` stand on the right.
     """
     start = records.start_of(runs)
-    groups = {name: _group(runs, name, rate) for name in arm_names(runs)}
-    measures = tables.measured(COLUMNS, start)
-    return tables.changes_table({n: g for n, g in groups.items() if g}, measures, start, published)
+    groups = {}
+    for name, arm in trainings(experiment.base(runs[0].tier)).items():
+        own = float(f"{arm.rate * rate:g}")
+        group = records.select(runs, method=arm.curve or name, learning_rate=own)
+        if group:
+            groups[name] = group
+    return tables.changes_table(groups, tables.measured(COLUMNS, start), start, published)
 
 
-def arm_names(runs: Sequence[Run]) -> list[str]:
-    """The arms of the curves that were run."""
-    present = {run.labels["method"] for run in runs}
-    return [n for n, arm in _trainings(runs).items() if (arm.curve or n) in present]
-
-
-def _group(runs: Sequence[Run], name: str, rate: float) -> list[Run]:
-    """An arm's runs at the central rate times its own factor."""
-    arm = _trainings(runs)[name]
-    used = float(f"{arm.rate * rate:g}")
-    return records.select(runs, method=arm.curve or name, learning_rate=used)
-
-
-def _trainings(runs: Sequence[Run]) -> dict[str, Training]:
-    """The arms; which layers freeze does not matter here."""
-    named = arms(experiment.base(runs[0].tier))
-    return {name: arm for name, arm in named.items() if isinstance(arm, Training)}
+def trainings(base: Checkpoint) -> dict[str, Training]:
+    """The arms of a base that train."""
+    return {name: arm for name, arm in arms(base).items() if isinstance(arm, Training)}

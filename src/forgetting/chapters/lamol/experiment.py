@@ -121,7 +121,11 @@ ARMS: dict[str, Arm] = {
 # them.
 SETTINGS: dict[str, Any] = {"style": "sft", "length": 128, "batch": 2, "weight_decay": 0.01}
 SETTINGS |= {"beta2": 0.999, "epsilon": 1e-4, "warmup": 0.005, "decay": True}
+SMOKE = SETTINGS | {"examples": 6, "length": 256}
+ALL = SETTINGS | {"batch": 4, "examples": 1900}
 RATES = (2e-4,)
+THREE = ("fine-tune", "LAMOL", "multitask")
+NINE = (*THREE, "LAMOL task tokens", "real", "replay 5 %", "EWC", "SSR", "empty turn KL")
 
 experiment = Experiment(
     name="lamol",
@@ -139,52 +143,11 @@ experiment = Experiment(
         Ask("drawn", items=32, how=partial(Answered, top_k=DRAWN_FROM)),
     ),
     budgets={
-        "smoke": Budget(
-            "tiny",
-            SETTINGS | {"examples": 6, "length": 256},
-            ("fine-tune", "LAMOL"),
-            RATES,
-            orders=("fine-tune",),
-        ),
-        "classroom": Budget(
-            "smollm2-135m",
-            SETTINGS | {"examples": 96},
-            ("fine-tune", "LAMOL", "multitask"),
-            RATES,
-            tasks=2,
-        ),
-        "laptop": Budget(
-            "smollm2-135m",
-            SETTINGS | {"examples": 128},
-            (
-                "fine-tune",
-                "LAMOL",
-                "multitask",
-                "LAMOL task tokens",
-                "real",
-                "replay 5 %",
-                "EWC",
-                "SSR",
-                "empty turn KL",
-            ),
-            RATES,
-        ),
-        "full": Budget(
-            "smollm2-135m",
-            SETTINGS | {"batch": 4, "examples": 1900, "length": 512},
-            (),
-            (6.25e-5,),
-            (3,),
-            orders=None,
-        ),
-        "paper": Budget(
-            "gpt2",
-            SETTINGS | {"batch": 4, "examples": 1900, "length": 1024},
-            (),
-            (6.25e-5,),
-            (9,),
-            orders=None,
-        ),
+        "smoke": Budget("tiny", SMOKE, ("fine-tune", "LAMOL"), RATES, orders=("fine-tune",)),
+        "classroom": Budget("smollm2-135m", SETTINGS | {"examples": 96}, THREE, RATES, tasks=2),
+        "laptop": Budget("smollm2-135m", SETTINGS | {"examples": 128}, NINE, RATES),
+        "full": Budget("smollm2-135m", ALL | {"length": 512}, (), (6.25e-5,), (3,), orders=None),
+        "paper": Budget("gpt2", ALL | {"length": 1024}, (), (6.25e-5,), (9,), orders=None),
     },
     checks={
         "learned": Check("Was the last task learned?", "woz.ds_em", of="left", above=0.05),

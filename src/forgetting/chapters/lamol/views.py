@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,20 +14,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from forgetting.chapters.lamol.experiment import experiment
+from forgetting.evidence import trajectories as paths
 from forgetting.evidence.papers import Table
-from forgetting.evidence.trajectories import (
-    Trajectory,
-    dream_reports,
-    in_one_order,
-    single_scores,
-)
-from forgetting.evidence.trajectories import trajectories as trajectories_of
+from forgetting.evidence.trajectories import Trajectory, dream_reports, in_one_order, single_scores
 from forgetting.views import theme
 from forgetting.views.tables import clean, titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 Z95 = 1.96  # standard errors on either side of a mean in its 95 % interval
 PLAIN = "fine-tune"  # the arm that others are compared with
+LOOKS = theme.looks(experiment)
 
 
 def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> Figure:
@@ -39,14 +34,14 @@ def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> 
     items; multitask, which has no order, is the dashed line.
     """
     style()
-    found = [trajectory for trajectory in stored if len(trajectory.runs) > 2]
-    orders = list(dict.fromkeys(trajectory.tasks for trajectory in found))
+    sequences = [trajectory for trajectory in stored if len(trajectory.runs) > 2]
+    at_once = [trajectory for trajectory in stored if len(trajectory.runs) == 2]
+    orders = list(dict.fromkeys(trajectory.tasks for trajectory in sequences))
     tasks = orders[0]
     if every_order:
-        several = {trajectory.method for trajectory in found if trajectory.tasks != tasks}
-        found = [trajectory for trajectory in found if trajectory.method in several] or found
+        several = {trajectory.method for trajectory in sequences if trajectory.tasks != tasks}
+        sequences = [t for t in sequences if t.method in several] or sequences
     orders = orders if every_order else orders[:1]
-    upper = [trajectory for trajectory in stored if len(trajectory.runs) == 2]
     shape = (len(tasks), len(orders)) if every_order else (1, len(tasks))
     figure, axes = plt.subplots(
         *shape,
@@ -59,17 +54,15 @@ def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> 
     for axis, (task, order) in zip(axes.flat, places, strict=True):
         place = order.index(task)
         axis.axvline(place + 1, color="#CCCCCC", linewidth=3, zorder=0)
-        for method in _arms(found):
-            same = [c for c in found if c.method == method and c.tasks == order]
-            if same:
-                scores = np.mean([c.scores()[:, place] for c in same], axis=0)
-                errors = np.array([c.errors()[:, place] for c in same])
-                half = Z95 * np.sqrt((errors**2).sum(axis=0)) / len(same)
-                axis.errorbar(range(len(scores)), scores, half, elinewidth=0.5, **_line(method))
-        if upper:
-            level = np.mean([c.scores()[-1, c.tasks.index(task)] for c in upper])
-            name = upper[0].method
-            axis.axhline(level, label=name, color=_looks()[name].colour, linestyle="--")
+        for method, same in _by_arm(t for t in sequences if t.tasks == order).items():
+            scores = np.mean([t.scores()[:, place] for t in same], axis=0)
+            errors = np.array([t.errors()[:, place] for t in same])
+            half = Z95 * np.sqrt((errors**2).sum(axis=0)) / len(same)
+            axis.errorbar(range(len(scores)), scores, half, elinewidth=0.5, **_line(method))
+        if at_once:
+            level = np.mean([t.scores()[-1, t.tasks.index(task)] for t in at_once])
+            name = at_once[0].method
+            axis.axhline(level, label=name, color=LOOKS[name].colour, linestyle="--")
         axis.set_xticks(range(len(order) + 1), ["\u2013", *order], fontsize=7)
         axis.set_ylim(-0.03, 1.03)
         if not every_order:
@@ -91,20 +84,17 @@ def spent(stored: Sequence[Trajectory]) -> Figure:
     """
     style()
     stored = in_one_order(stored)
-    methods = _arms(stored)
-    plain = PLAIN if PLAIN in methods else methods[0]
-    took = {c.seed: c.training_seconds() for c in stored if c.method == plain}
+    by_arm = _by_arm(stored)
+    plain = PLAIN if PLAIN in by_arm else next(iter(by_arm))
+    seconds = {t.seed: t.training_seconds() for t in by_arm[plain]}
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
-    for method in methods:
-        same = [trajectory for trajectory in stored if trajectory.method == method]
+    for method, same in by_arm.items():
         finals = [trajectory.final() for trajectory in same]
-        pairs = [(c.training_seconds(), took.get(c.seed, 0.0)) for c in same]
-        times = [seconds / of_plain for seconds, of_plain in pairs if of_plain]
+        times = [t.training_seconds() / seconds[t.seed] for t in same if seconds.get(t.seed)]
         spread = float(np.std(finals, ddof=1)) if len(finals) > 1 else 0.0
-        marker = _looks()[method].marker
-        look = _line(method) | {"marker": marker, "markersize": 6, "linestyle": "none"}
+        look = {"marker": LOOKS[method].marker, "markersize": 6, "linestyle": "none"}
         if times:
-            axis.errorbar(np.median(times), np.mean(finals), yerr=spread, **look)
+            axis.errorbar(np.median(times), np.mean(finals), yerr=spread, **_line(method) | look)
     axis.set_xlabel(f"training time of the whole sequence, times that of {plain}")
     axis.set_ylabel("mean score at the end")
     _legend(figure)
@@ -123,19 +113,22 @@ def _legend(figure: Figure) -> None:
     )
 
 
-def _arms(trajectories: Sequence[Trajectory]) -> list[str]:
-    """The arms in the experiment's order."""
-    present = {trajectory.method for trajectory in trajectories}
-    return [name for name in _looks() if name in present]
+def _by_arm(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
+    """Trajectories of each arm that has some, in the experiment's order."""
+    by_arm = _by_method(trajectories)
+    return {name: by_arm[name] for name in LOOKS if name in by_arm}
 
 
-@cache
-def _looks() -> dict[str, theme.Look]:
-    return theme.looks(experiment)
+def _by_method(trajectories: Iterable[Trajectory]) -> dict[str, list[Trajectory]]:
+    """Trajectories of each arm, in their own order."""
+    groups: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        groups.setdefault(trajectory.method, []).append(trajectory)
+    return groups
 
 
 def _line(method: str) -> dict[str, Any]:
-    colour = _looks()[method].colour
+    colour = LOOKS[method].colour
     return {"label": method, "color": colour, "marker": "o", "markersize": 3, "linewidth": 1.3}
 
 
@@ -148,20 +141,20 @@ def orders_table(
     or over seeds and of seeds where there is one order. Rows of `published` stand below, in its
     last column alone.
     """
-    named = list(dict.fromkeys(trajectory.order for trajectory in trajectories))
+    orders = list(dict.fromkeys(trajectory.order for trajectory in trajectories))
     rows: dict[str, dict[str, str]] = {}
-    for method in dict.fromkeys(trajectory.method for trajectory in trajectories):
-        finals: dict[str, list[float]] = {}
-        for trajectory in trajectories:
-            if trajectory.method == method:
-                finals.setdefault(trajectory.order, []).append(100 * trajectory.final())
-        means = {order: fmean(found) for order, found in finals.items()}
+    for method, same in _by_method(trajectories).items():
+        finals = {
+            order: [100 * t.final() for t in same if t.order == order]
+            for order in dict.fromkeys(t.order for t in same)
+        }
+        means = {order: fmean(values) for order, values in finals.items()}
         replicates = list(means.values()) if len(means) > 1 else next(iter(finals.values()))
         spread = f"\u00a0±\u00a0{stdev(replicates):.1f}" if len(replicates) > 1 else ""
         rows[method] = {
-            **{order: f"{means[order]:.1f}" if order in means else "" for order in named},
+            **{order: f"{means[order]:.1f}" if order in means else "" for order in orders},
             "all": f"{fmean(replicates):.1f}{spread}",
-            "runs": str(sum(len(found) for found in finals.values())),
+            "runs": str(len(same)),
         }
     for name, numbers in (published.rows if published else {}).items():
         rows[f"paper: {name}"] = {"all": f"{numbers[-1]:.1f}"}
@@ -170,19 +163,14 @@ def orders_table(
 
 def forgetting_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """Every definition of forgetting, by method: means over seeds in one order, per cent."""
-    single, trajectories = single_scores(trajectories, PLAIN), in_one_order(trajectories)
+    single = single_scores(trajectories, PLAIN)
+    sequences = [t for t in in_one_order(trajectories) if len(t.runs) > 2]
     rows = {}
-    for method in dict.fromkeys(
-        trajectory.method for trajectory in trajectories if len(trajectory.runs) > 2
-    ):
-        same = [
-            trajectory.forgetting(single)
-            for trajectory in trajectories
-            if trajectory.method == method
-        ]
+    for method, same in _by_method(sequences).items():
+        values = [trajectory.forgetting(single) for trajectory in same]
         rows[method] = {
-            name.replace("_", " "): f"{100 * fmean(each[name] for each in same):+.1f}"
-            for name in same[0]
+            name.replace("_", " "): f"{100 * fmean(each[name] for each in values):+.1f}"
+            for name in values[0]
         }
     return titled(rows, "%")
 
@@ -192,10 +180,8 @@ def decoding_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
 
     Means over seeds in one order.
     """
-    trajectories = in_one_order(trajectories)
     rows: dict[str, dict[str, str]] = {}
-    for method in dict.fromkeys(trajectory.method for trajectory in trajectories):
-        same = [trajectory for trajectory in trajectories if trajectory.method == method]
+    for method, same in _by_method(in_one_order(trajectories)).items():
         greedy = [100 * trajectory.final() for trajectory in same]
         drawn = [100 * trajectory.final("drawn") for trajectory in same]
         gap = fmean(g - d for g, d in zip(greedy, drawn, strict=True))
@@ -213,19 +199,14 @@ def known_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     A task's score is of its answers; "told apart" is how often the right answer is likelier than
     another question's. A guess is right half the time.
     """
-    trajectories = in_one_order(trajectories)
-    tasks = trajectories[0].tasks
     rows: dict[str, dict[str, str]] = {}
-    for method in dict.fromkeys(trajectory.method for trajectory in trajectories):
-        same = [trajectory for trajectory in trajectories if trajectory.method == method]
-        said = [dict(zip(c.tasks, c.scores()[-1], strict=True)) for c in same]
-        known = [
-            dict(zip(c.tasks, c.at_end("told apart", "told_apart"), strict=True)) for c in same
-        ]
+    for method, same in _by_method(in_one_order(trajectories)).items():
+        scores = np.mean([t.scores()[-1] for t in same], axis=0)
+        known = np.mean([t.at_end("told apart", "told_apart") for t in same], axis=0)
         rows[method] = {
-            f"{task}, {what}": f"{100 * fmean(one[task] for one in found):.0f}"
-            for task in tasks
-            for what, found in (("score", said), ("told apart", known))
+            f"{task}, {name}": f"{100 * values[place]:.0f}"
+            for place, task in enumerate(same[0].tasks)
+            for name, values in (("score", scores), ("told apart", known))
         }
     return titled(rows, "%")
 
@@ -237,27 +218,25 @@ def dreams_table(trajectories: Sequence[Trajectory], method: str) -> pd.DataFram
     rehearsed with the first, was learned after it. Orders and seeds are pooled; "written" and
     "valid" are of all dreams of that place, whatever they resemble.
     """
-    found: dict[tuple[str, int], dict[str, list[dict[str, Any]]]] = {}
-    for trajectory in trajectories:
-        names = trajectory.names
-        for count, record in enumerate(
-            trajectory.runs[1:] if trajectory.method == method else [], 1
-        ):
-            for told in dream_reports(record):
-                for task, about in told["gallery"].items():
-                    place = trajectory.tasks[names.index(task)], count - 1 - names.index(task)
-                    found.setdefault(place, {})[record.key] = [told, about]
+    reports: dict[tuple[str, int], dict[str, tuple[Any, Any]]] = {}  # by record
+    for trajectory in (t for t in trajectories if t.method == method):
+        for count, record in enumerate(trajectory.runs[1:]):
+            for report in dream_reports(record):
+                for name, about in report["gallery"].items():
+                    learned = trajectory.names.index(name)
+                    place = trajectory.tasks[learned], count - learned
+                    reports.setdefault(place, {})[record.key] = report, about
     rows = {
-        f"{task}, generation {generation}": _of_dreams(list(places.values()))
-        for (task, generation), places in sorted(found.items())
+        f"{task}, generation {generation}": _of_dreams(list(of_place.values()))
+        for (task, generation), of_place in sorted(reports.items())
     }
     return titled(rows, "dreams of")
 
 
-def _of_dreams(places: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """One row of `dreams_table`: what was told of several draws, each dream with equal weight."""
-    written, valid = (sum(told[name] for told, _ in places) for name in ("dreams", "valid"))
-    alike = [about for _, about in places if about["dreams"]]
+def _of_dreams(reports: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    """One row of `dreams_table`: several draws, each dream with equal weight."""
+    written, valid = (sum(report[name] for report, _ in reports) for name in ("dreams", "valid"))
+    alike = [about for _, about in reports if about["dreams"]]
     count = sum(about["dreams"] for about in alike)
     mean = {
         name: sum(about[name] * about["dreams"] for about in alike) / count if alike else math.nan
@@ -271,24 +250,25 @@ def _of_dreams(places: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         "copies": sum(about["copies"] for about in alike),
         "distinct": f"{mean['distinct']:.0%}",
         "answers": _shares([(about["answers"], about["dreams"]) for about in alike]),
-        "real answers": _shares([(about["real answers"], 1) for _, about in places]),
+        "real answers": _shares([(about["real answers"], 1) for _, about in reports]),
     }
 
 
 def gallery_table(trajectories: Sequence[Trajectory], method: str) -> pd.DataFrame:
     """Dreams of a method's first trajectory beside the real examples that they resemble most."""
-    rows: dict[str, dict[str, Any]] = {}
-    first = [trajectory for trajectory in trajectories if trajectory.method == method][:1]
-    for record in (record for trajectory in first for record in trajectory.runs[1:]):
-        for told in dream_reports(record):
-            for task, about in told["gallery"].items():
-                for shown in about.get("shown", ()):
-                    rows[clean(shown["dream"])] = {
-                        "it answers": clean(shown["answer"]),
-                        "nearest real example": clean(shown["nearest"]),
-                        "of": task,
-                        "novelty": f"{shown['novelty']:.2f}",
-                    }
+    first = next((t.runs[1:] for t in trajectories if t.method == method), ())
+    rows = {
+        clean(shown["dream"]): {
+            "it answers": clean(shown["answer"]),
+            "nearest real example": clean(shown["nearest"]),
+            "of": task,
+            "novelty": f"{shown['novelty']:.2f}",
+        }
+        for record in first
+        for report in dream_reports(record)
+        for task, about in report["gallery"].items()
+        for shown in about.get("shown", ())
+    }
     return titled(rows, "dream")
 
 
@@ -310,4 +290,4 @@ def runs_in_turn(
     runs = experiment.run(tier, data=data, tasks=tasks, **options)
     rates = options.get("learning_rates") or experiment.budget(tier).rates
     taught = experiment.taught(tier, experiment.data(data), tasks)
-    return trajectories_of(runs, taught, rates[0])
+    return paths.trajectories(runs, taught, rates[0])

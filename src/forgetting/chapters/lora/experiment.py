@@ -15,6 +15,11 @@ from forgetting.probes.measures import Spectrum
 from forgetting.tuning import IA3, AttentionDropout, DoRA, LoRA
 
 RATES = (1e-4, 3e-5, 3e-4)
+FOUR = ("full", "LoRA r 4", "LoRA r 64", "(IA)³")
+SMOKE = PAIRS | {"examples": 4, "length": 1536}
+LESSON = PAIRS | {"examples": 10}
+FULL = PAIRS | {"examples": 2048, "length": 512, "batch": 16}
+PAPER = PAIRS | {"examples": 395_000, "length": 1024, "batch": 768}
 
 
 def adapter(kind: type[LoRA], rank: int) -> Training:
@@ -39,33 +44,11 @@ experiment = Experiment(
     },
     asks=(*AFTER_CALLS, Ask("spectrum", how=Spectrum)),
     budgets={
-        "smoke": Budget(
-            "tiny",
-            PAIRS | {"examples": 4, "length": 1536},
-            ("full", "LoRA r 4"),
-            RATES,
-            (1, 2, 4),
-        ),
-        "classroom": Budget(
-            "smollm2-135m", PAIRS | {"examples": 10}, ("full", "LoRA r 4"), RATES[:1], (2, 4)
-        ),
-        "laptop": Budget(
-            "smollm2-135m", PAIRS, ("full", "LoRA r 4", "LoRA r 64", "(IA)³"), RATES, (1, 4)
-        ),
-        "full": Budget(
-            "smollm2-135m",
-            PAIRS | {"examples": 2048, "length": 512, "batch": 16},
-            (),
-            (*RATES, 1e-5, 1e-3),
-            (1, 2, 4, 8),
-        ),
-        "paper": Budget(
-            f"{LLAMA}-hf",
-            PAIRS | {"examples": 395_000, "length": 1024, "batch": 768},
-            (),
-            RATES,
-            (1, 2, 4, 8, 16),
-        ),
+        "smoke": Budget("tiny", SMOKE, ("full", "LoRA r 4"), RATES, (1, 2, 4)),
+        "classroom": Budget("smollm2-135m", LESSON, ("full", "LoRA r 4"), RATES[:1], (2, 4)),
+        "laptop": Budget("smollm2-135m", PAIRS, FOUR, RATES, (1, 4)),
+        "full": Budget("smollm2-135m", FULL, (), (*RATES, 1e-5, 1e-3), (1, 2, 4, 8)),
+        "paper": Budget(f"{LLAMA}-hf", PAPER, (), RATES, (1, 2, 4, 8, 16)),
     },
     plane=Plane(
         "new answers.nats", "function calls", DRIFT, "full", "training everything", "what may move"

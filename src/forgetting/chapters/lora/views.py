@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 import matplotlib.pyplot as plt
@@ -20,19 +21,17 @@ from forgetting.views.theme import PAGE_WIDTH, arms_of, sign, style
 LOOKS = theme.looks(experiment)
 ACCURACY = ("hellaswag.acc_norm", "arc challenge.acc", "winogrande.acc")
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned calls against accuracy kept, and against drift on old text."""
-    return figures.plane(
-        runs,
-        LOOKS,
-        learned="new answers.nats",
-        losses={
-            ACCURACY: "kept: change of accuracy",
-            "old text.forward_kl": "lost: drift on old text, nats",
-        },
-        skill="calls",
-    )
+# Learned calls against accuracy kept, and against drift on old text.
+plane = partial(
+    figures.plane,
+    looks=LOOKS,
+    learned="new answers.nats",
+    losses={
+        ACCURACY: "kept: change of accuracy",
+        "old text.forward_kl": "lost: drift on old text, nats",
+    },
+    skill="calls",
+)
 
 
 def law(stored: Sequence[Run], *, x: str, y: str, labels: tuple[str, str]) -> Figure:
@@ -43,13 +42,12 @@ def law(stored: Sequence[Run], *, x: str, y: str, labels: tuple[str, str]) -> Fi
     """
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
-    trained = [record for record in stored if not record.start]
-    fitted = laws.line([r.mean(x) for r in trained], [r.mean(y) for r in trained])
+    trained = [run for run in stored if not run.start]
+    fitted = laws.line(*_points(trained, x, y))
     for method in arms_of(stored, LOOKS):
-        group = records.select(trained, method=method)
-        xs, ys = [r.mean(x) for r in group], [r.mean(y) for r in group]
+        points = _points(records.select(trained, method=method), x, y)
         colour, marker = LOOKS[method]
-        axis.scatter(xs, ys, s=24, label=method, marker=marker, color=colour)
+        axis.scatter(*points, s=24, label=method, marker=marker, color=colour)
     ends = np.array([min(r.mean(x) for r in trained), max(r.mean(x) for r in trained)])
     axis.plot(ends, fitted.slope * ends + fitted.intercept, color="#888888", linewidth=1)
     words = f"y = {fitted.intercept:.2f} {fitted.slope:+.2f}·x, R² = {fitted.r2:.2f}"
@@ -107,8 +105,8 @@ def law_table(stored: Sequence[Run], *, x: str, y: str) -> pd.DataFrame:
     shifted power law in trained weights and optimiser steps, from five runs on. Raises `ValueError`
     for fewer than three trained runs.
     """
-    trained = [record for record in stored if not record.start]
-    xs, ys = [r.mean(x) for r in trained], [r.mean(y) for r in trained]
+    trained = [run for run in stored if not run.start]
+    xs, ys = _points(trained, x, y)
     fitted = laws.line(xs, ys)
     low, high = laws.r2_interval(xs, ys)
     rows = {"all runs": {"runs": len(trained), "R²": f"{fitted.r2:.2f} [{low:.2f}, {high:.2f}]"}}
@@ -117,13 +115,14 @@ def law_table(stored: Sequence[Run], *, x: str, y: str) -> pd.DataFrame:
         left = [r.mean(y) - fitted.slope * r.mean(x) - fitted.intercept for r in group]
         rows[method] = {"runs": len(group), "above": f"{fmean(left):+.3f}"}
         if len(group) >= laws.FEWEST:
-            own = laws.line([r.mean(x) for r in group], [r.mean(y) for r in group])
+            own = laws.line(*_points(group, x, y))
             rows[method]["R²"] = f"{own.r2:.2f} (a line of its own)"
-    if len(trained) < laws.FEWEST_FOR_POWER:
-        return titled(rows, "fit").fillna("")
-    power = laws.power_law([r.trainable for r in trained], [len(r.losses) for r in trained], ys)
-    rows[f"power law: weights^{power.a:.2g} · steps^{power.b:.2g}"] = {
-        "runs": len(trained),
-        "R²": f"{power.r2:.2f}",
-    }
+    if len(trained) >= laws.FEWEST_FOR_POWER:
+        power = laws.power_law([r.trainable for r in trained], [len(r.losses) for r in trained], ys)
+        name = f"power law: weights^{power.a:.2g} · steps^{power.b:.2g}"
+        rows[name] = {"runs": len(trained), "R²": f"{power.r2:.2f}"}
     return titled(rows, "fit").fillna("")
+
+
+def _points(runs: Sequence[Run], x: str, y: str) -> tuple[list[float], list[float]]:
+    return [run.mean(x) for run in runs], [run.mean(y) for run in runs]

@@ -6,36 +6,31 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from forgetting.chapters.marking import mark
 from forgetting.tasks import metrics
 
 
 def supervised(answer: Callable[[str, int, int], Sequence[bool]]) -> str:
     """Exercise 1: which tokens of a question and its answer the loss runs over."""
-    for style, question, given in (("pre-train", 3, 2), ("SFT", 3, 2), ("SFT", 1, 4)):
-        reply = list(answer(style, question, given))
-        expected = [style == "pre-train"] * question + [True] * given
-        assert reply == expected, (
-            f"supervised({style!r}, {question}, {given}) gave {reply}, expected {expected}: SFT "
-            "style learns the answer alone, pre-train style all that it reads"
-        )
-    return "correct"
+    cases = [
+        (style, question, given, [style == "pre-train"] * question + [True] * given)
+        for style, question, given in (("pre-train", 3, 2), ("SFT", 3, 2), ("SFT", 1, 4))
+    ]
+    hint = "SFT style learns the answer alone, pre-train style all that it reads"
+    return mark("supervised", lambda *case: list(answer(*case)), cases, hint)
 
 
 def advantages(answer: Callable[[Sequence[float]], Sequence[float]]) -> str:
     """Exercise 2: how much better each answer did than its siblings."""
-    for rewards in ([1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0], [1, 1]):
-        expected = np.array(rewards) - np.mean(rewards)
-        reply = np.array(answer(rewards), dtype=float)
-        assert np.allclose(reply, expected), (
-            f"advantages({rewards}) gave {reply.tolist()}, expected {expected.tolist()}: subtract "
-            "the mean reward of the question's answers"
-        )
-    return "correct"
+    rewards = ([1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0], [1, 1])
+    cases = [(given, [reward - np.mean(given) for reward in given]) for given in rewards]
+    hint = "subtract the mean reward of the question's answers"
+    return mark("advantages", answer, cases, hint, np.allclose)
 
 
 def json_kept(answer: Callable[[str, str], bool]) -> str:
     """Exercise 3: whether an answer is a JSON object that has a key."""
-    cases = (
+    texts = (
         '{"sentiment": "positive"}',
         '{"mood": "positive"}',
         "positive",
@@ -43,11 +38,7 @@ def json_kept(answer: Callable[[str, str], bool]) -> str:
         '{"sentiment": "positive"',
         'The answer: {"sentiment": "positive"}',
     )
-    for text in cases:
-        expected = "sentiment" in (metrics.json_object(text) or {})
-        reply = answer(text, "sentiment")
-        assert bool(reply) is expected, (
-            f"json_kept({text!r}, 'sentiment') gave {reply}, expected {expected}: the whole answer "
-            "must be one JSON object, and the object must have the key"
-        )
-    return "correct"
+    key = "sentiment"
+    cases = [(text, key, key in (metrics.json_object(text) or {})) for text in texts]
+    hint = "the whole answer must be one JSON object, and the object must have the key"
+    return mark("json_kept", lambda *case: bool(answer(*case)), cases, hint)

@@ -16,6 +16,8 @@ from forgetting.recipes import Rollouts, WholeText
 LABEL = Ask("label", "sst_chat", "mini_sentiment_chat", 48, keep=True)
 RATES = (1e-4, 3e-5)
 TWO = ("pre-train style", "SFT style")
+FULL = LABELS | {"examples": 2048, "batch": 16}
+PAPER = LABELS | {"examples": 6920, "batch": 64}
 
 experiment = Experiment(
     name="operation",
@@ -43,20 +45,8 @@ experiment = Experiment(
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, TWO, RATES[:1], (2,)),
         "classroom": Budget("smollm2-135m", LABELS | {"examples": 24}, TWO, RATES[:1], (3,)),
         "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, (), RATES, (3,)),
-        "full": Budget(
-            "smollm2-135m",
-            LABELS | {"examples": 2048, "batch": 16},
-            (),
-            (*RATES, 1e-5, 3e-4),
-            (3,),
-        ),
-        "paper": Budget(
-            "meta-llama/Llama-3.1-8B-Instruct",
-            LABELS | {"examples": 6920, "batch": 64},
-            (),
-            (1e-5, 1e-6, 5e-6),
-            (2,),
-        ),
+        "full": Budget("smollm2-135m", FULL, (), (*RATES, 1e-5, 3e-4), (3,)),
+        "paper": Budget("meta-llama/Llama-3.1-8B-Instruct", PAPER, (), (1e-5, 1e-6, 5e-6), (2,)),
     },
     plane=Plane(
         "new answers.nats", "labels of reviews", DRIFT, "SFT style", "SFT style", "the style"

@@ -8,6 +8,11 @@ from forgetting.experiments.experiment import Budget, Experiment, Plane
 
 ASKED = Ask("label", "sst_asked", "mini_sentiment_asked", 96, everywhere=True, keep=True)
 RATES = (3e-4,)
+TWO = ("gold (same questions)", "own")
+THREE = ("gold", "own or gold", "paraphrase")
+GOLD = ("gold", "gold (same questions)", "gold (length of own)", "gold (length of paraphrase)")
+SEVEN = (*GOLD, "own", "own or gold", "paraphrase")
+FULL = LABELS | {"examples": 1024, "batch": 16}
 
 # Some forty minutes on 2 cores, nearly half of them the labels repeated to the length of own.
 experiment = Experiment(
@@ -22,42 +27,10 @@ experiment = Experiment(
         *AFTER_LABELS,
     ),
     budgets={
-        "smoke": Budget(
-            "tiny",
-            LABELS | {"examples": 4, "length": 512},
-            ("gold", "own or gold", "paraphrase"),
-            RATES,
-            (3,),
-        ),
-        "classroom": Budget(
-            "smollm2-135m",
-            LABELS | {"examples": 16},
-            ("gold (same questions)", "own"),
-            RATES,
-            (3,),
-        ),
-        "laptop": Budget(
-            "smollm2-135m",
-            LABELS | {"examples": 32},
-            (
-                "gold",
-                "gold (same questions)",
-                "gold (length of own)",
-                "gold (length of paraphrase)",
-                "own",
-                "own or gold",
-                "paraphrase",
-            ),
-            RATES,
-            (3,),
-        ),
-        "full": Budget(
-            "smollm2-135m",
-            LABELS | {"examples": 1024, "batch": 16},
-            (),
-            (3e-4, 1e-4, 1e-3),
-            (3,),
-        ),
+        "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, THREE, RATES, (3,)),
+        "classroom": Budget("smollm2-135m", LABELS | {"examples": 16}, TWO, RATES, (3,)),
+        "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, SEVEN, RATES, (3,)),
+        "full": Budget("smollm2-135m", FULL, (), (3e-4, 1e-4, 1e-3), (3,)),
         "paper": Budget("google/gemma-2-2b-it", LABELS | {"examples": 374}, (), (2e-5, 2e-4), (3,)),
     },
     plane=Plane(

@@ -32,9 +32,12 @@ def surprise_probes(
     budget, base = experiment.budget(tier), experiment.base(tier, model)
     amount = Settings(**budget.with_settings(settings))
     task = next(iter(experiment.taught(tier, experiment.data(data)).values()))
-    arms = experiment.arms_of(base)
-    chosen = [name for name in methods or budget.arms or arms if name not in without]
-    shown = {n: arm.what(base, task) for n in chosen if isinstance(arm := arms[n], Training)}
+    arms = experiment.chosen(experiment.arms_of(base), methods or budget.arms)
+    shown = {
+        name: arm.what(base, task)
+        for name, arm in arms.items()
+        if isinstance(arm, Training) and name not in without
+    }
     kinds = {what: name for name, what in reversed(shown.items())}
     return {name: Surprise(name, what, amount, seed) for what, name in reversed(kinds.items())}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +12,6 @@ from matplotlib.figure import Figure
 
 from forgetting.chapters.own_words.experiment import experiment
 from forgetting.evidence import laws
-from forgetting.evidence.records import Run
 from forgetting.views import figures, theme
 from forgetting.views.theme import OF_RECORDS, PAGE_WIDTH, PALETTE, style
 
@@ -20,10 +21,10 @@ DRIFTS: dict[tuple[str, ...] | str, str] = {
     "old answers.forward_kl": "drift on old answers, nats",
 }
 
-
-def plane(runs: Sequence[Run]) -> Figure:
-    """Learned calls against drift on old text and on old answers."""
-    return figures.plane(runs, LOOKS, learned="new answers.nats", losses=DRIFTS, skill="calls")
+# Learned calls against drift on old text and on old answers.
+plane = partial(
+    figures.plane, looks=LOOKS, learned="new answers.nats", losses=DRIFTS, skill="calls"
+)
 
 
 def law_of_the_book(
@@ -36,13 +37,13 @@ def law_of_the_book(
     """
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
-    for colour, (chapter, found) in zip(PALETTE, points.items(), strict=False):
-        xs, ys = zip(*found, strict=True)
-        words = f"{chapter}, {len(found)} runs"
-        if len(found) >= laws.FEWEST:
+    for colour, (chapter, pairs) in zip(PALETTE, points.items(), strict=False):
+        xs, ys = zip(*pairs, strict=True)
+        words = f"{chapter}, {len(pairs)} runs"
+        if len(pairs) >= laws.FEWEST:
             words += f", R² = {laws.line(xs, ys).r2:.2f}"
         axis.scatter(xs, ys, s=22, color=colour, alpha=0.8, label=words)
-    xs, ys = zip(*(point for found in points.values() for point in found), strict=True)
+    xs, ys = zip(*itertools.chain(*points.values()), strict=True)
     fitted = laws.line(xs, ys)
     ends = np.geomspace(max(min(xs), 1e-4), max(xs), 100)
     axis.plot(ends, fitted.slope * ends + fitted.intercept, color="#888888", linewidth=1)
