@@ -82,7 +82,9 @@ def across(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
 
 
 def book_values() -> dict[str, Any]:
-    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].effect`, …"""
-    values: dict[str, Any] = {"claims": {v.id: v.model_dump() for v in verdicts()}}
+    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].measured`, …"""
+    values: dict[str, Any] = {
+        "claims": {v.id: v.model_dump() | {"measured": v.measured} for v in verdicts()}
+    }
     stored = {chapter: runs(chapter) for chapter in records.experiments()}
     return values | {name: claims.summary(of) for name, of in stored.items() if of}

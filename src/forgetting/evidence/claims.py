@@ -7,6 +7,7 @@ leaves it untested.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Literal, get_args
@@ -84,6 +85,16 @@ class Verdict(BaseModel):
             return f"within ±{ends[1]}"
         words = {"less": f"below {ends[0]}", "greater": f"above {ends[1]}"}
         return words.get(self.direction, f"between {ends[0]} and {ends[1]}")
+
+    @property
+    def measured(self) -> str:
+        """The effect in a sentence: "+0.12 (−0.10 to +0.31; *undecided*)"."""
+        if self.effect is None or self.low is None or self.high is None:
+            return f"*{self.verdict}*"
+        half = (self.high - self.low) / 2
+        digits = max(0, 1 - math.floor(math.log10(half))) if 0 < half < math.inf else 2
+        mean, low, high = (f"{x:+.{digits}f}".replace("-", "−") for x in (self.effect, self.low, self.high))
+        return f"{mean} ({low} to {high}; *{self.verdict}*)"
 
     @property
     def decided(self) -> bool:

@@ -58,7 +58,9 @@ KINDS: Mapping[str, Kind] = {
     "equal": Kind("48 items that vary alike", _equal),
     "skewed": Kind("12 documents of a skewed measure, as a divergence is", _skewed),
     "blocked": Kind("32 turns of 9 dialogues", _blocked, DIALOGUES),
-    "rare": Kind("32 right or wrong items of which hardly any change", _rare, None, "difference", 0.1),
+    "rare": Kind(
+        "32 right or wrong items of which hardly any change", _rare, None, "difference", 0.1
+    ),
     "seeds": Kind("48 items, and seeds that differ more than items do", _seeds),
 }
 

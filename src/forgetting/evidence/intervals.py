@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy import optimize, stats
+from scipy import optimize, special
 
 LEVEL, POWER = 0.95, 0.8
 TINY = 1e-12
@@ -89,11 +89,12 @@ class Effect(BaseModel):
     def detectable(self) -> float:
         """The distance from a threshold that such runs would show in four cases of five."""
         if self.draws:
-            return (self.high - self.low) / 2 * (1 + stats.norm.ppf(POWER) / stats.norm.ppf(0.975))
+            return (self.high - self.low) / 2 * (1 + special.ndtri(POWER) / special.ndtri(0.975))
         if not self.parts:
             return math.inf
         factors = [
-            stats.t.ppf(0.975, p.freedom) + stats.t.ppf(POWER, p.freedom) for p in self.parts
+            special.stdtrit(p.freedom, 0.975) + special.stdtrit(p.freedom, POWER)
+            for p in self.parts
         ]
         return math.sqrt(sum(f**2 * p.variance for f, p in zip(factors, self.parts, strict=True)))
 
@@ -187,7 +188,7 @@ def _quantile(part: Part, level: float) -> float:
     Hall (1992, "On the removal of skewness by transformation"): T(w) = w + kw²/3 + k²w³/27 + k/6
     is nearly normal for k = skewness / √n; this is its inverse at t.
     """
-    t = float(stats.t.ppf(level, part.freedom))
+    t = float(special.stdtrit(part.freedom, level))
     if abs(part.skew) < 1e-6:
         return t
     return 3 / part.skew * (float(np.cbrt(1 + part.skew * (t - part.skew / 6))) - 1)

@@ -59,7 +59,14 @@ def r2_draws(
     sets = list(members.values())
     drawn = np.random.default_rng(0).integers(len(sets), size=(RESAMPLES, len(sets)))
     resamples = (np.concatenate([sets[number] for number in numbers]) for numbers in drawn)
-    return [line(xs[at], ys[at]).r2 for at in resamples if len(set(xs[at])) >= FEWEST]
+    return [_correlation(xs[at], ys[at]) ** 2 for at in resamples if len(set(xs[at])) >= FEWEST]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's; its square is a line's R²."""
+    dx, dy = x - x.mean(), y - y.mean()
+    spread = float(dx @ dx) * float(dy @ dy)
+    return float(dx @ dy) / spread**0.5 if spread else 0.0
 
 
 def r2_interval(
