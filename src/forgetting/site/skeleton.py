@@ -5,8 +5,6 @@ exercises of other chapters in the place of its own. It enters the book when its
 and `_toc.yml` names it.
 """
 
-from __future__ import annotations
-
 import json
 import keyword
 import re

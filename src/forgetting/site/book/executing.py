@@ -20,7 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from forgetting.site.book.normalising import normalise
-from forgetting.site.book.shared import BookError
+from forgetting.site.markup import BookError
 
 LIBRARY = Path(__file__).parents[2]  # the folder of the package `forgetting`
 PACKAGES = ("nbclient", "ipykernel", "ipython", "matplotlib", "seaborn", "pandas", "numpy", "scipy")
@@ -52,25 +52,24 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _executed(beside: str, root: Path, cwd: Path, path: Path) -> NotebookNode:
-    """The notebook `path`; its outputs depend on its code and, `beside`, on all else."""
+def _executed(library: str, root: Path, cwd: Path, path: Path) -> NotebookNode:
     page = nbformat.read(path, as_version=4)
     code = [cell for cell in page.cells if cell.cell_type == "code"]
-    content = json.dumps([beside, [[cell.source, cell.metadata] for cell in code]], sort_keys=True)
-    kept = root / "build" / "executed" / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
-    if not kept.exists():
+    content = json.dumps([library, [[cell.source, cell.metadata] for cell in code]], sort_keys=True)
+    outcomes = root / "build" / "executed" / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
+    if not outcomes.exists():
         normalise(execute(page, path.name, root, cwd), path.name, root)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(".partial")
+        outcomes.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = outcomes.with_suffix(".partial")
         unfinished.write_text(json.dumps(code))
-        unfinished.rename(kept)
-    for cell, outcome in zip(code, json.loads(kept.read_text()), strict=True):
+        unfinished.rename(outcomes)
+    for cell, outcome in zip(code, json.loads(outcomes.read_text()), strict=True):
         cell.update(nbformat.from_dict(outcome))
     return page
 
 
 def execute(notebook: NotebookNode, name: str, root: Path, cwd: Path) -> NotebookNode:
-    """Run a notebook in a fresh kernel of this environment."""
+    """Run a notebook in a fresh kernel of this environment. Raises `BookError`."""
     client = nbclient.NotebookClient(
         notebook,
         kernel_name="python3",

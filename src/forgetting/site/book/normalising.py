@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from forgetting.site.book.shared import BookError
+from forgetting.site.markup import BookError
 
 MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 STYLER_ID = re.compile(r"\bT_[0-9a-f]{5}(?=[\"_ ]|$)")  # pandas draws a new one for each table
