@@ -2,7 +2,6 @@
 
 import html
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -27,8 +26,7 @@ class Contents(NamedTuple):
 
     def notebook(self, chapter: str) -> str | None:
         """The notebook of a chapter: "01_freezing" for "freezing"."""
-        stem = PurePosixPath(chapter).stem
-        return next((n for n in self.notebooks if stem in (n, n.partition("_")[2])), None)
+        return next((n for n in self.notebooks if n.partition("_")[2] == chapter), None)
 
     def link(self, chapter: str) -> str:
         """The chapter's name, as a link to it where the book has it."""
@@ -72,12 +70,10 @@ def badge(verdict: str) -> str:
 
 def interval(verdict: Verdict) -> str:
     """ "−0.123 [−0.2, −0.05]" on one line; a dash where nothing was measured."""
-    if verdict.effect is None:
+    if verdict.effect is None or verdict.low is None or verdict.high is None:
         return NOTHING
-    effect = wording.number(verdict.effect)
-    if verdict.low is None or verdict.high is None:
-        return effect
-    return f"{effect} [{wording.number(verdict.low)},\u00a0{wording.number(verdict.high)}]"
+    effect, low, high = map(wording.number, (verdict.effect, verdict.low, verdict.high))
+    return f"{effect} [{low},\u00a0{high}]"
 
 
 def change(effect: Effect | None) -> str:

@@ -101,11 +101,9 @@ def effects(axes: Plane, start: Run, group: Sequence[Run]) -> tuple[Effect, dict
     return paired_effect([start], group, [axes.learned]), lost
 
 
-def _matched(
-    axes: Plane, central: Sequence[Run], plain: Sequence[Run], loss: Loss
-) -> Effect | None:
+def _matched(axes: Plane, group: Sequence[Run], plain: Sequence[Run], loss: Loss) -> Effect | None:
     try:
-        return matched_effect(central, plain, [loss.measure], axes.learned) if plain else None
+        return matched_effect(group, plain, [loss.measure], axes.learned) if plain else None
     except OutOfRange:
         return None
 

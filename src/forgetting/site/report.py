@@ -36,10 +36,9 @@ def page(
     before: Sequence[Verdict],
     book_page: Path,
 ) -> str:
-    """The page of one executed notebook.
+    """The page of a notebook that was `executed` with the parameters `settings`.
 
-    `settings` are the parameters it ran with, `before` the published verdicts. `book_page` is the
-    chapter as the book staged it, if it was; its figures stand beside those of the run.
+    `before` are the published verdicts, `book_page` is the chapter as the book may have staged it.
     """
     tier: Tier | None = settings.get("tier")
     return render(
@@ -52,7 +51,7 @@ def page(
         verdicts=verdicts(chapter, tier),
         published={verdict.id: verdict for verdict in before},
         cells=list(_cells(nbformat.read(executed, as_version=4))),
-        figures=_figures(nbformat.read(book_page, as_version=4)) if book_page.is_file() else {},
+        figures=_figures(book_page),
     )
 
 
@@ -83,7 +82,8 @@ def _shown(output: NotebookNode) -> dict[str, str]:
     return {"html": data["text/html"]} if "text/html" in data else {}
 
 
-def _figures(notebook: NotebookNode) -> dict[str, str]:
-    """The published figures by their alternative texts."""
-    outputs = [_shown(output) for cell in notebook.cells for output in cell.get("outputs", [])]
+def _figures(book_page: Path) -> dict[str, str]:
+    """The published figures by their alternative texts; none where the book was not staged."""
+    cells = nbformat.read(book_page, as_version=4).cells if book_page.is_file() else []
+    outputs = [_shown(output) for cell in cells for output in cell.get("outputs", [])]
     return {shown["alt"]: shown["png"] for shown in outputs if "png" in shown}

@@ -4,10 +4,8 @@ It is made from the notebook's `parameters` cell and the stored records, and sta
 own below the former, so that no page repeats by hand what a machine knows.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from forgetting import chapters
 from forgetting.chapters.choices import choices
@@ -19,7 +17,7 @@ from forgetting.site.markup import NOTHING, render
 
 
 def card(notebook: Path) -> str:
-    """The card of one chapter as MyST; its box changes the parameters of `example`."""
+    """The card of one chapter as MyST; its box asks for `more_seeds`."""
     chapter = notebook.stem.partition("_")[2]
     declared = parameters.parameters_of(notebook)
     tiers = [t for t in TIERS if any(p.name == "tier" and t in p.choices for p in declared)]
@@ -30,21 +28,16 @@ def card(notebook: Path) -> str:
         chapter=chapter,
         parameters=declared,
         allowed={p.name: p.allowed for p in declared} | known,
-        types={parameter.name: parameter.type for parameter in declared},
-        budgets=[_budget(chapter, tier) for tier in tiers],
-        changes=example(declared),
         typed=parameters.typed,
-        quoted=_quoted,
-        python=_python,
+        budgets=[_budget(chapter, tier) for tier in tiers],
+        seeds=more_seeds(declared),
     )
 
 
-def example(declared: Sequence[Parameter]) -> dict[str, Any]:
-    """What the box changes: more seeds, so that an interval appears; else the last parameter."""
-    defaults = {parameter.name: parameter.default for parameter in declared}
-    if "seeds" in defaults:
-        return {"seeds": list(range(max(claims.FEWEST_SEEDS, len(defaults["seeds"]) + 1)))}
-    return dict(list(defaults.items())[-1:])
+def more_seeds(declared: Sequence[Parameter]) -> list[int]:
+    """Seeds with which an interval appears; none where the chapter has no parameter `seeds`."""
+    counts = [len(parameter.default) for parameter in declared if parameter.name == "seeds"]
+    return [seed for count in counts for seed in range(max(claims.FEWEST_SEEDS, count + 1))]
 
 
 def _budget(chapter: str, tier: Tier) -> list[str]:
@@ -64,11 +57,3 @@ def _budget(chapter: str, tier: Tier) -> list[str]:
         f"{about['peak_memory_gib']:.1f} GiB",
         "; ".join(dict.fromkeys(run.environment["device"] for run in runs)),
     ]
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if not text or " " in text else text
-
-
-def _python(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if not isinstance(value, bool) else str(value)

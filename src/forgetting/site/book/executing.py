@@ -1,8 +1,7 @@
 """Executing notebooks, each once for the same code, records and library.
 
 Jupyter Book's own cache (jupyter-cache) knows a notebook by its code alone: after a new record or a
-change of the library its pages would go on showing old outputs. So the key is made here, one file a
-key is kept, and nbclient runs the notebook that has none.
+change of the library its pages would go on showing old outputs.
 """
 
 import hashlib
@@ -82,11 +81,8 @@ def execute(notebook: NotebookNode, name: str, root: Path, cwd: Path) -> Noteboo
         environment = {**os.environ, **ENVIRONMENT, "FORGETTING_ROOT": str(root)}
         return client.execute(cwd=str(cwd), env=environment)
     except nbclient.exceptions.CellExecutionError as error:
-        number, cell = next(
-            (number, cell)
-            for number, cell in enumerate(notebook.cells, start=1)
-            if any(output.output_type == "error" for output in cell.get("outputs", []))
-        )
+        outputs = [cell.get("outputs", []) for cell in notebook.cells]
+        index = next(i for i, shown in enumerate(outputs) if any("ename" in o for o in shown))
+        first = notebook.cells[index].source.strip().splitlines()[0]
         last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
-        where = f"{name}, cell {number} ({cell.source.strip().splitlines()[0]})"
-        raise BookError(f"{where}: {last}") from error
+        raise BookError(f"{name}, cell {index + 1} ({first}): {last}") from error

@@ -14,29 +14,28 @@ from forgetting.site.plane import Measured, Place
 ENOUGH = 0.9  # of what the plain method learned at its central rate
 
 
-def page(runs: Mapping[str, Measured], contents: Contents) -> str:
-    """The page; `runs` by chapter."""
+def page(planes: Mapping[str, Measured], contents: Contents) -> str:
+    """The page; `planes` by chapter."""
+    chapters = []
+    for name, runs in planes.items():
+        places = sorted(runs.places.values(), key=lambda place: place.trainable)
+        about = {
+            "name": name,
+            "axes": runs.axes,
+            "places": places,
+            "about": claims.summary(runs.runs),
+            "sides": {loss: _sides(places, loss) for loss in runs.axes.losses},
+            "rates": _rates(runs),
+            "choice": _choice(places, runs.axes),
+        }
+        chapters.append(about)
     return render(
         "choosing.md.jinja",
-        chapters=[_chapter(name, of_chapter) for name, of_chapter in runs.items()],
+        chapters=chapters,
         enough=ENOUGH,
         link=contents.link,
         loss_heads=plane.heads,
     )
-
-
-def _chapter(name: str, runs: Measured) -> dict[str, Any]:
-    axes = runs.axes
-    places = sorted(runs.places.values(), key=lambda place: place.trainable)
-    return {
-        "name": name,
-        "axes": axes,
-        "places": places,
-        "about": claims.summary(runs.runs),
-        "sides": {loss: _sides(places, loss) for loss in axes.losses},
-        "rates": _rates(runs),
-        "choice": _choice(places, axes),
-    }
 
 
 def _sides(places: Sequence[Place], loss: Loss) -> dict[str, list[str]]:

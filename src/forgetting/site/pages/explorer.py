@@ -1,8 +1,7 @@
 """The explorer: every stored run as a point on a plane of two measures, on one static page.
 
-`page(root)` puts the numbers and the script into one piece of HTML, so that the page needs no
-server and asks nobody for anything. What is stored item by item stays in the records: the page
-holds means and standard errors, and each point links to its record.
+Numbers and script are one piece of HTML that needs no server. What is stored item by item stays in
+the records: the page holds means and standard errors, and each point links to its record.
 """
 
 import math
@@ -20,7 +19,6 @@ from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Experiment
 from forgetting.site.markup import render
 from forgetting.views import theme
-from forgetting.views.theme import Look
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
 COLUMNS = ("method", "learning_rate", "epochs", "seed")
@@ -64,6 +62,7 @@ def _study(runs: Sequence[Run], name: str) -> dict[str, Any]:
     """
     chapter = runs[0].experiment
     design = chapters.experiment(chapter) if chapter in chapters.names() else None
+    looks = theme.looks(design) if design else theme.Looks()
     start = next((run for run in runs if run.start), None)
     measures = list(dict.fromkeys(chain.from_iterable(map(_measures, runs))))
     about = claims.summary([run for run in runs if not run.start])
@@ -71,7 +70,8 @@ def _study(runs: Sequence[Run], name: str) -> dict[str, Any]:
         "name": name,
         "title": f"{about['tier']} tier, {about['model']}, {about['runs']} runs",
         "chapter": chapter,
-        "methods": _looks(design, runs),
+        "methods": {run.labels["method"]: theme.ORIGIN for run in runs if run.start}
+        | {name: looks[name] for name in theme.arms_of(runs, looks)},
         "measures": measures,
         "axes": _axes(design, runs),
         "runs": [
@@ -87,12 +87,6 @@ def _study(runs: Sequence[Run], name: str) -> dict[str, Any]:
             for run in runs
         ],
     }
-
-
-def _looks(design: Experiment | None, runs: Sequence[Run]) -> dict[str, Look]:
-    looks = theme.looks(design) if design else theme.Looks()
-    begin = {run.labels["method"]: theme.ORIGIN for run in runs if run.start}
-    return begin | {name: looks[name] for name in theme.arms_of(runs, looks)}
 
 
 def _also(run: Run) -> str:
