@@ -25,7 +25,8 @@ def test_a_card_without_its_data_says_how_to_get_them(own_home):
     assert "unknown until its data are at hand" in text
 
 
-def test_a_base_score_is_that_of_its_own_session_and_is_the_newest(own_home, monkeypatch):
+def test_a_base_score_is_that_of_its_own_session_and_is_the_newest(own_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
     monkeypatch.setattr(tasks, "names", lambda: ["english", "formats", "chat"])
     model, base = {"name": "smollm2-135m"}, "a" * 20
     for day, device, asked in (
