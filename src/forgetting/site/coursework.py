@@ -71,9 +71,8 @@ def exercises_of(notebook: Path) -> list[Exercise]:
         test = TEST.search(match["text"])
         if test is None:
             raise BadExercise(f"{where}: its text names no test; write `exercises.name(answer)`")
-        exercise = Exercise(
-            match["title"], match["label"], match["text"].strip(), test[1], match["solution"]
-        )
+        title, label, text, solution = match.groups()
+        exercise = Exercise(title, label, text.strip(), test[1], solution)
         if not exercise.asked:
             raise BadExercise(f"{where}: its solution defines nothing that {test[1]} is given")
         exercises.append(exercise)
@@ -137,8 +136,7 @@ def grade(
 
 
 def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name: str) -> Grade:
-    absent = [asked for asked in exercise.asked if asked not in answers]
-    if absent:
+    if absent := [name for name in exercise.asked if name not in answers]:
         return Grade(exercise, "not attempted", f"the file does not define {absent[0]}")
     try:
         eval(exercise.test, {"exercises": tests}, answers)

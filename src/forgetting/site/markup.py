@@ -78,9 +78,7 @@ def interval(verdict: Verdict) -> str:
 
 def change(effect: Effect | None) -> str:
     """ "+0.034 ± 0.016" on one line: the mean and half the width of its 95 % interval."""
-    if effect is None:
-        return NOTHING
-    return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2)
+    return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2) if effect else NOTHING
 
 
 def claim_link(words: str, claim: str) -> str:

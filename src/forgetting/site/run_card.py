@@ -20,7 +20,7 @@ def card(notebook: Path) -> str:
     """The card of one chapter as MyST; its box asks for `more_seeds`."""
     chapter = notebook.stem.partition("_")[2]
     declared = parameters.parameters_of(notebook)
-    tiers = [t for t in TIERS if any(p.name == "tier" and t in p.choices for p in declared)]
+    tiers = [t for t in TIERS for p in declared if p.name == "tier" and t in p.choices]
     known = {name: ", ".join(names) for name, names in choices(chapter).items()}
     return render(
         "run_card.md.jinja",

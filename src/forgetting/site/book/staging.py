@@ -13,10 +13,8 @@ from forgetting.site.book.executing import executed
 from forgetting.site.book.verifying import toc_entries
 from forgetting.site.pages import cards, explorer, pages
 
-METADATA = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
-}
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 
 
 def stage(root: Path) -> Path:
@@ -77,5 +75,6 @@ def _is_of_records(output: NotebookNode) -> bool:
 def serialise(notebook: NotebookNode) -> bytes:
     """A notebook's file: cells are named by their place, and where it ran is left out."""
     cells = [{**cell, "id": f"cell-{index:03d}"} for index, cell in enumerate(notebook.cells)]
-    content = {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
+    content = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return (json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()

@@ -117,19 +117,16 @@ def _axes(design: Experiment | None, runs: Sequence[Run]) -> list[str]:
         teaches = design.teaches if isinstance(design.teaches, tuple) else (design.teaches,)
         tasks = {ask.public for ask in teaches}
         taught = {ask.role for ask in design.every_ask() if ask.public in tasks}
-    x = next((m for m in likelihoods if _role(m) in taught), likelihoods[0])
-    others = [m for m in likelihoods if _role(m) != _role(x)]
+    role_of = {measure: measure.rpartition(".")[0] for measure in likelihoods}
+    x = next((m for m in likelihoods if role_of[m] in taught), likelihoods[0])
+    others = [m for m in likelihoods if role_of[m] != role_of[x]]
     return [x, (others or everywhere)[-1]]
-
-
-def _role(measure: str) -> str:
-    return measure.rpartition(".")[0]
 
 
 def _value(run: Run, start: Run | None, measure: str) -> list[float | None] | None:
     if measure not in _measures(run):
         return None
-    role, change = _role(measure), (math.nan, math.nan)
+    role, change = measure.rpartition(".")[0], (math.nan, math.nan)
     if start and measure in _measures(start) and start.scores[role].n == run.scores[role].n:
         change = paired_change(run, start, measure)
     values = (run.mean(measure), run.stderr(measure), *change)
