@@ -2,15 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from forgetting.chapters import published
-from forgetting.site import book
-from forgetting.site.book import BookError
-from forgetting.site.sphinx import results
+from forgetting.site import book, sphinx
+from forgetting.site.book import BookError, executing, normalising, staging, verifying
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -29,10 +29,10 @@ def write_notebook(root: Path, *, prose: str = "Some prose.", code: str = "1 + 1
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch) -> Path:
-    """A book of one notebook, without records and a hundred task cards: it is quickly built."""
+    """A book of one notebook and two generated pages, without records: it is quickly built."""
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path / "results"))
-    index = {Path("tasks", "index.md"): "# Tasks\n"}
-    monkeypatch.setattr(book.staging.cards, "pages", lambda: index)
+    monkeypatch.setattr(staging, "pages", lambda _: {Path("scoreboard.md"): "# Scoreboard\n"})
+    monkeypatch.setattr(staging.cards, "pages", lambda: {Path("tasks", "index.md"): "# Tasks\n"})
     for folder in ("book", "results", "data"):
         (tmp_path / folder).mkdir()
     write_notebook(tmp_path)
@@ -51,12 +51,12 @@ def executions(monkeypatch) -> list[str]:
                 cell.outputs = [new_output("stream", name="stdout", text="ran\n")]
         return notebook
 
-    monkeypatch.setattr(book.executing, "execute", fake)
+    monkeypatch.setattr(executing, "execute", fake)
     return sources
 
 
 def executed(root: Path) -> nbformat.NotebookNode:
-    (page,) = book.executed([root / "notebooks" / "01_freezing.ipynb"], root, root)
+    (page,) = executing.executed([root / "notebooks" / "01_freezing.ipynb"], root, root)
     return page
 
 
@@ -72,7 +72,7 @@ def test_new_prose_is_shown_without_executing_again(root, executions):
 def test_new_code_a_new_record_new_data_and_a_new_library_execute_again(
     root, executions, monkeypatch
 ):
-    monkeypatch.setattr(book.executing, "LIBRARY", root / "library")
+    monkeypatch.setattr(executing, "LIBRARY", root / "library")
     executed(root)
     write_notebook(root, code="2 + 2")
     executed(root)
@@ -87,15 +87,13 @@ def test_new_code_a_new_record_new_data_and_a_new_library_execute_again(
 def test_what_is_gone_from_the_book_is_gone_from_the_stage(root, executions):
     (root / "book" / "old.md").write_text("# Old")
     nbformat.write(new_notebook(), root / "notebooks" / "09_later.ipynb")  # not in the contents
-    source = book.stage(root)
+    source = staging.stage(root)
     assert (source / "old.md").exists()
     assert [path.name for path in (source / "notebooks").iterdir()] == ["01_freezing.ipynb"]
     (root / "book" / "old.md").unlink()
     (root / "notebooks" / "01_freezing.ipynb").unlink()
-    book.stage(root)
-    kept = {path.name for path in source.rglob("*") if path.parent.name != "tasks"}
-    assert kept & {"old.md", "01_freezing.ipynb"} == set()
-    assert {"scoreboard.md", "failures.md", "status.md"} <= kept  # what is made, not written
+    staging.stage(root)
+    assert {path.name for path in source.rglob("*.*")} == {"scoreboard.md", "index.md"}
 
 
 NOISY = """\
@@ -114,7 +112,7 @@ def test_two_executions_of_the_same_code_give_the_same_bytes(root):
     write_notebook(root, code=NOISY)
     pages = []
     for _ in range(2):
-        pages.append(book.serialise(executed(root)))
+        pages.append(staging.serialise(executed(root)))
         for outputs in (root / "build" / "executed").iterdir():
             outputs.unlink()
     assert pages[0] == pages[1]
@@ -142,7 +140,7 @@ def test_a_failing_cell_is_named_with_the_last_line_of_its_error(root):
 def normalised(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     cells = [new_markdown_cell("# A"), new_code_cell("show()", outputs=[output])]
     root = Path("/home/ann/book")
-    return book.normalise(new_notebook(cells=cells), "a.ipynb", root).cells[1]
+    return normalising.normalise(new_notebook(cells=cells), "a.ipynb", root).cells[1]
 
 
 @pytest.mark.parametrize(
@@ -172,12 +170,15 @@ def test_the_alt_text_of_a_figure_moves_to_where_the_page_reads_it():
 # -- numbers in prose --------------------------------------------------------------------------
 
 
-def test_numbers_come_from_the_records_and_are_empty_without_them(tmp_path, monkeypatch):
-    numbers = {"freezing": {"lost": 1.5}}
-    monkeypatch.setattr(published, "book_values", lambda: numbers)
-    assert results.values(tmp_path) == {}
-    (tmp_path / "results").mkdir()
-    assert results.values(tmp_path) == numbers
+def test_prose_gets_the_numbers_of_the_records(root, monkeypatch):
+    monkeypatch.setattr(published, "book_values", lambda: {"freezing": {"lost": 1.5}})
+    config = SimpleNamespace(myst_substitutions={"own": "words"})
+    sphinx.set_substitutions(SimpleNamespace(srcdir=root), config)
+    values = config.myst_substitutions.pop("r")
+    assert config.myst_substitutions == {"own": "words"} and values["freezing"]["lost"] == 1.5
+    # No records hold the first chapter's conversation: the page that asks for it warns.
+    assert values.keys() == {"freezing", "definitions", "times"}
+    assert "Some prose" in values["times"] and "notebooks/01_freezing" in values["times"]
 
 
 # -- verifying ---------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ PROBLEMS = [
 
 
 def test_a_good_site_passes(site):
-    book.verify(site, site.parent / "_toc.yml")
+    verifying.verify(site, site.parent / "_toc.yml")
 
 
 @pytest.mark.parametrize(("markup", "problem"), PROBLEMS)
@@ -230,7 +231,7 @@ def test_other_hosts_and_images_without_words_are_refused(site, markup, problem)
     with (site / "welcome.html").open("a") as page:
         page.write(markup)
     with pytest.raises(BookError, match=re.escape(f"welcome.html: {problem}")):
-        book.verify(site, site.parent / "_toc.yml")
+        verifying.verify(site, site.parent / "_toc.yml")
 
 
 def test_a_stylesheet_may_not_ask_another_host_and_a_page_is_not_empty(site):
@@ -242,7 +243,7 @@ def test_a_stylesheet_may_not_ask_another_host_and_a_page_is_not_empty(site):
     ):
         (site / name).write_text(text)
         with pytest.raises(BookError, match=f"{name}: {problem}"):
-            book.verify(site, site.parent / "_toc.yml")
+            verifying.verify(site, site.parent / "_toc.yml")
         (site / name).unlink()
 
 
@@ -250,10 +251,10 @@ def test_each_entry_of_the_table_of_contents_needs_its_page(site):
     toc = site.parent / "_toc.yml"
     toc.write_text("format: jb-book\nroot: welcome\nchapters:\n  - file: notebooks/01_freezing\n")
     with pytest.raises(BookError, match=r"_toc\.yml: notebooks/01_freezing has no page"):
-        book.verify(site, toc)
+        verifying.verify(site, toc)
     (site / "index.html").unlink()
     with pytest.raises(BookError, match="was not built"):
-        book.verify(site, toc)
+        verifying.verify(site, toc)
 
 
 # -- the whole build ---------------------------------------------------------------------------
@@ -262,27 +263,32 @@ def test_each_entry_of_the_table_of_contents_needs_its_page(site):
 def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(root):
     for name in ("book/references.bib", "book/bibliography.md", "_config.yml"):
         (root / name).write_text((REPOSITORY / name).read_text())
-    contents = "format: jb-book\nroot: welcome\nchapters:\n"
-    for name in ("how_to_read", "scoreboard", "tasks/index", "bibliography"):
-        contents += f"  - file: {name}\n"
-    (root / "_toc.yml").write_text(contents)
-    (root / "book" / "how_to_read.md").write_text("# How to read\n")
+    contents = [f"  - file: {name}\n" for name in ("scoreboard", "tasks/index", "bibliography")]
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: welcome\nchapters:\n" + "".join(contents)
+    )
+    (root / "build" / "html").mkdir(parents=True)
+    (root / "build" / "html" / "index.html").write_text("the last good page")
     page = root / "book" / "welcome.md"
+    page.write_text('# Welcome\n\nIt lost {{ "%.2f"|format(r.freezing.full.lost) }}.\n')
+    with pytest.raises(BookError, match=r"welcome\.md:3.*freezing"):
+        book.build(root)
+    assert (root / "build" / "html" / "index.html").read_text() == "the last good page"
+
+    def bytes_of(html):
+        files = (path for path in html.rglob("*") if path.is_file())
+        return {path.relative_to(html): path.read_bytes() for path in files}
+
+    broken = bytes_of(root / "build" / "_build" / "html")
     page.write_text("# Welcome\n\nA formula: $x^2$.\n")
     html = book.build(root)
     assert html == root / "build" / "html"
     assert "mathjax/tex-svg-full.js" in (html / "welcome.html").read_text()
     assert (html / "_static" / "mathjax" / "tex-svg-full.js").stat().st_size > 1_000_000
-    first = {path: path.read_bytes() for path in html.rglob("*") if path.is_file()}
-
-    page.write_text('# Welcome\n\nIt lost {{ "%.2f"|format(r.freezing.full.lost) }}.\n')
-    with pytest.raises(BookError, match=r"welcome\.md:3.*freezing"):
-        book.build(root)
-    assert {path: path.read_bytes() for path in html.rglob("*") if path.is_file()} == first
-
-    page.write_text("# Welcome\n\nA formula: $x^2$.\n")
-    book.build(root)  # another build of the same book
-    assert {path: path.read_bytes() for path in html.rglob("*") if path.is_file()} == first
+    # Two builds give the same bytes, but where the page that was mended stands.
+    good = bytes_of(html)
+    changed = {str(path) for path in good if good[path] != broken.pop(path)}
+    assert changed == {"welcome.html", "_sources/welcome.md", "searchindex.js"} and not broken
 
 
 def test_the_lock_file_pins_versions_and_names_no_place():

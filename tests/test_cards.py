@@ -19,17 +19,6 @@ def test_a_card_says_what_is_asked_and_what_would_be_right(own_home):
     assert "lm_eval --include_path data/tasks --tasks arc_easy_standin" in text
 
 
-def test_every_task_has_a_card_and_none_repeats_a_request_of_the_alignment_family(own_home):
-    pages = {str(path): text for path, text in cards.pages().items()}
-    assert set(pages) == {"tasks/index.md", *(f"tasks/{name}.md" for name in tasks.names())}
-    together = "\n".join(pages.values())
-    for task in map(Task, tasks.names()):
-        assert f"[{task.name}]({task.name}.md)" in pages["tasks/index.md"]
-        if task.family == "alignment" and not task.missing():
-            for document in task.documents("test"):
-                assert document["prompt"] not in together, f"{task.name} shows one of its requests"
-
-
 def test_a_card_without_its_data_says_how_to_get_them(own_home):
     text = cards.card(Task("wikitext2"))
     assert "forgetting data fetch wikitext2_valid_test" in text
@@ -38,6 +27,7 @@ def test_a_card_without_its_data_says_how_to_get_them(own_home):
 
 def test_a_base_score_is_that_of_its_own_session_and_is_the_newest(own_home, tmp_path, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
+    monkeypatch.setattr(tasks, "names", lambda: ["english", "formats", "chat"])
     model, base = {"name": "smollm2-135m"}, "a" * 20
     for day, device, asked in (
         (1, "a laptop", {"english": {"log_likelihood": [-2, -4], "tokens": [2, 2]}}),

@@ -76,7 +76,7 @@ def test_runs_stand_beside_those_of_their_design_and_a_merge_is_no_reference(sto
 def test_labels_of_other_kinds_and_the_books_colours_are_shown(stored):
     labelled = make_run("b", "LoRA", labels={"rehearsal_ratio": 0.2})
     stored(UNTOUCHED, labelled, make_run("c", "my own"))
-    (study,) = explorer.data()["studies"]
+    (study,) = explorer.studies()
     assert [each["also"] for each in study["runs"]].count("rehearsal ratio 0.2") == 1
     assert study["methods"] == {
         "untouched": ("#000000", "*"),
@@ -98,7 +98,7 @@ def test_a_name_cannot_end_the_pages_script(stored):
 
 def test_the_page_of_the_books_own_records():
     axes = {}
-    for study in explorer.data("https://example.org")["studies"]:
+    for study in explorer.studies():
         axes[study["chapter"]] = study["axes"]
         assert set(study["axes"]) <= set(study["measures"])
         assert {each["method"] for each in study["runs"]} == set(study["methods"])

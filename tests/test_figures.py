@@ -1,15 +1,16 @@
 """Figures: what reaches a page, the same picture every time; and how arms look."""
 
 from base64 import b64decode
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from studies import run
+from studies import run, verdict
 
-from forgetting import chapters, method
+from forgetting import chapters, foundation, method
 from forgetting.chapters import published
 from forgetting.chapters.freezing import views as freezing
 from forgetting.chapters.lora import views as lora
@@ -20,6 +21,12 @@ from forgetting.views.theme import Look
 
 RUNS = published.runs("freezing")
 KL = ("new answers.forward_kl", "old text.forward_kl")
+
+
+@cache
+def divergences():
+    """(divergence, drift) of every run that measured both, by chapter."""
+    return published.across(*KL, "laptop")
 
 
 def shown(figure, alt="A line."):
@@ -43,29 +50,29 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
 
 
 DRAWN = {
-    "anatomy": lambda tiny: freezing.anatomy(tiny),
-    "plane": lambda _: freezing.plane(RUNS),
-    "law": lambda _: lora.law(RUNS, x="chinese.nats", y="chat.nats", labels=("loss", "lost")),
-    "before and after": lambda _: figures.before_and_after(
+    "anatomy": lambda: freezing.anatomy(foundation("tiny")),
+    "plane": lambda: freezing.plane(RUNS),
+    "law": lambda: lora.law(RUNS, x="chinese.nats", y="chat.nats", labels=("loss", "lost")),
+    "before and after": lambda: figures.before_and_after(
         {"full": records.select(RUNS, method="full", learning_rate=1e-4)},
         records.start_of(RUNS),
         {"arc.acc": "ARC-easy", "winogrande.acc": "WinoGrande"},
         freezing.LOOKS,
     ),
-    "law of the book": lambda _: own_words.law_of_the_book(
-        published.across(*KL, "laptop"), ("divergence", "drift")
+    "law of the book": lambda: own_words.law_of_the_book(divergences(), ("divergence", "drift")),
+    "claims": lambda: figures.claim_intervals(
+        [verdict(), verdict(id="other", verdict="holds", effect=0.5, low=0.3, high=0.7)]
     ),
-    "claims": lambda _: figures.claim_intervals(published.verdicts("freezing", "laptop")),
 }
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_a_figure_is_the_same_bytes_every_time(draw, tiny):
-    assert shown(draw(tiny)).data["image/png"] == shown(draw(tiny)).data["image/png"]
+def test_a_figure_is_the_same_bytes_every_time(draw):
+    assert shown(draw()).data["image/png"] == shown(draw()).data["image/png"]
 
 
 def test_the_law_of_the_book_is_drawn_from_every_trained_run_that_measured_both():
-    points = published.across(*KL, "laptop")
+    points = divergences()
     trained = [run for run in records.stored("lora") if not run.start]
     assert "freezing" not in points and len(points["lora"]) == len(trained) > 50
     assert sorted(points["lora"]) == sorted(tuple(map(run.mean, KL)) for run in trained)
@@ -96,11 +103,9 @@ def test_a_figure_says_which_runs_it_draws():
 @pytest.mark.parametrize("name", chapters.names())
 def test_no_two_arms_look_alike_and_the_first_of_a_method_looks_like_it(name):
     experiment = chapters.experiment(name)
-    arms = experiment.arms_of(experiment.base("smoke"))
-    curves = {getattr(arm, "curve", "") or name: arm for name, arm in arms.items()}
-    looks = theme.looks(experiment)
+    curves, looks = dict(theme.curves(experiment)), theme.looks(experiment)
     assert list(looks) == list(curves) and len(set(looks.values())) == len(looks)
-    firsts = {theme.method_of(arm): curve for curve, arm in reversed(curves.items())}
+    firsts = {of: curve for curve, of in reversed(curves.items())}
     for of, curve in firsts.items():
         card = method.named(of).card
         assert looks[curve] == (card.colour, card.marker), (curve, of)

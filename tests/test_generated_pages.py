@@ -1,7 +1,6 @@
 """Generated pages: what they say of records and claims, and what breaks them."""
 
 import html
-import itertools
 import json
 import re
 import shutil
@@ -12,28 +11,19 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from studies import NOT_RUN, run, scores, verdict
 
-from forgetting import chapters, method, wording
+from forgetting import chapters, method, tasks, wording
 from forgetting.chapters import published
 from forgetting.chapters.operation.conversation import ASKED, NoConversation
 from forgetting.evidence import papers, records
+from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
-from forgetting.site import book, conversation, markup, plane, times
-from forgetting.site.markup import Contents, PageError
-from forgetting.site.pages import (
-    cards,
-    choosing,
-    failures,
-    method_cards,
-    pages,
-    paper_list,
-    run_records,
-    scoreboard,
-    status,
-)
+from forgetting.site import conversation, markup, plane, times
+from forgetting.site.markup import BookError, Contents
+from forgetting.site.pages import board, cards, choosing, method_cards, pages, run_records
 from forgetting.site.plane import Measured, Place
+from forgetting.tasks import Task
 from forgetting.views import theme
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,9 +71,18 @@ def runs() -> dict[str, Measured]:
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, str]:
+def verdicts() -> list[Verdict]:
+    return published.scoreboard()
+
+
+@pytest.fixture(scope="module")
+def made(runs, verdicts) -> dict[str, str]:
     """Every page of a book whose one chapter is that on freezing."""
-    return {str(path): text for path, text in (pages(["01_freezing"]) | cards.pages()).items()}
+    with pytest.MonkeyPatch.context() as patch:  # each is made once
+        patch.setattr(plane, "measured", lambda: runs)
+        patch.setattr(published, "scoreboard", lambda: verdicts)
+        made = pages(["01_freezing"]) | cards.pages()
+    return {str(path): text for path, text in made.items()}
 
 
 def test_pages_have_a_title_and_whole_tables_and_name_only_pages_that_are_there(made):
@@ -104,8 +103,8 @@ def test_pages_have_a_title_and_whole_tables_and_name_only_pages_that_are_there(
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        (lambda: scoreboard.page([], CONTENTS), "No claim has been judged yet."),
-        (lambda: failures.page([verdict(**NOT_RUN)], CONTENTS), "No claim was contradicted so far"),
+        (lambda: board.scoreboard([], CONTENTS), "No claim has been judged yet."),
+        (lambda: board.failures([verdict(**NOT_RUN)], CONTENTS), "No claim was contradicted"),
         (lambda: choosing.page({}, CONTENTS), "Nothing has been run yet."),
         (lambda: run_records.index({}, CONTENTS), "There are none yet."),
         (lambda: method_cards.page(METHODS[0], {}, CONTENTS), "No run of it is in"),
@@ -113,14 +112,6 @@ def test_pages_have_a_title_and_whole_tables_and_name_only_pages_that_are_there(
 )
 def test_a_page_without_anything_to_show_says_so(page, words):
     assert words in page()
-
-
-def test_an_interrupted_promise_becomes_one_line_of_the_builder(tmp_path, monkeypatch):
-    (tmp_path / "book").mkdir()
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: welcome\n")
-    monkeypatch.setattr(published, "scoreboard", lambda: [verdict(why="")])
-    with pytest.raises(book.BookError, match="claim 'toy': it is contradicted and has no `why`"):
-        book.stage(tmp_path)
 
 
 def test_addresses_of_the_repository_agree():
@@ -156,7 +147,7 @@ def test_numbers_lists_and_chapters_read_as_people_write_them(words, shown):
 
 
 def test_the_scoreboard_counts_verdicts_and_links_chapters():
-    text = scoreboard.page([verdict(id="later", **NOT_RUN), verdict()], CONTENTS)
+    text = board.scoreboard([verdict(id="later", **NOT_RUN), verdict()], CONTENTS)
     assert row_of(text, "| [contradicted]") == ["[contradicted]{.verdict .contradicted}", "1"]
     assert row_of(text, "| [undecided]") == ["[undecided]{.verdict .undecided}", "0"]
     first, second = (cells(line) for line in text.splitlines() if line.startswith("| [Freezing"))
@@ -168,14 +159,14 @@ def test_the_scoreboard_counts_verdicts_and_links_chapters():
     assert second[4:] == ["[not run]{.verdict .not-run}", "–", "–", "–", "–"]
 
 
-def test_every_statement_is_judged_by_claims_that_exist_or_stands_as_not_run():
+def test_every_statement_is_judged_by_claims_that_exist_or_stands_as_not_run(verdicts):
     designed = {claim.id for paper in papers.papers() for claim in paper.claims}
-    stated = [one for paper in papers.papers() for one in paper.stated]
-    ids = [one.id for one in stated]
+    stated = [statement for paper in papers.papers() for statement in paper.stated]
+    ids = [statement.id for statement in stated]
     assert len(set(ids) | designed) == len(ids) + len(designed), "an id stands twice"
-    assert {name for one in stated for name in one.judged_by} <= designed
-    on_board = {verdict.id for verdict in published.scoreboard()}
-    assert on_board == designed | {one.id for one in stated if not one.judged_by}
+    assert {name for statement in stated for name in statement.judged_by} <= designed
+    unjudged = {statement.id for statement in stated if not statement.judged_by}
+    assert {verdict.id for verdict in verdicts} == designed | unjudged
 
 
 def test_papers_are_in_the_bibliography_and_named_apart_and_none_was_recalled_instead_of_read():
@@ -188,8 +179,8 @@ def test_papers_are_in_the_bibliography_and_named_apart_and_none_was_recalled_in
         assert "memory" not in path.read_text(encoding="utf-8").lower(), path.name
 
 
-def test_a_papers_statement_shows_the_verdict_of_each_claim_that_judges_it(made):
-    known = {v.id: v.verdict for v in published.scoreboard()}
+def test_a_papers_statement_shows_the_verdict_of_each_claim_that_judges_it(made, verdicts):
+    known = {v.id: v.verdict for v in verdicts}
     row = next(line for line in made["papers.md"].splitlines() if "Repetition is the most" in line)
     assert f"[{known['li2024-repetition']}]" in row
     assert 'href="scoreboard.html#claim-li2024-repetition"' in row
@@ -197,23 +188,19 @@ def test_a_papers_statement_shows_the_verdict_of_each_claim_that_judges_it(made)
 
 def test_what_did_not_reproduce_stands_with_effect_and_reason_or_with_what_keeps_it_open():
     open_one = verdict(id="open", verdict="undecided", reason="the interval contains it")
-    text = failures.page([verdict(), verdict(id="fine", verdict="holds"), open_one], CONTENTS)
+    text = board.failures([verdict(), verdict(id="fine", verdict="holds"), open_one], CONTENTS)
     assert "## Contradicted (1)" in text and "#claim-fine" not in text
     assert "Claimed: above 0.02. Measured: −0.123 [−0.2,\u00a0−0.05] nats" in text
     assert "*Why:* It was small." in text and "*Scaled down:*" in text
     assert "## Undecided (1)" in text and "the interval contains it" in text
 
 
-def test_what_a_page_cannot_say_is_refused():
-    board = [one for one in published.scoreboard() if one.id != "li2024-repetition"]
-    with pytest.raises(PageError, match="verdict='maybe': must be one of holds, contradicted"):
-        markup.badge("maybe")
-    with pytest.raises(
-        PageError, match=r"claim 'toy': it is contradicted and has no `why`; write.*freezing/cl"
-    ):
-        failures.page([verdict(why="")], CONTENTS)
-    with pytest.raises(PageError, match=r"judged_by='li2024-repetition': no claims\.toml of"):
-        paper_list.page(board)
+def test_what_a_page_cannot_say_is_refused(verdicts):
+    reason = r"claim 'toy': it is contradicted and has no `why`; write.*freezing/cl"
+    with pytest.raises(BookError, match=reason):
+        board.failures([verdict(why="")], CONTENTS)
+    with pytest.raises(BookError, match=r"judged_by='li2024-repetition': no claims\.toml of"):
+        board.papers([v for v in verdicts if v.id != "li2024-repetition"])
 
 
 def test_a_place_is_read_from_records_by_hand(runs):
@@ -297,11 +284,10 @@ def test_a_drawn_plane_names_its_own_arms_and_keeps_all_marks_on_the_sheet(runs)
 
 
 def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():
-    notebooks = [REPOSITORY / "notebooks" / f"{name}.ipynb" for name in ("01_freezing", "05_lamol")]
-    first, second = (cells(line) for line in times.of_chapters(notebooks).splitlines()[2:])
-    assert first[0] == "{doc}`Which part of the brain may we operate on? </notebooks/01_freezing>`"
-    assert 3 <= int(first[1]) <= 15 and 10 <= int(first[2]) <= 60
-    assert second[2] == markup.NOTHING or int(second[2]) > 0
+    row = times.of_chapters([REPOSITORY / "notebooks" / "01_freezing.ipynb"]).splitlines()[2]
+    chapter, reading, running = cells(row)
+    assert chapter == "{doc}`Which part of the brain may we operate on? </notebooks/01_freezing>`"
+    assert 3 <= int(reading) <= 15 and 10 <= int(running) <= 60
 
 
 def test_of_sequences_the_tiers_methods_in_the_first_order_are_counted(monkeypatch):
@@ -329,9 +315,8 @@ def test_the_conversation_is_word_for_word_what_the_records_hold(monkeypatch):
 
 
 def test_a_method_is_worse_only_where_its_whole_interval_is():
-    for change, chat, refusing in ((BETTER, "better", "worse"), (WORSE, "worse", "better")):
-        assert choosing.side(change, CHAT) == chat
-        assert choosing.side(change, REFUSING) == refusing
+    assert [choosing.side(change, CHAT) for change in (BETTER, WORSE)] == ["better", "worse"]
+    assert [choosing.side(change, REFUSING) for change in (BETTER, WORSE)] == ["worse", "better"]
     assert choosing.side(effect(0.05, 0.1), CHAT) == "level"
 
 
@@ -387,19 +372,17 @@ def test_choosing_cards_and_status_say_what_the_records_say(made, runs):
     assert row[3] == f"{{doc}}`{len(stored)} </records/freezing>`"
     assert row[5] == f"{sum(run.timing['seconds'] for run in stored) / 60:.0f}"
     assert "`taiwan_md_zh`" in made["status.md"] and "torch" in made["status.md"]
-    names = status.data_sets([records.start_of(stored)])  # those of its tasks
+    names = run_records.data_sets([records.start_of(stored)])  # those of its tasks
     assert {"taiwan_md_zh", "wikitext2_valid_test"} <= names
     drift = run(asked={"old text": scores("wikitext2:drift", forward_kl=[0.0])})
-    assert status.data_sets([drift]) == {"wikitext2_valid_test"}
+    assert run_records.data_sets([drift]) == {"wikitext2_valid_test"}
 
 
 def test_every_arm_is_about_a_method_that_has_a_page():
     members = {name for card in METHODS for name in card.members}
     for chapter in chapters.names():
-        design = chapters.experiment(chapter)
-        arms = design.arms_of(design.base("smoke"))
-        about = {name: theme.method_of(arm) for name, arm in arms.items()}
-        assert {name for name in about if about[name] not in members} == set(), chapter
+        about = dict(theme.curves(chapters.experiment(chapter)))
+        assert set(about.values()) <= members, chapter
 
 
 @pytest.mark.parametrize("card", METHODS, ids=lambda card: card.name)
@@ -418,6 +401,16 @@ def test_where_a_methods_runs_lie_each_arm_stands_once(made):
     assert rows == ["LoRA", "LoRA r 4", "LoRA r 64"]
     text = made["methods/lamol.md"]
     assert "3 tasks in turn (sst, srl, woz)" in text and "| LAMOL task tokens | 3 |" in text
+
+
+def test_every_task_has_a_card_and_none_repeats_a_request_of_the_alignment_family(made):
+    together = "\n".join(made.values())
+    for task in map(Task, tasks.names()):
+        assert f"# {task.name}\n" in made[f"tasks/{task.name}.md"]
+        assert f"[{task.name}]({task.name}.md)" in made["tasks/index.md"]
+        if task.family == "alignment" and not task.missing():
+            for document in task.documents("test"):
+                assert document["prompt"] not in together, f"{task.name} shows one of its requests"
 
 
 def test_every_published_run_stands_on_its_chapters_page_with_its_recipe(made):
@@ -440,23 +433,6 @@ def test_a_merge_has_its_recipe_and_a_system_with_two_runs_one_anchor():
     assert "<summary>merge, ties</summary>" in text and "<td>0.0001</td>" in text
     assert re.findall(r'<a id="(\w+)"', text) == ["m" * 20, "b" * 20]
     assert text.count("<tr>\n<td>") == 3
-
-
-def test_figures_and_tables_of_records_get_a_link_and_nothing_else_does():
-    def shown(kind: str, content: str, **about) -> list:
-        return [new_output("display_data", {kind: content}, metadata={kind: about})]
-
-    page = [
-        new_markdown_cell("# A"),
-        new_code_cell("anatomy()", outputs=shown("image/png", "iVBORw0K", alt="a")),
-        new_code_cell("plane()", outputs=shown("image/png", "iVBORw0K", records=True)),
-        new_code_cell("table()", outputs=shown("text/html", '<table class="dataframe">')),
-        new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="x")]),
-    ]
-    staged = book.with_records(page, "freezing")
-    pairs = itertools.pairwise(staged)
-    linked = [cell.source for cell, after in pairs if "</records/freezing>" in after.source]
-    assert linked == ["plane()", "table()"]
 
 
 TABLE = """<!doctype html><meta charset="utf-8"><script>{script}</script>

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from forgetting import cli
 from forgetting.chapters import published
-from forgetting.site import book, report
+from forgetting.site import report
+from forgetting.site.book import verifying
 
 SETTINGS = {"tier": "laptop", "seeds": [0, 1], "model": ""}
 
@@ -46,7 +47,7 @@ def write(path, png="AA=="):
 def page(tmp_path, monkeypatch):
     """The page of a run; call it with what differs from a laptop run that judged one claim."""
 
-    def made(now=UNDECIDED, before=(), beside=None, **settings):
+    def made(now=UNDECIDED, before=(), beside=tmp_path / "unbuilt.ipynb", **settings):
         monkeypatch.setattr(report, "verdicts", lambda *_: now)
         executed = write(tmp_path / "ours.ipynb", "T1VSUw==")
         return report.page("trial", executed, SETTINGS | settings, before, beside)
@@ -106,7 +107,7 @@ def test_headings_without_results_the_published_prose_and_a_toys_warning_stay_ou
 def test_the_page_is_whole_and_asks_nobody(page, tmp_path):
     path = tmp_path / "report.html"
     path.write_text(page())
-    assert book.page_problems(path) == []
+    assert verifying.page_problems(path) == []
     tags = re.findall(r"<(/?)(\w+)[^>]*>", path.read_text())
     open_now = []
     for end, tag in tags:

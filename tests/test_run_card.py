@@ -7,12 +7,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from studies import put, run
 
 from forgetting import chapters
 from forgetting.experiments import parameters
 from forgetting.site import run_card
+from forgetting.site.book.staging import with_generated_cells
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)
@@ -22,11 +23,9 @@ seeds: list[int] = [0]  # one run a seed [0..9999]
 words: list[str] = []  # a | b"""
 
 
-def write(root, tags=("parameters",)):
-    code = new_code_cell(CELL, metadata={"tags": list(tags)})
-    notebook = new_notebook(cells=[new_markdown_cell("# Trial"), code, new_code_cell("1 + 1")])
-    path = root / "01_trial.ipynb"
-    nbformat.write(notebook, path)
+def write(root):
+    cell = new_code_cell(CELL, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[cell]), path := root / "01_trial.ipynb")
     return path
 
 
@@ -56,16 +55,26 @@ def test_parameters_and_tiers_are_read_not_typed(tmp_path):
     assert "`full`" not in rows  # the notebook's tier does not know it
 
 
-def test_the_card_stands_below_the_parameters_and_nothing_else_changes(tmp_path):
+def shown(kind, content, **about):
+    return [new_output("display_data", {kind: content}, metadata={kind: about})]
+
+
+def test_the_card_stands_below_the_parameters_and_links_below_what_is_made_of_records(tmp_path):
+    cells = [
+        new_markdown_cell("# A"),
+        new_code_cell(CELL, metadata={"tags": ["parameters"]}),
+        new_code_cell("anatomy()", outputs=shown("image/png", "iVBORw0K", alt="a")),
+        new_code_cell("plane()", outputs=shown("image/png", "iVBORw0K", records=True)),
+        new_code_cell("table()", outputs=shown("text/html", '<table class="dataframe">')),
+        new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="x")]),
+    ]
     path = write(tmp_path)
-    page = nbformat.read(path, 4)
-    shown = run_card.with_card(page, path)
-    assert [cell.id for cell in shown.cells if cell.id != "run-card"] == [c.id for c in page.cells]
-    assert shown.cells[2].source == run_card.card(path)
-    assert len(page.cells) == 3
-    nbformat.validate(shown)
-    page = nbformat.read(write(tmp_path, tags=()), 4)  # without parameters it has no card
-    assert run_card.with_card(page, path) == page
+    card, link = run_card.card(path), "{.of-records}\n{doc}`Records and recipes </records/trial>`"
+    sources = [cell.source for cell in with_generated_cells(cells, path, linked=True)]
+    assert sources == ["# A", CELL, card, "anatomy()", "plane()", link, "table()", link, "print()"]
+    staged = with_generated_cells(cells, path, linked=False)
+    assert [cell for cell in staged if cell.source != card] == cells
+    nbformat.validate(new_notebook(cells=staged))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -91,10 +100,10 @@ def test_the_three_ways_say_the_same_run(chapter):
     assert words[:3] == ["forgetting", "run", chapter]
     pairs = [word.split("=") for word in words[3:] if word != "-p"]
     typed = parameters.check(declared, dict(pairs), chapter)
-    (call,) = [n for n in ast.walk(ast.parse(python)) if isinstance(n, ast.Call)]
+    (call,) = (node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call))
     notebook, _, values = map(ast.literal_eval, call.args)
     assert (REPOSITORY / notebook).is_file()
     lines = ast.parse(cell).body
     written = {line.target.id: ast.literal_eval(line.value) for line in lines}
-    assert typed == values == written == run_card.example(declared)
+    assert typed == values == written == {"seeds": run_card.more_seeds(declared)}
     assert all(values[p.name] != p.default for p in declared if p.name in values)

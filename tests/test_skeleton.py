@@ -1,6 +1,5 @@
 """`forgetting new chapter`: what it writes passes what every chapter of the book has to pass."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from typer.testing import CliRunner
 from forgetting import chapters, cli
 from forgetting.evidence import papers, records
 from forgetting.experiments import parameters
-from forgetting.site import book, run_card
+from forgetting.site import run_card
+from forgetting.site.book import staging, verifying
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = Path("src", "forgetting", "chapters", "trial_run")
@@ -91,30 +91,29 @@ def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
     def executed(notebooks, *_):
         return [nbformat.read(path, as_version=4) for path in notebooks]
 
-    monkeypatch.setattr(book.staging, "executed", executed)
-    source = book.stage(tree)
+    monkeypatch.setattr(staging, "executed", executed)
+    source = staging.stage(tree)
     assert not (source / "notebooks" / chapter.name).exists()  # it waits for its records
     lines = (source / "scoreboard.md").read_text().splitlines()
     row = next(line for line in lines if "held-out C" in line and "shenfeld" in line)
     assert "[not run]{.verdict .not-run}" in row
     toc = tree / "_toc.yml"
     toc.write_text(toc.read_text().replace("notebooks/01_freezing", f"notebooks/{chapter.stem}"))
-    page = nbformat.read(book.stage(tree) / "notebooks" / chapter.name, as_version=4)
+    page = nbformat.read(staging.stage(tree) / "notebooks" / chapter.name, as_version=4)
     assert run_card.card(chapter) in [cell.source for cell in page.cells]
 
 
 def test_it_runs_at_the_smoke_tier_and_reports(tree, chapter, own_home):
-    command = [sys.executable, "-m", "forgetting.cli", "run", "trial_run", "--tier", "smoke"]
-    command += ["-p", "data=bundled", "--report", "mine.html"]
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = ["run", "trial_run", "--tier", "smoke", "-p", "data=bundled"]
+    done = CliRunner().invoke(cli.app, [*command, "--report", "mine.html"])
+    assert done.exit_code == 0, done.output
     runs = records.stored("trial_run", "smoke")
     labels = {(r.labels["method"], r.labels["learning_rate"], r.labels.get("epochs")) for r in runs}
     arms = {
         (arm, rate, epochs) for arm, rate in (("full", 1e-4), ("LoRA", 1e-3)) for epochs in (1, 2)
     }
     assert labels == arms | {("untouched", 0, None)}
-    assert book.page_problems(tree / "mine.html") == []
+    assert verifying.page_problems(tree / "mine.html") == []
     text = (tree / "mine.html").read_text()
     assert "A plane: learned Chinese against English lost" in text
     assert "a toy: its numbers mean nothing" in text and "held-out Chinese becomes" in text

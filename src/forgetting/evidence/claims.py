@@ -93,7 +93,9 @@ class Verdict(BaseModel):
             return f"*{self.verdict}*"
         half = (self.high - self.low) / 2
         digits = max(0, 1 - math.floor(math.log10(half))) if 0 < half < math.inf else 2
-        mean, low, high = (f"{x:+.{digits}f}".replace("-", "−") for x in (self.effect, self.low, self.high))
+        mean, low, high = (
+            f"{x:+.{digits}f}".replace("-", "−") for x in (self.effect, self.low, self.high)
+        )
         return f"{mean} ({low} to {high}; *{self.verdict}*)"
 
     @property

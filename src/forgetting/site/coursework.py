@@ -5,19 +5,16 @@ A chapter's notebook is the one place where an exercise is written: its text nam
 start from holds the solution's signatures, with bodies that raise `NotImplementedError`.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
 import textwrap
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from forgetting import chapters
 
@@ -35,8 +32,7 @@ class BadExercise(ValueError):
     """An exercise of a notebook, or a file of answers, that cannot be read."""
 
 
-@dataclass(frozen=True)
-class Exercise:
+class Exercise(NamedTuple):
     """One exercise of a chapter: what it asks, the call that tests it, the printed solution."""
 
     title: str
@@ -53,8 +49,7 @@ class Exercise:
         return [node.id for node in call if isinstance(node, ast.Name) and node.id in defined]
 
 
-@dataclass(frozen=True)
-class Grade:
+class Grade(NamedTuple):
     """What the test says of one answer; `why` is a line where it did not pass."""
 
     exercise: Exercise
@@ -76,34 +71,29 @@ def exercises_of(notebook: Path) -> list[Exercise]:
         test = TEST.search(match["text"])
         if test is None:
             raise BadExercise(f"{where}: its text names no test; write `exercises.name(answer)`")
-        exercise = Exercise(
-            match["title"], match["label"], match["text"].strip(), test[1], match["solution"]
-        )
+        title, label, text, solution = match.groups()
+        exercise = Exercise(title, label, text.strip(), test[1], solution)
         if not exercise.asked:
             raise BadExercise(f"{where}: its solution defines nothing that {test[1]} is given")
         exercises.append(exercise)
-    written = prose.count("{exercise-start}")
-    if len(exercises) != written:
-        count = written - len(exercises)
-        raise BadExercise(f"{notebook.name}: {count} exercises have no solution")
+    if unsolved := prose.count("{exercise-start}") - len(exercises):
+        raise BadExercise(f"{notebook.name}: {unsolved} exercises have no solution")
     return exercises
 
 
 def stubs(chapter: str, exercises: Sequence[Exercise]) -> str:
     """The text of a file of answers in which nothing is answered yet."""
     head = f'"""Answers to the exercises of `{chapter}`; test them: forgetting grade {chapter}"""'
-    imports: dict[str, None] = {}
+    imports: set[str] = set()
     bodies = []
     for exercise in exercises:
-        tree = ast.parse(exercise.solution)
-        imports |= dict.fromkeys(
-            ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
-        )
+        for node in ast.parse(exercise.solution).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imports.add(ast.unparse(node))
         asked = [d for d in _definitions(exercise.solution) if d.name in exercise.asked]
         bodies += [_stub(definition, exercise) for definition in asked]
-    lines = "\n".join(sorted(imports))
-    text = "\n\n\n".join([head + (f"\n\n{lines}" if lines else ""), *bodies]) + "\n"
-    return re.sub(r" +$", "", text, flags=re.MULTILINE)
+    parts = [head + "\n\n" + "\n".join(sorted(imports)) if imports else head, *bodies]
+    return re.sub(r" +$", "", "\n\n\n".join(parts) + "\n", flags=re.MULTILINE)
 
 
 def _definitions(code: str) -> list[ast.FunctionDef | ast.ClassDef]:
@@ -112,22 +102,18 @@ def _definitions(code: str) -> list[ast.FunctionDef | ast.ClassDef]:
 
 
 def _stub(definition: ast.FunctionDef | ast.ClassDef, exercise: Exercise) -> str:
-    words = [f"{exercise.title}.", "", *_wrapped(exercise.text)]
+    plain = re.sub(r"\{[a-z:]+\}`", "`", exercise.text).replace("\\", "/")
+    words = [f"{exercise.title}.", "", *textwrap.wrap(" ".join(plain.split()), WIDTH)]
     text = ast.Expr(ast.Constant("\n    ".join(words) + "\n    "))
-    not_yet = ast.parse("raise NotImplementedError").body
+    unanswered = ast.parse("raise NotImplementedError").body
     if isinstance(definition, ast.FunctionDef):
-        definition.body = [text, *not_yet]
+        definition.body = [text, *unanswered]
     else:
         methods = [node for node in definition.body if isinstance(node, ast.FunctionDef)]
         for method in methods:
-            method.body = list(not_yet)
+            method.body = list(unanswered)
         definition.body = [text, *methods]
     return ast.unparse(ast.fix_missing_locations(definition))
-
-
-def _wrapped(text: str) -> list[str]:
-    plain = re.sub(r"\{[a-z:]+\}`", "`", text).replace("\\", "/")
-    return textwrap.wrap(" ".join(plain.split()), WIDTH)
 
 
 def grade(
@@ -138,41 +124,36 @@ def grade(
     Raises `BadExercise` in one line where the text itself cannot be run, or the chapter has no
     tests.
     """
-    tests = _tests(chapter)
+    if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
+        raise BadExercise(f"chapter={chapter!r}: has no exercises.py; write it beside its design")
+    tests = import_module(f"forgetting.chapters.{chapter}.exercises")
     answers: dict[str, Any] = {"__name__": Path(name).stem}
     try:
         exec(compile(code, name, "exec"), answers)
     except Exception as error:
-        raise BadExercise(f"{name}: {_last(error, name)}") from error
+        raise BadExercise(f"{name}: {_in_one_line(error, name)}") from error
     return [_grade(exercise, tests, answers, name) for exercise in exercises]
 
 
-def _tests(chapter: str) -> ModuleType:
-    """A chapter's own `exercises.py`."""
-    if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
-        raise BadExercise(f"chapter={chapter!r}: has no exercises.py; write it beside its design")
-    return import_module(f"forgetting.chapters.{chapter}.exercises")
-
-
 def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name: str) -> Grade:
-    absent = [asked for asked in exercise.asked if asked not in answers]
-    if absent:
+    if absent := [name for name in exercise.asked if name not in answers]:
         return Grade(exercise, "not attempted", f"the file does not define {absent[0]}")
     try:
         eval(exercise.test, {"exercises": tests}, answers)
     except NotImplementedError:
         return Grade(exercise, "not attempted")
     except AssertionError as error:
-        return Grade(exercise, "failed", str(error) or _last(error, name))
+        return Grade(exercise, "failed", str(error) or _in_one_line(error, name))
     except Exception as error:
-        return Grade(exercise, "failed", _last(error, name))
+        return Grade(exercise, "failed", _in_one_line(error, name))
     return Grade(exercise, "passed")
 
 
-def _last(error: Exception, name: str) -> str:
-    """An error in one line, with the line of the reader's file where it came up."""
-    steps = [s for s in traceback.extract_tb(error.__traceback__) if s.filename == name]
-    line = error.lineno if isinstance(error, SyntaxError) else steps[-1].lineno if steps else None
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    text = f"{type(error).__name__}: {said}".removesuffix(": ")
-    return (f"line {line}: " if line else "") + " ".join(text.split())
+def _in_one_line(error: Exception, name: str) -> str:
+    """An error, with the line of the reader's file where it came up."""
+    lines = [s.lineno for s in traceback.extract_tb(error.__traceback__) if s.filename == name]
+    message = str(error)
+    if isinstance(error, SyntaxError):
+        lines, message = [error.lineno] if error.lineno else [], error.msg
+    text = f"{type(error).__name__}: {message}".removesuffix(": ")
+    return (f"line {lines[-1]}: " if lines else "") + " ".join(text.split())

@@ -1,10 +1,7 @@
 """What pages share: their templates, and tables, verdicts, numbers and links in these."""
 
-from __future__ import annotations
-
 import html
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -17,8 +14,8 @@ REPOSITORY = "https://github.com/post-training-and-forgetting/book"
 NOTHING = "–"
 
 
-class PageError(ValueError):
-    """A page cannot be made; the message names the entry and the remedy."""
+class BookError(RuntimeError):
+    """The book or one of its pages cannot be made; the message says where, why and the remedy."""
 
 
 class Contents(NamedTuple):
@@ -28,8 +25,7 @@ class Contents(NamedTuple):
 
     def notebook(self, chapter: str) -> str | None:
         """The notebook of a chapter: "01_freezing" for "freezing"."""
-        stem = PurePosixPath(chapter).stem
-        return next((n for n in self.notebooks if stem in (n, n.partition("_")[2])), None)
+        return next((n for n in self.notebooks if n.partition("_")[2] == chapter), None)
 
     def link(self, chapter: str) -> str:
         """The chapter's name, as a link to it where the book has it."""
@@ -61,37 +57,27 @@ def heads(*names: str) -> str:
 
 
 def row(*values: object) -> str:
-    """A line of a MyST table."""
-    return f"| {' | '.join(map(cell, values))} |"
-
-
-def cell(value: object) -> str:
-    """Text on one line in which a bar does not end the cell; a dash for none."""
-    return " ".join(str(value).split("\n")).strip().replace("|", r"\|") or NOTHING
+    """A line of a MyST table: no value breaks it or ends its cell, and none leaves it empty."""
+    lines = (str(value).replace("\n", " ").strip().replace("|", r"\|") for value in values)
+    return f"| {' | '.join(line or NOTHING for line in lines)} |"
 
 
 def badge(verdict: str) -> str:
-    """A verdict as a word in a coloured frame. Raises `PageError` for an unknown one."""
-    if verdict not in WORDS:
-        raise PageError(f"verdict={verdict!r}: must be one of {', '.join(WORDS)}")
+    """A verdict as a word in a coloured frame."""
     return f"[{verdict}]{{.verdict .{verdict.replace(' ', '-')}}}"
 
 
 def interval(verdict: Verdict) -> str:
     """ "−0.123 [−0.2, −0.05]" on one line; a dash where nothing was measured."""
-    if verdict.effect is None:
+    if verdict.effect is None or verdict.low is None or verdict.high is None:
         return NOTHING
-    effect = wording.number(verdict.effect)
-    if verdict.low is None or verdict.high is None:
-        return effect
-    return f"{effect} [{wording.number(verdict.low)},\u00a0{wording.number(verdict.high)}]"
+    effect, low, high = map(wording.number, (verdict.effect, verdict.low, verdict.high))
+    return f"{effect} [{low},\u00a0{high}]"
 
 
 def change(effect: Effect | None) -> str:
     """ "+0.034 ± 0.016" on one line: the mean and half the width of its 95 % interval."""
-    if effect is None:
-        return NOTHING
-    return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2)
+    return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2) if effect else NOTHING
 
 
 def claim_link(words: str, claim: str) -> str:
@@ -104,13 +90,7 @@ def cite(*keys: str) -> str:
     return f"{{cite:t}}`{','.join(keys)}`"
 
 
-def source(data: DataSet) -> str:
-    """A link to the commit of a public data set."""
-    return f"[{data.repo}](https://github.com/{data.repo}/tree/{data.commit})"
-
-
 def megabytes(data: DataSet) -> str:
-    """The size of a public data set."""
     return f"{sum(file.bytes for file in data.files) / 1e6:.1f} MB"
 
 
@@ -122,23 +102,14 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-ENVIRONMENT.globals |= {
+ENVIRONMENT.globals |= {f.__name__: f for f in (cite, claim_link, doc, heads, megabytes, row)} | {
     "NOTHING": NOTHING,
     "REPOSITORY": REPOSITORY,
     "VERDICTS": WORDS,
-    "cite": cite,
-    "claim_link": claim_link,
-    "doc": doc,
-    "heads": heads,
-    "megabytes": megabytes,
-    "row": row,
-    "source": source,
+    "source": "[{0.repo}](https://github.com/{0.repo}/tree/{0.commit})".format,  # of a data set
 }
-ENVIRONMENT.filters |= {
-    "badge": badge,
-    "change": change,
+ENVIRONMENT.filters |= {f.__name__: f for f in (badge, change, interval)} | {
     "counted": wording.count,
-    "interval": interval,
     "listed": wording.listed,
     "number": wording.number,
     "plain": partial(html.escape, quote=False),

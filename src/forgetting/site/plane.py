@@ -1,8 +1,6 @@
 """Where methods lie on a chapter's plane: what was learned, what was lost, and at what cost."""
 
-from __future__ import annotations
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -61,9 +59,12 @@ def measured() -> dict[str, Measured]:
     planes: dict[str, Measured] = {}
     for chapter in chapters.names():
         design = chapters.experiment(chapter)
-        runs = _after_the_last_epoch(published.runs(chapter)) if design.plane else []
+        stored = published.runs(chapter) if design.plane else []
+        last = max((run.labels.get("epochs", 0) for run in stored), default=0)
+        runs = [run for run in stored if run.start or run.labels.get("epochs", 0) == last]
         if design.plane and any(run.start for run in runs):
-            places = _places(design.plane, runs)
+            arms = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
+            places = {arm: _place(design.plane, runs, arm) for arm in arms}
             planes[chapter] = Measured(design.plane, runs, places, theme.looks(design))
     return planes
 
@@ -74,29 +75,14 @@ def heads(axes: Plane, against: str = "") -> list[str]:
     return [f"{loss.words}{other}, {loss.unit} ({loss.sign})" for loss in axes.losses]
 
 
-def _after_the_last_epoch(runs: Sequence[Run]) -> list[Run]:
-    last = max((run.labels.get("epochs", 0) for run in runs), default=0)
-    return [run for run in runs if run.start or run.labels.get("epochs", 0) == last]
-
-
-def _places(axes: Plane, runs: Sequence[Run]) -> dict[str, Place]:
+def _place(axes: Plane, runs: Sequence[Run], arm: str) -> Place:
     start = records.start_of(runs)
-    curve = [start, *records.select(runs, method=axes.plain)]
-    names = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
-    return {name: _place(axes, records.select(runs, method=name), curve) for name in names}
-
-
-def _place(axes: Plane, of_arm: Sequence[Run], curve: Sequence[Run]) -> Place:
-    rates = {run.labels["learning_rate"] for run in of_arm}
-    groups = [records.select(of_arm, learning_rate=rate) for rate in sorted(rates)]
-    most = max(len(group) for group in groups)
-    central = min(
-        (group for group in groups if len(group) == most),
-        key=lambda group: sum(run.mean(axes.learned) for run in group),
-    )
-    arm = of_arm[0].labels["method"]
-    beside = curve if arm != axes.plain else ()
-    learned, lost = effects(axes, curve[0], central)
+    plain = [start, *records.select(runs, method=axes.plain)] if arm != axes.plain else []
+    of_arm = records.select(runs, method=arm)
+    rates = sorted({run.labels["learning_rate"] for run in of_arm})
+    by_rate = [records.select(of_arm, learning_rate=rate) for rate in rates]
+    central = min(by_rate, key=lambda g: (-len(g), sum(run.mean(axes.learned) for run in g)))
+    learned, lost = effects(axes, start, central)
     return Place(
         method=arm,
         rate=central[0].labels["learning_rate"],
@@ -106,7 +92,7 @@ def _place(axes: Plane, of_arm: Sequence[Run], curve: Sequence[Run]) -> Place:
         seconds=median(run.timing["training_seconds"] for run in central),
         learned=learned,
         lost=lost,
-        matched={loss.words: _matched(axes, central, beside, loss) for loss in axes.losses},
+        matched={loss.words: _matched(axes, central, plain, loss) for loss in axes.losses},
     )
 
 
@@ -116,28 +102,11 @@ def effects(axes: Plane, start: Run, group: Sequence[Run]) -> tuple[Effect, dict
     return paired_effect([start], group, [axes.learned]), lost
 
 
-def _matched(
-    axes: Plane, central: Sequence[Run], curve: Sequence[Run], loss: Loss
-) -> Effect | None:
+def _matched(axes: Plane, group: Sequence[Run], plain: Sequence[Run], loss: Loss) -> Effect | None:
     try:
-        return matched_effect(central, curve, [loss.measure], axes.learned) if curve else None
+        return matched_effect(group, plain, [loss.measure], axes.learned) if plain else None
     except OutOfRange:
         return None
-
-
-class Scale:
-    """Values to pixels, with 5 % of room at either end; `marks` are its two ends and zero."""
-
-    def __init__(self, effects: Iterable[Effect], start: float, end: float) -> None:
-        values = [0.0, *(value for effect in effects for value in (effect.low, effect.high))]
-        low, high = min(values), max(values)
-        room = 0.05 * (high - low) or 1.0
-        self.base, self.start = low - room, start
-        self.step = (end - start) / (high - low + 2 * room)
-        self.marks = dict.fromkeys((low, 0.0, high))
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + (value - self.base) * self.step, 1)
 
 
 def drawn(runs: Measured, mine: Collection[str]) -> str:
@@ -145,21 +114,31 @@ def drawn(runs: Measured, mine: Collection[str]) -> str:
 
     Every arm is a grey dot; those in `mine` get their colour, their name and their intervals.
     """
-    axes, places = runs.axes, list(runs.places.values())
-    loss = axes.losses[0]
+    places, loss = list(runs.places.values()), runs.axes.losses[0]
+    across, marks_across = _scale((place.learned for place in places), LEFT, RIGHT)
+    up, marks_up = _scale((place.lost[loss.words] for place in places), BOTTOM, TOP)
     return render(
         "plane.svg.jinja",
         named=[place for place in places if place.method in mine],
         others=[place for place in places if place.method not in mine],
-        axes=axes,
+        axes=runs.axes,
         loss=loss,
-        across=Scale((place.learned for place in places), LEFT, RIGHT),
-        up=Scale((place.lost[loss.words] for place in places), BOTTOM, TOP),
+        across=across,
+        up=up,
+        marks_across=marks_across,
+        marks_up=marks_up,
         looks=runs.looks,
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=RIGHT,
-        top=TOP,
-        bottom=BOTTOM,
+        sheet=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )
+
+
+def _scale(
+    effects: Iterable[Effect], start: float, end: float
+) -> tuple[Callable[[float], float], list[float]]:
+    """From values to pixels, with 5 % of room at either end; and its marks: both ends and zero."""
+    values = [0.0, *(value for effect in effects for value in (effect.low, effect.high))]
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or 1.0
+    step = (end - start) / (high - low + 2 * room)
+    marks = list(dict.fromkeys((low, 0.0, high)))
+    return lambda value: round(start + (value - (low - room)) * step, 1), marks

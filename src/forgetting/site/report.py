@@ -4,10 +4,8 @@ The page holds all it shows: pictures are inside, nothing is asked of another ho
 prose speaks of the published runs, so it stays in the book; headings, figures and tables are here.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,15 +34,13 @@ def page(
     executed: Path,
     settings: Mapping[str, Any],
     before: Sequence[Verdict],
-    book_page: Path | None = None,
+    book_page: Path,
 ) -> str:
-    """The page of one executed notebook.
+    """The page of a notebook that was `executed` with the parameters `settings`.
 
-    `settings` are the parameters it ran with, `before` the published verdicts. `book_page` is the
-    chapter as the book staged it; its figures stand beside those of the run.
+    `before` are the published verdicts, `book_page` is the chapter as the book may have staged it.
     """
     tier: Tier | None = settings.get("tier")
-    staged = book_page is not None and book_page.is_file()
     return render(
         "report.html.jinja",
         title=parameters.title_of(executed),
@@ -55,7 +51,7 @@ def page(
         verdicts=verdicts(chapter, tier),
         published={verdict.id: verdict for verdict in before},
         cells=list(_cells(nbformat.read(executed, as_version=4))),
-        figures=_figures(nbformat.read(book_page, as_version=4)) if staged else {},
+        figures=_figures(book_page),
     )
 
 
@@ -64,22 +60,16 @@ def _cells(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
     headings: list[tuple[int, str]] = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            headings += [(len(marks), text) for marks, text in HEADING.findall(cell.source)]
+            for marks, text in HEADING.findall(cell.source):
+                # Of headings without anything below them stays the last, and what it stands under.
+                above = [(level, title) for level, title in headings if level < len(marks)]
+                headings = [*above, (len(marks), text)]
             continue
         printed = "".join(o.text for o in cell.outputs if o.get("name") == "stdout")
         outputs = [shown for output in cell.outputs if (shown := _shown(output))]
         if printed or outputs:
-            yield {"headings": _nearest(headings), "outputs": outputs, "printed": printed}
+            yield {"headings": headings, "outputs": outputs, "printed": printed}
             headings = []
-
-
-def _nearest(headings: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Of headings without anything below them the last, and what it stands under."""
-    kept: list[tuple[int, str]] = []
-    for level, text in reversed(list(headings)):
-        if not kept or level < kept[0][0]:
-            kept.insert(0, (level, text))
-    return kept
 
 
 def _shown(output: NotebookNode) -> dict[str, str]:
@@ -92,7 +82,8 @@ def _shown(output: NotebookNode) -> dict[str, str]:
     return {"html": data["text/html"]} if "text/html" in data else {}
 
 
-def _figures(notebook: NotebookNode) -> dict[str, str]:
-    """The published figures by their alternative texts."""
-    outputs = [_shown(output) for cell in notebook.cells for output in cell.get("outputs", [])]
+def _figures(book_page: Path) -> dict[str, str]:
+    """The published figures by their alternative texts; none where the book was not staged."""
+    cells = nbformat.read(book_page, as_version=4).cells if book_page.is_file() else []
+    outputs = [_shown(output) for cell in cells for output in cell.get("outputs", [])]
     return {shown["alt"]: shown["png"] for shown in outputs if "png" in shown}

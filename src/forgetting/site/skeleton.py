@@ -5,8 +5,6 @@ exercises of other chapters in the place of its own. It enters the book when its
 and `_toc.yml` names it.
 """
 
-from __future__ import annotations
-
 import json
 import keyword
 import re
@@ -41,12 +39,8 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
     fields = _reference(root, citation)
     paper = fields.get("eprint", citation)
     number = 1 + max((int(path.stem.partition("_")[0]) for path in known.values()), default=0)
-    words = {
-        "NAME": name,
-        "TITLE": name.replace("_", " ").capitalize(),
-        "CITATION": citation,
-        "PAPER": paper,
-    }
+    words = {"NAME": name, "TITLE": name.replace("_", " ").capitalize()}
+    words |= {"CITATION": citation, "PAPER": paper}
     folder = root / "src" / "forgetting" / "chapters" / name
     texts = {
         root / "notebooks" / f"{number:02d}_{name}.ipynb": _filled("chapter.ipynb", words),
@@ -54,7 +48,7 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
     }
     head = data_dir() / "papers" / f"{paper}.toml"
     if not head.exists():
-        texts[head] = _paper(fields, words)
+        texts[head] = _paper(fields, paper, citation)
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -78,19 +72,12 @@ def _reference(root: Path, citation: str) -> dict[str, str]:
     return {key: re.sub(r"[{}]", "", value) for key, value in fields}
 
 
-def _paper(fields: dict[str, str], words: dict[str, str]) -> str:
+def _paper(fields: dict[str, str], paper: str, citation: str) -> str:
     """The head of a paper's file: how to cite it."""
     surnames = [author.partition(",")[0] for author in fields["author"].split(" and ")]
     many = f"{surnames[0]} et al." if len(surnames) > 2 else " & ".join(surnames)
     short = f"{many} ({fields['year']})"
-    return (
-        f"# {short}: what it states, and the numbers it published.\n\n"
-        f"id = {_quoted(words['PAPER'])}\n"
-        f"citation = {_quoted(words['CITATION'])}\n"
-        f"title = {_quoted(fields['title'])}\n"
-        f"short = {_quoted(short)}\n"
-    )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON text is a TOML text too
+    head = {"id": paper, "citation": citation, "title": fields["title"], "short": short}
+    # A JSON text is a TOML text too.
+    lines = [f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in head.items()]
+    return f"# {short}: what it states, and the numbers it published.\n\n{''.join(lines)}"

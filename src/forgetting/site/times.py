@@ -1,7 +1,5 @@
 """How long a chapter takes: to read, and to run again."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence
@@ -25,13 +23,11 @@ def of_chapters(notebooks: Sequence[Path]) -> str:
         cells = nbformat.read(path, as_version=4).cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
         chapter = doc(text.splitlines()[0].lstrip("# "), f"/notebooks/{path.stem}")
-        lines.append(row(chapter, _reading(text), _running(path.stem.partition("_")[2])))
+        # Exercises take as long as they take.
+        words = re.findall(r"\w+", text.partition("## Exercises")[0])
+        reading = math.ceil(len(words) / WORDS_A_MINUTE)
+        lines.append(row(chapter, reading, _running(path.stem.partition("_")[2])))
     return "\n".join(lines)
-
-
-def _reading(text: str) -> int:
-    """Minutes for the text, without the exercises: those take as long as they take."""
-    return math.ceil(len(re.findall(r"\w+", text.partition("## Exercises")[0])) / WORDS_A_MINUTE)
 
 
 def _running(chapter: str) -> str:
@@ -43,16 +39,16 @@ def _running(chapter: str) -> str:
     runs = published.runs(chapter)
     if not runs:
         return NOTHING
-    counted = [run for run in runs if run.seed == min(r.seed for r in runs) and _itself(run)]
-    used = sum(r.timing["seconds"] * int(r.environment.get("threads", 1)) for r in counted)
+    first = min(run.seed for run in runs)
+    of_seed = [run for run in runs if run.seed == first and _runs_by_default(run)]
+    used = sum(r.timing["seconds"] * int(r.environment.get("threads", 1)) for r in of_seed)
     return f"{used / 60 / CORES:.0f}"
 
 
-def _itself(run: Run) -> bool:
-    """Whether a chapter that is run as it stands asks for this run."""
+def _runs_by_default(run: Run) -> bool:
     design = chapters.experiment(run.experiment)
     if run.start or not design.in_turn:
         return True
-    arms, first = design.budget(run.tier).arms, ", ".join(design.taught(run.tier, "public"))
-    named = not arms or run.labels["method"] in arms
-    return named and first.startswith(run.labels.get("order", ""))
+    arms, order = design.budget(run.tier).arms, ", ".join(design.taught(run.tier, "public"))
+    asked = not arms or run.labels["method"] in arms
+    return asked and order.startswith(run.labels.get("order", ""))

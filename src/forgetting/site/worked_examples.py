@@ -4,8 +4,6 @@ Nothing here was measured: the numbers are chosen to be read at a glance. What t
 of them is computed, so a page quotes no number that the library would not give.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -52,10 +50,8 @@ def example_churn() -> Churn:
 
 
 def _scores(chosen: tuple[int, ...]) -> Scores:
-    right = [float(option == 0) for option in chosen]
-    items = {"acc": right, "choice": [float(option) for option in chosen]}
-    about = {"task": "example", "version": 1.0, "templates": "", "n": len(chosen), "batch": 1}
-    return Scores(**about, items=items)
+    items = {"acc": [float(option == 0) for option in chosen], "choice": list(map(float, chosen))}
+    return Scores(task="example", version=1.0, templates="", n=len(chosen), batch=1, items=items)
 
 
 def _floor(before: float, after: float) -> dict[str, float]:

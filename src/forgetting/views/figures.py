@@ -1,9 +1,6 @@
 """Figures that several chapters draw."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,15 +9,7 @@ from matplotlib.figure import Figure
 from forgetting.evidence import claims, effects, records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
-from forgetting.views.theme import (
-    OF_RECORDS,
-    PAGE_WIDTH,
-    Looks,
-    arms_of,
-    provenance,
-    sign,
-    style,
-)
+from forgetting.views.theme import OF_RECORDS, PAGE_WIDTH, Looks, arms_of, provenance, sign, style
 
 
 def plane(
@@ -48,7 +37,23 @@ def plane(
     for axis, (measure, label) in zip(axes[0], losses.items(), strict=True):
         for method in arms_of(stored, looks):
             of_method = records.select(stored, method=method)
-            _curve(axis, of_method, learned, measure, start, looks, sign=1 if share else -1)
+            points, early = _curve(of_method, learned, measure, start, towards=1 if share else -1)
+            x, y, below, above = np.array(points).T
+            colour, marker = looks[method]
+            if early:
+                axis.scatter(*np.array(early).T[:2], s=9, color=colour, alpha=0.5, linewidths=0)
+            axis.errorbar(
+                x,
+                y,
+                yerr=np.abs([below, above]),
+                label=method,
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.3,
+                elinewidth=0.7,
+                alpha=0.9,
+            )
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
         axis.annotate("untouched", (0, 0), (5, 5), textcoords="offset points", fontsize=8)
@@ -61,42 +66,24 @@ def plane(
 
 
 def _curve(
-    axis: Any,
     of_method: Sequence[Run],
     learned: str,
     lost: tuple[str, ...] | str,
     start: Run,
-    looks: Looks,
-    sign: int,
-) -> None:
+    towards: int,
+) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
+    """(learned, lost, its bar's lengths below and above) by rate: after the last epoch, earlier."""
     points: list[tuple[float, ...]] = []
-    beside: list[tuple[float, ...]] = []
-    last = max(record.labels.get("epochs", 0) for record in of_method)
-    kinds = {(r.labels["learning_rate"], r.labels.get("epochs", 0)) for r in of_method}
+    early: list[tuple[float, ...]] = []
+    last = max(run.labels.get("epochs", 0) for run in of_method)
+    kinds = {(run.labels["learning_rate"], run.labels.get("epochs", 0)) for run in of_method}
     for rate, epochs in sorted(kinds):
         labels = {"learning_rate": rate} | ({"epochs": epochs} if epochs else {})
         group = records.select(of_method, **labels)
         gain, loss = change(group, start, learned), change(group, start, lost)
-        point = (sign * gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean)
-        (points if epochs == last else beside).append(point)
-    x, y, below, above = np.array(points).T
-    method = of_method[0].labels["method"]
-    look = looks[method]
-    if beside:
-        early = np.array(beside)
-        axis.scatter(early[:, 0], early[:, 1], s=9, color=look.colour, alpha=0.5, linewidths=0)
-    axis.errorbar(
-        x,
-        y,
-        yerr=np.abs([below, above]),
-        label=method,
-        color=look.colour,
-        marker=look.marker,
-        markersize=5,
-        linewidth=1.3,
-        elinewidth=0.7,
-        alpha=0.9,
-    )
+        point = (towards * gain.mean, loss.mean, loss.mean - loss.low, loss.high - loss.mean)
+        (points if epochs == last else early).append(point)
+    return points, early
 
 
 def before_and_after(
@@ -110,13 +97,12 @@ def before_and_after(
     style()
     height = 0.9 + 0.55 * len(measures)
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, height), layout="constrained")
+    shifts = np.linspace(-0.22, 0.22, len(groups))
     for place, measure in enumerate(measures):
         before = start.mean(measure)
         axis.axhspan(place - 0.4, place + 0.4, color="#F4F4F4", linewidth=0)
         axis.plot(before, place, "*", color="black", markersize=11, zorder=5)
-        for shift, (method, group) in zip(
-            np.linspace(-0.22, 0.22, len(groups)), groups.items(), strict=True
-        ):
+        for shift, (method, group) in zip(shifts, groups.items(), strict=True):
             effect = change(group, start, measure)
             axis.errorbar(
                 before + effect.mean,
@@ -167,25 +153,23 @@ def surprise(run: Run, threshold: float, looks: Looks) -> Figure:
     return figure
 
 
-def claim_intervals(found: Sequence[claims.Verdict]) -> Figure:
+def claim_intervals(verdicts: Sequence[claims.Verdict]) -> Figure:
     """Every judged claim's effect with its interval, its tolerance shaded, in units of it."""
     style()
-    judged = [v for v in found if v.effect is not None and v.tolerance > 0]
+    judged = [v for v in verdicts if v.effect is not None and v.tolerance > 0]
     colours = {"holds": "#009E73", "too small": "#E69F00", "reversed": "#D55E00"}
-    figure, axis = plt.subplots(
-        figsize=(PAGE_WIDTH, 0.34 * len(judged) + 1.2), layout="constrained"
-    )
+    height = 0.34 * len(judged) + 1.2
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, height), layout="constrained")
     axis.axvspan(-1, 1, color="#EEEEEE", zorder=0)
     reach = 8.0
-    for row, verdict in enumerate(reversed(judged)):
-        scale = verdict.tolerance
-        numbers = np.array([verdict.effect, verdict.low, verdict.high], dtype=float) - verdict.than
-        colour = colours.get(verdict.verdict, "#777777")
-        mean, low, high = np.clip(numbers / scale, -reach, reach)
+    for row, v in enumerate(reversed(judged)):
+        numbers = np.array([v.effect, v.low, v.high], dtype=float) - v.than
+        colour = colours.get(v.verdict, "#777777")
+        mean, low, high = np.clip(numbers / v.tolerance, -reach, reach)
         axis.plot([low, high], [row, row], color=colour, linewidth=2)
         axis.plot(mean, row, "o", color=colour, markersize=6)
         axis.annotate(
-            verdict.verdict, (reach * 1.05, row), fontsize=8, va="center", annotation_clip=False
+            v.verdict, (reach * 1.05, row), fontsize=8, va="center", annotation_clip=False
         )
     axis.set_yticks(range(len(judged)), [v.id for v in reversed(judged)], fontsize=8)
     axis.set_xlim(-reach, reach)

@@ -1,7 +1,5 @@
 """Tables that several chapters show, as pandas frames: ours beside the paper's, what was said."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -47,17 +45,14 @@ def changes_table(
         | {title: f"{start.mean(m):.2f}" for m, title in measures.items()}
     }
     for row, group in groups.items():
-        cells = {
-            "seeds": str(len(group)),
-            "weights that move": thousands(group[0].trainable),
-        }
+        cells = {"seeds": str(len(group)), "weights that move": thousands(group[0].trainable)}
         for measure, title in measures.items():
             effect = change(group, start, measure)
             cells[title] = f"{effect.mean:+.2f}\u00a0±\u00a0{(effect.high - effect.low) / 2:.2f}"
         rows[row] = cells
     if published:
         for row in rows:
-            numbers = published.rows.get(row, [float("nan")] * len(published.columns))
+            numbers = published.rows.get(row, [math.nan] * len(published.columns))
             for column, number in zip(published.columns, numbers, strict=True):
                 rows[row][f"paper: {column}"] = "–" if math.isnan(number) else f"{number:g}"
     return titled(rows, "method")
@@ -65,11 +60,8 @@ def changes_table(
 
 def published_table(table: Table) -> pd.DataFrame:
     """A paper's own numbers as it printed them."""
-    rows = {
-        row: dict(zip(table.columns, (f"{n:g}" for n in numbers), strict=True))
-        for row, numbers in table.rows.items()
-    }
-    return titled(rows, f"published, {table.unit}")
+    rows = pd.DataFrame.from_dict(dict(table.rows), orient="index", columns=list(table.columns))
+    return rows.map("{:g}".format).rename_axis(columns=f"published, {table.unit}")
 
 
 def by_arm(runs: Sequence[Run], looks: Looks) -> dict[str, list[Run]]:
@@ -88,14 +80,13 @@ def churn_table(
     for method, group in groups.items():
         for task, title in tasks.items():
             metric = "acc" if "acc" in start.scores[task].items else "followed"
-            found = [churn.between(start, record, task, metric) for record in group]
-            accuracy = fmean(one.difference for one in found)
+            by_seed = [churn.between(start, run, task, metric) for run in group]
             rows[f"{method}, {title}"] = {
-                "items": found[0].n,
-                "accuracy": f"{accuracy:+.3f}",
-                "same answer": f"{fmean(one.agreement for one in found):.0%}",
-                "gained": f"{fmean(one.gained for one in found):.1f}",
-                "lost": f"{fmean(one.lost for one in found):.1f}",
+                "items": by_seed[0].n,
+                "accuracy": f"{fmean(of_seed.difference for of_seed in by_seed):+.3f}",
+                "same answer": f"{fmean(of_seed.agreement for of_seed in by_seed):.0%}",
+                "gained": f"{fmean(of_seed.gained for of_seed in by_seed):.1f}",
+                "lost": f"{fmean(of_seed.lost for of_seed in by_seed):.1f}",
             }
     return titled(rows, "runs")
 
@@ -105,15 +96,16 @@ def said(runs: Mapping[str, Run], roles: Sequence[str]) -> pd.DataFrame:
 
     `roles` are those of the tasks that ask them.
     """
+    first = next(iter(runs.values()))
     questions = [
         document["prompt"]
         for role in roles
-        for document in Task(next(iter(runs.values())).scores_of(role).task).documents("test")
+        for document in Task(first.scores_of(role).task).documents("test")
         if document["pair"] in LECTURE_PAIRS
     ]
     answers = {title: {s.prompt: s.answer for s in run.samples} for title, run in runs.items()}
     table = {
-        question: {title: quoted(of.get(question)) for title, of in answers.items()}
+        question: {title: quoted(of_run.get(question)) for title, of_run in answers.items()}
         for question in questions
     }
     return titled(table, "asked")
@@ -122,9 +114,8 @@ def said(runs: Mapping[str, Run], roles: Sequence[str]) -> pd.DataFrame:
 def said_table(runs: Mapping[str, Run], role: str) -> pd.DataFrame:
     """What each run answered to the first test item of a role's task, one row a run."""
     rows = {}
-    for title, record in runs.items():
-        first = next((s for s in record.samples if s.task == role), None)
-        if first:
+    for title, run in runs.items():
+        if first := next((sample for sample in run.samples if sample.task == role), None):
             rows[title] = {clean(first.prompt, 600): quoted(first.answer)}
     return titled(rows, "asked")
 
@@ -140,23 +131,21 @@ def surprise_table(run: Run, rows: int = 1) -> Any:
     lines = []
     for kind, scores in run.scores.items():
         nats = iter(scores.items["surprise"])
-        shown = [s for s in run.samples if s.task == kind][:rows]
-        for sample in shown:
-            words = []
-            for piece in sample.answer.split(BETWEEN_TOKENS):
-                value = next(nats)
-                shade = min(0.85, value / 8)
-                under = "border-bottom:2px dotted #B00;" if value > SURPRISING else ""
-                style = f"background:rgba(213,94,0,{shade:.2f});color:#000;{under}"
-                title = f"{value:.2f} nats"
-                words.append(f'<span style="{style}" title="{title}">{escape(piece)}</span>')
-            cell = f"<td style='background:#fff'>{''.join(words)}</td>"
+        for sample in [sample for sample in run.samples if sample.task == kind][:rows]:
+            pieces = sample.answer.split(BETWEEN_TOKENS)
+            words = "".join(_shaded(piece, next(nats)) for piece in pieces)
+            cell = f"<td style='background:#fff'>{words}</td>"
             lines.append(f"<tr><th scope='row'>{escape(kind)}</th>{cell}</tr>")
-    body = "".join(lines)
     return HTML(
         "<table class='surprise'><thead><tr><th scope='col'>answers</th><th scope='col'>words, "
-        f"shaded by surprise</th></tr></thead><tbody>{body}</tbody></table>"
+        f"shaded by surprise</th></tr></thead><tbody>{''.join(lines)}</tbody></table>"
     )
+
+
+def _shaded(piece: str, nats: float) -> str:
+    under = "border-bottom:2px dotted #B00;" if nats > SURPRISING else ""
+    style = f"background:rgba(213,94,0,{min(0.85, nats / 8):.2f});color:#000;{under}"
+    return f'<span style="{style}" title="{nats:.2f} nats">{escape(piece)}</span>'
 
 
 def shown_table(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
@@ -166,22 +155,21 @@ def shown_table(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """
     rows: dict[str, dict[str, Any]] = {}
     for method, group in groups.items():
-        told = [record.shown for record in group if "origins" in record.shown]
-        if told:
+        if shown := [run.shown for run in group if "origins" in run.shown]:
             origins = Counter[str]()
-            for one in told:
-                origins.update(one["origins"])
-            questions = sum(one["questions"] for one in told)
+            for of_seed in shown:
+                origins.update(of_seed["origins"])
+            questions = sum(of_seed["questions"] for of_seed in shown)
             shares = {name: f"{count / questions:.0%}" for name, count in origins.items()}
-            length = fmean(one["mean_tokens"] for one in told)
+            length = fmean(of_seed["mean_tokens"] for of_seed in shown)
             rows[method] = {"questions": questions, **shares, "tokens": f"{length:.1f}"}
     return titled(rows, "answers shown").fillna("")
 
 
-def verdict_table(found: Sequence[claims.Verdict]) -> pd.DataFrame:
+def verdict_table(verdicts: Sequence[claims.Verdict]) -> pd.DataFrame:
     """Claims with verdicts, effects, intervals and tolerances."""
     rows = {}
-    for v in found:
+    for v in verdicts:
         effect = "" if v.effect is None else f"{v.effect:+.3f} [{v.low:+.3f}, {v.high:+.3f}]"
         rows[v.statement] = {
             "of": v.source,

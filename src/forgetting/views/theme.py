@@ -4,8 +4,6 @@ A method's file carries its colour and marker. Arms of one experiment that are v
 method share its hue; no two arms of an experiment share both colour and marker.
 """
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -52,16 +50,19 @@ class Looks(dict[str, Look]):
 
     def __missing__(self, name: str) -> Look:
         own = own_look(name)
-        markers = (own.marker, *MARKERS)
-        free = (Look(own.colour, m) for m in markers if Look(own.colour, m) not in self.values())
-        return next(free, UNKNOWN)
+        candidates = (Look(own.colour, marker) for marker in (own.marker, *MARKERS))
+        return next((look for look in candidates if look not in self.values()), UNKNOWN)
+
+
+def curves(experiment: Experiment) -> list[tuple[str, str]]:
+    """Of each arm the name of its curve and its method, in the experiment's order."""
+    arms = experiment.arms_of(experiment.base(next(iter(experiment.budgets))))
+    return [(getattr(arm, "curve", "") or name, method_of(arm)) for name, arm in arms.items()]
 
 
 def looks(experiment: Experiment) -> Looks:
     """The look of each arm by the name of its curve, in the experiment's order."""
-    arms = experiment.arms_of(experiment.base(next(iter(experiment.budgets))))
-    methods = {getattr(arm, "curve", "") or name: method_of(arm) for name, arm in arms.items()}
-    return distinct(methods)
+    return distinct(dict(curves(experiment)))
 
 
 def own_look(name: str) -> Look:
@@ -94,12 +95,8 @@ def distinct(methods: Mapping[str, str]) -> Looks:
 def method_of(arm: Arm) -> str:
     """The method that an arm is about: what it is asked for, else shown, else what may move."""
     if isinstance(arm, Training):
-        if arm.card:
-            return arm.card
-        return type(arm.objective or arm.tune or Full()).__name__
-    if isinstance(arm, InTurn | AtOnce):
-        return arm.card
-    return ""
+        return arm.card or type(arm.objective or arm.tune or Full()).__name__
+    return arm.card if isinstance(arm, InTurn | AtOnce) else ""
 
 
 def tint(colour: str, share: float) -> str:

@@ -14,23 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from forgetting.site.book.executing import executed
-from forgetting.site.book.normalising import normalise
-from forgetting.site.book.shared import BookError
-from forgetting.site.book.staging import serialise, stage, with_records
-from forgetting.site.book.verifying import page_problems, verify
+from forgetting.site.book.staging import stage
+from forgetting.site.book.verifying import verify
+from forgetting.site.markup import BookError
 
-__all__ = [
-    "BookError",
-    "build",
-    "executed",
-    "normalise",
-    "page_problems",
-    "serialise",
-    "stage",
-    "verify",
-    "with_records",
-]
+__all__ = ["BookError", "build"]
 
 
 def build(root: Path, *, strict: bool = True) -> Path:
@@ -63,9 +51,7 @@ def _run_jupyter_book(root: Path, source: Path, *, strict: bool) -> Path:
     command += ["--config", str(root / "_config.yml"), "--toc", str(root / "_toc.yml")]
     command += ["-W", "--keep-going"] if strict else []
     settings = {"FORGETTING_ROOT": str(root), "PYTHONHASHSEED": "0", "NO_COLOR": "1"}
-    done = subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True)
     log = done.stdout + done.stderr
     (root / "build" / "jupyter-book.log").write_text(log)
     if done.returncode:

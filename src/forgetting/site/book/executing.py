@@ -1,8 +1,7 @@
 """Executing notebooks, each once for the same code, records and library.
 
 Jupyter Book's own cache (jupyter-cache) knows a notebook by its code alone: after a new record or a
-change of the library its pages would go on showing old outputs. So the key is made here, one file a
-key is kept, and nbclient runs the notebook that has none.
+change of the library its pages would go on showing old outputs.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from forgetting.site.book.normalising import normalise
-from forgetting.site.book.shared import BookError
+from forgetting.site.markup import BookError
 
 LIBRARY = Path(__file__).parents[2]  # the folder of the package `forgetting`
 PACKAGES = ("nbclient", "ipykernel", "ipython", "matplotlib", "seaborn", "pandas", "numpy", "scipy")
@@ -52,25 +51,24 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _executed(beside: str, root: Path, cwd: Path, path: Path) -> NotebookNode:
-    """The notebook `path`; its outputs depend on its code and, `beside`, on all else."""
+def _executed(library: str, root: Path, cwd: Path, path: Path) -> NotebookNode:
     page = nbformat.read(path, as_version=4)
     code = [cell for cell in page.cells if cell.cell_type == "code"]
-    content = json.dumps([beside, [[cell.source, cell.metadata] for cell in code]], sort_keys=True)
-    kept = root / "build" / "executed" / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
-    if not kept.exists():
+    content = json.dumps([library, [[cell.source, cell.metadata] for cell in code]], sort_keys=True)
+    outcomes = root / "build" / "executed" / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
+    if not outcomes.exists():
         normalise(execute(page, path.name, root, cwd), path.name, root)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(".partial")
+        outcomes.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = outcomes.with_suffix(".partial")
         unfinished.write_text(json.dumps(code))
-        unfinished.rename(kept)
-    for cell, outcome in zip(code, json.loads(kept.read_text()), strict=True):
+        unfinished.rename(outcomes)
+    for cell, outcome in zip(code, json.loads(outcomes.read_text()), strict=True):
         cell.update(nbformat.from_dict(outcome))
     return page
 
 
 def execute(notebook: NotebookNode, name: str, root: Path, cwd: Path) -> NotebookNode:
-    """Run a notebook in a fresh kernel of this environment."""
+    """Run a notebook in a fresh kernel of this environment. Raises `BookError`."""
     client = nbclient.NotebookClient(
         notebook,
         kernel_name="python3",
@@ -83,11 +81,8 @@ def execute(notebook: NotebookNode, name: str, root: Path, cwd: Path) -> Noteboo
         environment = {**os.environ, **ENVIRONMENT, "FORGETTING_ROOT": str(root)}
         return client.execute(cwd=str(cwd), env=environment)
     except nbclient.exceptions.CellExecutionError as error:
-        number, cell = next(
-            (number, cell)
-            for number, cell in enumerate(notebook.cells, start=1)
-            if any(output.output_type == "error" for output in cell.get("outputs", []))
-        )
+        outputs = [cell.get("outputs", []) for cell in notebook.cells]
+        index = next(i for i, shown in enumerate(outputs) if any("ename" in o for o in shown))
+        first = notebook.cells[index].source.strip().splitlines()[0]
         last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
-        where = f"{name}, cell {number} ({cell.source.strip().splitlines()[0]})"
-        raise BookError(f"{where}: {last}") from error
+        raise BookError(f"{name}, cell {index + 1} ({first}): {last}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from forgetting.site.book.shared import BookError
+from forgetting.site.markup import BookError
 
 MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 STYLER_ID = re.compile(r"\bT_[0-9a-f]{5}(?=[\"_ ]|$)")  # pandas draws a new one for each table
@@ -15,10 +15,9 @@ IMAGES = {"image/png", "image/svg+xml", "image/jpeg"}
 
 
 def normalise(notebook: NotebookNode, name: str, root: Path) -> NotebookNode:
-    """Strip what differs between two executions of the same code, so that their bytes are equal.
+    """Strip stderr, widgets and the ids of pandas tables; alt texts move to where MyST-NB looks.
 
-    Gone are stderr, widgets and the ids of pandas tables. An absolute path or a memory address
-    cannot be repaired here: it is refused. Alt texts move to where MyST-NB looks for them.
+    Raises `BookError` for an absolute path or a memory address.
     """
     folders = {str(root), str(Path.home()), sys.prefix} - {"/", "/usr", "/usr/local"}
     local = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, folders))})(?=[/\s'\"]|$)")

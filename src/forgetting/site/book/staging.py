@@ -10,14 +10,11 @@ from nbformat import NotebookNode
 
 from forgetting.site import run_card
 from forgetting.site.book.executing import executed
-from forgetting.site.book.shared import BookError, toc_entries
-from forgetting.site.markup import PageError
+from forgetting.site.book.verifying import toc_entries
 from forgetting.site.pages import cards, explorer, pages
 
-METADATA = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
-}
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 
 
 def stage(root: Path) -> Path:
@@ -32,20 +29,15 @@ def stage(root: Path) -> Path:
     files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
     named = {PurePosixPath(name).stem for name in toc_entries(root / "_toc.yml")}
     chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
-    try:
-        made = pages([path.stem for path in chapters])
-    except PageError as error:
-        raise BookError(str(error)) from error
+    generated = pages([path.stem for path in chapters])
     for path, notebook in zip(chapters, executed(chapters, root, source), strict=True):
-        chapter = path.stem.partition("_")[2]
-        notebook = run_card.with_card(notebook, path)
-        if Path("records", f"{chapter}.md") in made:
-            notebook.cells = with_records(notebook.cells, chapter)
+        records = Path("records", f"{path.stem.partition('_')[2]}.md")
+        notebook.cells = with_generated_cells(notebook.cells, path, linked=records in generated)
         files[Path("notebooks", path.name)] = serialise(notebook)
-    measured = root / "benchmarks" / "README.md"
-    if measured.exists():
-        files[Path("benchmarks.md")] = measured.read_bytes()
-    files |= {path: page.encode() for path, page in (made | cards.pages()).items()}
+    benchmarks = root / "benchmarks" / "README.md"
+    if benchmarks.exists():
+        files[Path("benchmarks.md")] = benchmarks.read_bytes()
+    files |= {path: page.encode() for path, page in (generated | cards.pages()).items()}
     if Path("explorer.md") in files:
         files[Path("explorer", "explorer.html")] = explorer.page(root).encode()
     shutil.rmtree(source)  # what is gone from the book is gone from here
@@ -55,15 +47,24 @@ def stage(root: Path) -> Path:
     return source
 
 
-def with_records(cells: Iterable[NotebookNode], chapter: str) -> list[NotebookNode]:
-    """`cells`, and below each figure and table that was made from records a link to these."""
-    linked: list[NotebookNode] = []
+def with_generated_cells(
+    cells: Iterable[NotebookNode], notebook: Path, *, linked: bool
+) -> list[NotebookNode]:
+    """`cells`, and below them what no author writes.
+
+    Below the parameters stands the run card; below each figure and table that was made from
+    records, where these have a page (`linked`), a link to it.
+    """
+    chapter = notebook.stem.partition("_")[2]
+    link = f"{{.of-records}}\n{{doc}}`Records and recipes </records/{chapter}>`"
+    staged: list[NotebookNode] = []
     for cell in cells:
-        linked.append(cell)
-        if cell.cell_type == "code" and any(map(_is_of_records, cell.outputs)):
-            link = f"{{doc}}`Records and recipes </records/{chapter}>`"
-            linked.append(nbformat.v4.new_markdown_cell(f"{{.of-records}}\n{link}"))
-    return linked
+        staged.append(cell)
+        if "parameters" in cell.metadata.get("tags", []):
+            staged.append(nbformat.v4.new_markdown_cell(run_card.card(notebook)))
+        elif linked and any(map(_is_of_records, cell.get("outputs", []))):
+            staged.append(nbformat.v4.new_markdown_cell(link))
+    return staged
 
 
 def _is_of_records(output: NotebookNode) -> bool:
@@ -74,5 +75,6 @@ def _is_of_records(output: NotebookNode) -> bool:
 def serialise(notebook: NotebookNode) -> bytes:
     """A notebook's file: cells are named by their place, and where it ran is left out."""
     cells = [{**cell, "id": f"cell-{index:03d}"} for index, cell in enumerate(notebook.cells)]
-    content = {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
+    content = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return (json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()

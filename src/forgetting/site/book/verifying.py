@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from lxml import html
 
-from forgetting.site.book.shared import BookError, toc_entries
+from forgetting.site.markup import BookError
 
 OTHER_HOST = re.compile(r"\s*(?:(?:https?|wss?|ftp):)?//", re.IGNORECASE)
 STYLE_URL = re.compile(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", re.IGNORECASE)
@@ -16,14 +16,21 @@ FETCHED_BY_LINK = re.compile("stylesheet|icon|manifest|preload|fetch|prerender|p
 VERBATIM = " or ".join(f"ancestor::{tag}" for tag in ("pre", "code", "script", "style", "textarea"))
 
 
+def toc_entries(path: Path) -> list[str]:
+    """The pages that a table of contents names, in its order."""
+    from sphinx_external_toc.parsing import parse_toc_yaml
+
+    return list(parse_toc_yaml(path))
+
+
 def verify(pages: Path, toc: Path) -> None:
     """Raise unless each entry of `toc` has its page, images have words, and no page phones out."""
     if not (pages / "index.html").is_file():
         raise BookError("index.html: was not built")
     for name in toc_entries(toc):
-        page = pages / f"{PurePosixPath(name).with_suffix('')}.html"
-        if not page.is_file():
-            raise BookError(f"{toc.name}: {name} has no page {page.relative_to(pages)}")
+        page = PurePosixPath(name).with_suffix(".html")
+        if not (pages / page).is_file():
+            raise BookError(f"{toc.name}: {name} has no page {page}")
     problems = [
         f"{path.relative_to(pages)}: {problem}"
         for path in sorted(pages.rglob("*"))
@@ -74,5 +81,5 @@ def _fetched(page: html.HtmlElement) -> Iterator[tuple[str, str]]:
 
 
 def _style_problems(css: str) -> list[str]:
-    addresses = [first or second for first, second in STYLE_URL.findall(css)]
-    return [f"a style asks for {url}" for url in addresses if OTHER_HOST.match(url)]
+    addresses = [url or imported for url, imported in STYLE_URL.findall(css)]
+    return [f"a style asks for {address}" for address in addresses if OTHER_HOST.match(address)]

@@ -1,39 +1,33 @@
 """The book's pages about records, claims, papers, methods and tasks: one module a kind of page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
 from forgetting.chapters import published
 from forgetting.site import plane
 from forgetting.site.markup import Contents
-from forgetting.site.pages import (
-    choosing,
-    failures,
-    intervals,
-    method_cards,
-    paper_list,
-    run_records,
-    scoreboard,
-    status,
-)
+from forgetting.site.pages import board, choosing, method_cards, run_records
 
 
 def pages(notebooks: Sequence[str]) -> dict[Path, str]:
     """All but the task cards, by path under the book's source. `notebooks` are chapters' stems.
 
-    Raises `PageError` where a page would have to leave out what it promises.
+    Raises `BookError` where a page would have to leave out what it promises.
     """
     contents = Contents(tuple(notebooks))
-    board, runs = published.scoreboard(), plane.measured()
+    verdicts, planes = published.scoreboard(), plane.measured()
+    stored = run_records.published()
     return {
-        Path("scoreboard.md"): scoreboard.page(board, contents),
-        Path("failures.md"): failures.page(board, contents),
-        Path("intervals.md"): intervals.page(),
-        Path("papers.md"): paper_list.page(board),
-        Path("choosing.md"): choosing.page(runs, contents),
-        Path("status.md"): status.page(contents),
-        **method_cards.pages(runs, contents),
-        **run_records.pages(contents),
+        Path("scoreboard.md"): board.scoreboard(verdicts, contents),
+        Path("failures.md"): board.failures(verdicts, contents),
+        Path("intervals.md"): board.intervals(),
+        Path("papers.md"): board.papers(verdicts),
+        Path("choosing.md"): choosing.page(planes, contents),
+        Path("status.md"): run_records.status(stored, contents),
+        Path("records", "index.md"): run_records.index(stored, contents),
+        **{
+            Path("records", f"{chapter}.md"): run_records.chapter_page(chapter, runs, contents)
+            for chapter, runs in stored.items()
+        },
+        **method_cards.pages(planes, contents),
     }

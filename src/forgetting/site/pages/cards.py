@@ -1,7 +1,5 @@
 """Task cards: one page a task, made from its YAML, its documents and the stored base scores."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path
@@ -12,7 +10,6 @@ from forgetting.evidence import records
 from forgetting.evidence.records import Run
 from forgetting.probes.scores import Scores
 from forgetting.site.markup import render
-from forgetting.store import hash_key
 from forgetting.tasks import Task
 
 CHAPTER = "tasks"  # base scores are the runs of this name
@@ -35,7 +32,7 @@ KINDS = {
 
 
 def pages() -> dict[Path, str]:
-    """The cards and their index as MyST pages, by path under the book's source."""
+    """The cards and their index, by path under the book's source."""
     base = base_run()
     cards = {Path(CHAPTER, f"{name}.md"): card(Task(name), base) for name in tasks.names()}
     return {Path(CHAPTER, "index.md"): index(base), **cards}
@@ -49,12 +46,10 @@ def base_run() -> Run | None:
 
 def index(base: Run | None) -> str:
     """The index page: a table a family, with kind, number of items and base score."""
-    families: dict[str, list[Task]] = {family: [] for family in FAMILIES}
-    for name in tasks.names():
-        families.get(Task(name).family, []).append(Task(name))
+    known = [Task(name) for name in tasks.names()]
     return render(
         "tasks.md.jinja",
-        families={FAMILIES[family]: members for family, members in families.items() if members},
+        families={t: [task for task in known if task.family == f] for f, t in FAMILIES.items()},
         facts=facts,
         base={name: main_score(scores) for name, scores in base.scores.items()} if base else {},
     )
@@ -71,7 +66,7 @@ def card(task: Task, base: Run | None = None) -> str:
         scores=base.scores.get(task.name) if base else None,
         session=base.sessions.get(task.name) if base else None,
         data_sets={name: registry.dataset(name) for name in task.public},
-        shortened=shortened,
+        shortened=_shortened,
     )
 
 
@@ -82,28 +77,23 @@ def facts(task: Task) -> dict[str, Any] | None:
     """
     if task.missing():
         return None
-    key = hash_key({"card": CARD_VERSION, "of": task.recipe(), "about": task.about})
-    folder = store.get("cards", key)
-    if folder is None:
-        text = json.dumps(_facts(task), ensure_ascii=False)
-        folder = store.put("cards", key, partial(_write, text=text))
+    key = store.hash_key({"card": CARD_VERSION, "of": task.recipe(), "about": task.about})
+    folder = store.get("cards", key) or store.put("cards", key, partial(_write_facts, task=task))
     return json.loads((folder / "card.json").read_text(encoding="utf-8"))
 
 
-def _write(folder: Path, text: str) -> None:
-    (folder / "card.json").write_text(text, encoding="utf-8")
-
-
-def _facts(task: Task) -> dict[str, Any]:
+def _write_facts(folder: Path, task: Task) -> None:
     test = task.documents("test")
     example = task.example(min(test, key=lambda document: len(json.dumps(document))))
-    return {
+    values = {
         "about": task.about,
         "test": len(test),
         "train": len(task.documents("train")) if "train" in task.splits() else 0,
         "prompt": example.question,
         "answer": example.answer,
     }
+    text = json.dumps(values, ensure_ascii=False)
+    (folder / "card.json").write_text(text, encoding="utf-8")
 
 
 def main_score(scores: Scores) -> str:
@@ -112,7 +102,7 @@ def main_score(scores: Scores) -> str:
     return f"{scores.mean(metric):.3g} ± {scores.stderr(metric):.2g} {metric}"
 
 
-def shortened(text: str) -> str:
+def _shortened(text: str) -> str:
     """An example's text, cut where it grows long; it cannot end the block that it stands in."""
     text = text.strip("\n").replace("````", "'''")
     return text if len(text) <= LONGEST_EXAMPLE else text[:LONGEST_EXAMPLE].rstrip() + " …"

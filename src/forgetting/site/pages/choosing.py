@@ -1,10 +1,8 @@
 """Which method should I use? An engineer's page: costs and losses at matched learning."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from forgetting.evidence import claims, records
 from forgetting.evidence.intervals import Effect
@@ -16,32 +14,31 @@ from forgetting.site.plane import Measured, Place
 ENOUGH = 0.9  # of what the plain method learned at its central rate
 
 
-def page(runs: Mapping[str, Measured], contents: Contents) -> str:
-    """The page; `runs` by chapter."""
+def page(planes: Mapping[str, Measured], contents: Contents) -> str:
+    """The page; `planes` by chapter."""
+    chapters = []
+    for name, runs in planes.items():
+        places = sorted(runs.places.values(), key=lambda place: place.trainable)
+        about = {
+            "name": name,
+            "axes": runs.axes,
+            "places": places,
+            "about": claims.summary(runs.runs),
+            "sides": {loss: _sides(places, loss) for loss in runs.axes.losses},
+            "rates": _rates(runs),
+            "choice": _choice(places, runs.axes),
+        }
+        chapters.append(about)
     return render(
         "choosing.md.jinja",
-        chapters=[_chapter(name, of_chapter) for name, of_chapter in runs.items()],
+        chapters=chapters,
         enough=ENOUGH,
         link=contents.link,
         loss_heads=plane.heads,
     )
 
 
-def _chapter(name: str, runs: Measured) -> dict[str, Any]:
-    axes = runs.axes
-    places = sorted(runs.places.values(), key=lambda place: place.trainable)
-    return {
-        "name": name,
-        "axes": axes,
-        "places": places,
-        "about": claims.summary(runs.runs),
-        "sides": {loss: sides(places, loss) for loss in axes.losses},
-        "rates": rates(runs),
-        "choice": choice(places, axes),
-    }
-
-
-def sides(places: Sequence[Place], loss: Loss) -> dict[str, list[str]]:
+def _sides(places: Sequence[Place], loss: Loss) -> dict[str, list[str]]:
     """Methods that the intervals say are better or worse than the plain one, or level with it.
 
     With the first two stands by how much: "LoRA (−0.028 ± 0.025 nats a token)".
@@ -61,22 +58,14 @@ def side(effect: Effect, loss: Loss) -> str:
     return "better" if high < 0 else "worse" if low > 0 else "level"
 
 
-class Choice(NamedTuple):
-    """What to take instead of the `plain` method, of methods that were worse in nothing.
+def _choice(
+    places: Sequence[Place], axes: Plane
+) -> tuple[Place, Place | None, Place | None] | None:
+    """The plain method, and what to take instead of methods that were worse in nothing.
 
-    `enough` is the cheapest that learned `ENOUGH` of what that did, `less` a cheaper one that
-    learned less; None where there is none.
-    """
-
-    plain: Place
-    enough: Place | None
-    less: Place | None
-
-
-def choice(places: Sequence[Place], axes: Plane) -> Choice | None:
-    """The choice among `places`, which stand in the order of their cost.
-
-    None where methods do not differ in the weights that they move.
+    That is the cheapest that learned `ENOUGH` of what the plain one did, and a cheaper one that
+    learned less; None where there is none. `places` stand in the order of their cost. None where
+    methods do not differ in the weights that they move.
     """
     plain = next((place for place in places if place.method == axes.plain), None)
     if plain is None or len({place.trainable for place in places}) == 1:
@@ -85,7 +74,7 @@ def choice(places: Sequence[Place], axes: Plane) -> Choice | None:
     least = ENOUGH * plain.learned.mean
     enough = next((place for place in good if place.learned.mean >= least), None)
     less = good[0] if good and good[0].learned.mean < least else None
-    return Choice(plain, enough, less)
+    return plain, enough, less
 
 
 def _never_worse(place: Place, losses: Sequence[Loss]) -> bool:
@@ -93,34 +82,25 @@ def _never_worse(place: Place, losses: Sequence[Loss]) -> bool:
     return all(effect and side(effect, loss) != "worse" for effect, loss in effects)
 
 
-class Rates(NamedTuple):
+def _rates(runs: Measured) -> dict[str, Any] | None:
     """What the rate alone does to the plain method, and how far others lie from it in the median.
 
-    `learned` and `lost` are its means, rate by rate; `apart` is None where nothing was matched.
+    `learned` and `lost` (the first loss) are its means, rate by rate; `apart` is None where nothing
+    was matched. None where the plain method ran at one rate alone.
     """
-
-    rates: list[float]
-    learned: list[float]
-    lost: list[float]
-    apart: float | None
-
-
-def rates(runs: Measured) -> Rates | None:
-    """Of the first loss; None where the plain method ran at one rate alone."""
-    axes = runs.axes
-    words = axes.losses[0].words
+    axes, words = runs.axes, runs.axes.losses[0].words
     plain = records.select(runs.runs, method=axes.plain)
-    used = sorted({run.labels["learning_rate"] for run in plain})
-    if len(used) < 2:
+    rates = sorted({run.labels["learning_rate"] for run in plain})
+    if len(rates) < 2:
         return None
-    groups = [records.select(plain, learning_rate=rate) for rate in used]
     start = records.start_of(runs.runs)
-    by_rate = [plane.effects(axes, start, group) for group in groups]
+    groups = [records.select(plain, learning_rate=rate) for rate in rates]
+    learned, lost = zip(*(plane.effects(axes, start, group) for group in groups), strict=True)
     matched = [place.matched[words] for place in runs.places.values()]
     distances = [abs(effect.mean) for effect in matched if effect]
-    return Rates(
-        rates=used,
-        learned=[learned.mean for learned, _ in by_rate],
-        lost=[lost[words].mean for _, lost in by_rate],
-        apart=median(distances) if distances else None,
-    )
+    return {
+        "rates": rates,
+        "learned": [effect.mean for effect in learned],
+        "lost": [effects[words].mean for effects in lost],
+        "apart": median(distances) if distances else None,
+    }

@@ -1,11 +1,8 @@
 """The explorer: every stored run as a point on a plane of two measures, on one static page.
 
-`page(root)` puts the numbers and the script into one piece of HTML, so that the page needs no
-server and asks nobody for anything. What is stored item by item stays in the records: the page
-holds means and standard errors, and each point links to its record.
+Numbers and script are one piece of HTML that needs no server. What is stored item by item stays in
+the records: the page holds means and standard errors, and each point links to its record.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
@@ -19,9 +16,9 @@ import yaml
 from forgetting import chapters
 from forgetting.evidence import claims, effects, records
 from forgetting.evidence.records import Run
+from forgetting.experiments.experiment import Experiment
 from forgetting.site.markup import render
 from forgetting.views import theme
-from forgetting.views.theme import Look
 
 NOT_AVERAGED = ("choice",)  # an option's index has no mean
 COLUMNS = ("method", "learning_rate", "epochs", "seed")
@@ -36,16 +33,11 @@ def page(root: Path) -> str:
         "explorer.html.jinja",
         markup=(parts / "markup.html").read_text(encoding="utf-8"),
         script=(parts / "explorer.js").read_text(encoding="utf-8"),
-        data=data(f"{host['url']}/blob/{host['branch']}"),
+        data={
+            "repository": f"{host['url']}/blob/{host['branch']}",  # the page links to its records
+            "studies": list(studies()),
+        },
     )
-
-
-def data(repository: str = "") -> dict[str, Any]:
-    """What the page draws: every study of comparable runs.
-
-    `repository` is the address under which the page links to records; without one it names them.
-    """
-    return {"repository": repository, "studies": list(studies())}
 
 
 def studies() -> Iterator[dict[str, Any]]:
@@ -58,27 +50,30 @@ def studies() -> Iterator[dict[str, Any]]:
             compared = [runs for runs in designs.values() if not all(run.start for run in runs)]
             for count, runs in enumerate(sorted(compared, key=len, reverse=True), 1):
                 title = f"{name}-{tier}" + (f"-{count}" if count > 1 else "")
-                yield study(records.comparable(runs), title)
+                yield _study(records.comparable(runs), title)
 
 
-def study(runs: Sequence[Run], name: str) -> dict[str, Any]:
+def _study(runs: Sequence[Run], name: str) -> dict[str, Any]:
     """Comparable runs as plain numbers: a list of measures, and a run's values in its order.
 
     A value is [mean, standard error, change, its standard error]: over items, the change paired
     with the items of the model that the arms start from; null where something was not measured.
     `methods` are colour and marker of each arm.
     """
+    chapter = runs[0].experiment
+    design = chapters.experiment(chapter) if chapter in chapters.names() else None
+    looks = theme.looks(design) if design else theme.Looks()
     start = next((run for run in runs if run.start), None)
     measures = list(dict.fromkeys(chain.from_iterable(map(_measures, runs))))
     about = claims.summary([run for run in runs if not run.start])
-    chapter = runs[0].experiment
     return {
         "name": name,
         "title": f"{about['tier']} tier, {about['model']}, {about['runs']} runs",
         "chapter": chapter,
-        "methods": _looks(chapter, runs),
+        "methods": {run.labels["method"]: theme.ORIGIN for run in runs if run.start}
+        | {name: looks[name] for name in theme.arms_of(runs, looks)},
         "measures": measures,
-        "axes": _axes(chapter, runs),
+        "axes": _axes(design, runs),
         "runs": [
             {
                 "key": run.key,
@@ -92,13 +87,6 @@ def study(runs: Sequence[Run], name: str) -> dict[str, Any]:
             for run in runs
         ],
     }
-
-
-def _looks(chapter: str, runs: Sequence[Run]) -> dict[str, Look]:
-    known = chapter in chapters.names()
-    looks = theme.looks(chapters.experiment(chapter)) if known else theme.Looks()
-    begin = {run.labels["method"]: theme.ORIGIN for run in runs if run.start}
-    return begin | {name: looks[name] for name in theme.arms_of(runs, looks)}
 
 
 def _also(run: Run) -> str:
@@ -116,7 +104,7 @@ def _measures(run: Run) -> list[str]:
     ]
 
 
-def _axes(chapter: str, runs: Sequence[Run]) -> list[str]:
+def _axes(design: Experiment | None, runs: Sequence[Run]) -> list[str]:
     """The measures that a visitor sees first: of what was taught, and the last of another role.
 
     Both were measured on every run, and are likelihoods where there are any.
@@ -124,29 +112,25 @@ def _axes(chapter: str, runs: Sequence[Run]) -> list[str]:
     common = set.intersection(*(set(_measures(run)) for run in runs))
     everywhere = [measure for measure in _measures(runs[0]) if measure in common]
     likelihoods = [m for m in everywhere if m.endswith(".nats")] or everywhere
-    taught = _roles_of_what_is_taught(chapter)
-    own = [m for m in likelihoods if m.rpartition(".")[0] in taught]
-    x = (own or likelihoods)[0]
-    others = [m for m in likelihoods if m.rpartition(".")[0] != x.rpartition(".")[0]]
+    taught: set[str] = set()
+    if design:
+        teaches = design.teaches if isinstance(design.teaches, tuple) else (design.teaches,)
+        tasks = {ask.public for ask in teaches}
+        taught = {ask.role for ask in design.every_ask() if ask.public in tasks}
+    role_of = {measure: measure.rpartition(".")[0] for measure in likelihoods}
+    x = next((m for m in likelihoods if role_of[m] in taught), likelihoods[0])
+    others = [m for m in likelihoods if role_of[m] != role_of[x]]
     return [x, (others or everywhere)[-1]]
-
-
-def _roles_of_what_is_taught(chapter: str) -> set[str]:
-    if chapter not in chapters.names():
-        return set()
-    design = chapters.experiment(chapter)
-    teaches = design.teaches if isinstance(design.teaches, tuple) else (design.teaches,)
-    tasks = {ask.public for ask in teaches}
-    return {ask.role for ask in design.every_ask() if ask.public in tasks}
 
 
 def _value(run: Run, start: Run | None, measure: str) -> list[float | None] | None:
     if measure not in _measures(run):
         return None
-    role = measure.rpartition(".")[0]
-    alike = start and measure in _measures(start) and start.scores[role].n == run.scores[role].n
-    change = paired_change(run, start, measure) if start and alike else (math.nan, math.nan)
-    return [_short(v) for v in (run.mean(measure), run.stderr(measure), *change)]
+    role, change = measure.rpartition(".")[0], (math.nan, math.nan)
+    if start and measure in _measures(start) and start.scores[role].n == run.scores[role].n:
+        change = paired_change(run, start, measure)
+    values = (run.mean(measure), run.stderr(measure), *change)
+    return [float(f"{v:.{DIGITS}g}") if math.isfinite(v) else None for v in values]
 
 
 def paired_change(run: Run, start: Run, measure: str) -> tuple[float, float]:
@@ -159,7 +143,3 @@ def paired_change(run: Run, start: Run, measure: str) -> tuple[float, float]:
         return change, math.nan
     spread = (after - before - change) * share
     return change, float(spread.std(ddof=1) / math.sqrt(len(after)))
-
-
-def _short(value: float) -> float | None:
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -1,8 +1,6 @@
 """Method cards: what a method is, what it costs, where its runs lie."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,33 +15,27 @@ from forgetting.site.markup import Contents, render
 from forgetting.site.plane import Measured
 from forgetting.views import theme
 
-Sequences = Mapping[str, Sequence[Trajectory]]  # by chapter
-
 
 def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
     """The cards and their index, by path under the book's source; `runs` by chapter."""
-    known = method.cards()
-    designs = {name: chapters.experiment(name) for name in chapters.names()}
-    in_turn = {name: published.sequences(name) for name in designs if designs[name].in_turn}
-    cards = {Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn) for c in known}
-    return {Path("methods", "index.md"): index(known), **cards}
-
-
-def index(known: Iterable[Card]) -> str:
-    """The index: a table of methods for each question that has any."""
-    by_question: dict[str, list[Card]] = {q: [] for q in method.QUESTIONS.values()}
-    for card in known:
-        by_question[card.question].append(card)
-    return render("methods.md.jinja", by_question=by_question)
+    cards = method.cards()
+    in_turn = {
+        n: published.sequences(n) for n in chapters.names() if chapters.experiment(n).in_turn
+    }
+    by_question = {q: [c for c in cards if c.question == q] for q in method.QUESTIONS.values()}
+    return {
+        Path("methods", "index.md"): render("methods.md.jinja", by_question=by_question),
+        **{Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn) for c in cards},
+    }
 
 
 def page(
     card: Card,
     runs: Mapping[str, Measured],
     contents: Contents,
-    in_turn: Sequences | None = None,
+    in_turn: Mapping[str, Sequence[Trajectory]] | None = None,
 ) -> str:
-    """One method's page; `in_turn` are the runs that learned tasks one after another."""
+    """One method's page; `in_turn` are, by chapter, runs that learned tasks one after another."""
     return render(
         "method.md.jinja",
         method=card,
@@ -55,18 +47,16 @@ def page(
     )
 
 
-def arms_about(card: Card, chapter: str) -> list[str]:
+def _arms_about(card: Card, chapter: str) -> dict[str, None]:
     """The arms of a chapter, by their curves, that are about a card's methods."""
-    design = chapters.experiment(chapter)
-    arms = design.arms_of(design.base(next(iter(design.budgets))))
-    about = {n: arm for n, arm in arms.items() if theme.method_of(arm) in card.members}
-    return list(dict.fromkeys(getattr(arm, "curve", "") or name for name, arm in about.items()))
+    curves = theme.curves(chapters.experiment(chapter))
+    return dict.fromkeys(curve for curve, of in curves if of in card.members)
 
 
-def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterable[dict[str, Any]]:
+def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterator[dict[str, Any]]:
     """The method's runs in each chapter, and their picture among all runs there."""
     for chapter, of_chapter in runs.items():
-        arms = dict.fromkeys([*arms_about(card, chapter), *card.members])
+        arms = _arms_about(card, chapter) | dict.fromkeys(card.members)
         if names := [name for name in arms if name in of_chapter.places]:
             yield {
                 "chapter": chapter,
@@ -77,15 +67,15 @@ def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterable[dict[str, Any]
             }
 
 
-def _sequences(card: Card, in_turn: Sequences) -> Iterable[dict[str, Any]]:
+def _sequences(card: Card, in_turn: Mapping[str, Sequence[Trajectory]]) -> Iterator[dict[str, Any]]:
     """The method's trajectories in each chapter, and where they ended."""
     for chapter, trajectories in in_turn.items():
-        arms = arms_about(card, chapter)
+        arms = _arms_about(card, chapter)
         if own := [each for each in in_one_order(trajectories) if each.method in arms]:
-            yield {"chapter": chapter, "first": own[0], "ends": ends(own)}
+            yield {"chapter": chapter, "first": own[0], "ends": _ends(own)}
 
 
-def ends(trajectories: Iterable[Trajectory]) -> list[dict[str, Any]]:
+def _ends(trajectories: Iterable[Trajectory]) -> list[dict[str, Any]]:
     """Where each arm ended, in per cent: the mean and its spread over seeds.
 
     Beside it the backward transfer in points, None after fewer than two tasks in turn.

@@ -1,0 +1,73 @@
+"""Pages about claims: the scoreboard, what did not reproduce, intervals, what the papers state."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from forgetting.chapters import published
+from forgetting.evidence import claims
+from forgetting.evidence import papers as known
+from forgetting.evidence.claims import FAILED, Verdict
+from forgetting.evidence.coverage import KINDS, coverage
+from forgetting.site.markup import BookError, Contents, badge, claim_link, render
+
+DRAWS = 1000  # of each kind of items, to show how often an interval is right
+
+
+def scoreboard(board: Sequence[Verdict], contents: Contents) -> str:
+    """What holds and what does not at a glance, then one row a claim."""
+    counts = {
+        exploratory: Counter(v.verdict for v in board if v.exploratory is exploratory)
+        for exploratory in (False, True)
+    }
+    return render(
+        "scoreboard.md.jinja",
+        board=sorted(board, key=lambda verdict: verdict.effect is None),
+        counts=counts,
+        link=contents.link,
+    )
+
+
+def failures(board: Sequence[Verdict], contents: Contents) -> str:
+    """Claims that failed, with our reasons, and what stayed open.
+
+    Raises `BookError` for a claim that failed and says no reason.
+    """
+    failed = [verdict for verdict in board if verdict.verdict in FAILED]
+    for verdict in failed:
+        if not verdict.why:
+            raise BookError(
+                f"claim {verdict.id!r}: it is {verdict.verdict} and has no `why`; "
+                f"write the reason beside it in {verdict.chapter}/claims.toml"
+            )
+    chapters = {verdict.chapter for verdict in failed}
+    return render(
+        "failures.md.jinja",
+        failed=failed,
+        undecided=[v for v in board if v.verdict == "undecided"],
+        untested=[v for v in board if v.verdict == "not tested" and v.tier],
+        papers=known.papers(),
+        runs={chapter: claims.summary(published.runs(chapter)) for chapter in chapters},
+        link=contents.link,
+    )
+
+
+def intervals() -> str:
+    """How an interval is made, and a simulation of how often it is right: the same each time."""
+    held = [(kind.words, coverage(kind, DRAWS)) for kind in KINDS.values()]
+    return render("intervals.md.jinja", held=held, draws=DRAWS)
+
+
+def papers(board: Sequence[Verdict]) -> str:
+    """Statement by statement, with published numbers and our verdicts.
+
+    Raises `BookError` where a statement names a claim that does not exist.
+    """
+    verdicts = {verdict.id: verdict.verdict for verdict in board}
+
+    def judged(*names: str) -> str:
+        for name in names:
+            if name not in verdicts:
+                raise BookError(f"judged_by={name!r}: no claims.toml of a chapter has this id")
+        return " ".join(claim_link(badge(verdicts[name]), name) for name in names)
+
+    return render("papers.md.jinja", papers=known.papers(), judged=judged)

@@ -1,3 +1,0 @@
-"""Sphinx extensions of the book: `results` (numbers in prose), `offline` (no other host) and
-`accessible` (roles).
-"""
