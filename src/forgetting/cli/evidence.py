@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import filesize
@@ -17,11 +17,13 @@ from forgetting import store
 from forgetting.cli import shared
 from forgetting.cli.shared import dim, from_here, show
 from forgetting.evidence import records
-from forgetting.evidence.claims import Verdict
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.wording import count
+
+if TYPE_CHECKING:
+    from forgetting.evidence.claims import Verdict
 
 app = typer.Typer()
 
