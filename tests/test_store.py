@@ -56,7 +56,6 @@ def test_an_exception_while_writing_leaves_nothing(own_home):
         store.put("weights", "k", fail)
     assert store.get("weights", "k") is None
     assert list((own_home / "store" / "weights").iterdir()) == []
-    assert store.get("weights", "k") is None
     assert store.put("weights", "k", write_two) == store.get("weights", "k")
 
 
@@ -85,7 +84,7 @@ def write_slowly(folder):
 
 def test_kill_9_while_writing_leaves_all_or_nothing():
     whole = []
-    for line in range(1, 100, 5):
+    for line in range(1, 100, 8):
         child = process(put_and_die, line)
         child.join(60)
         folder = store.get("weights", "k")
