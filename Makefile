@@ -16,7 +16,7 @@ book: $(READY) ## build the pages into build/html; nothing trains
 	$(BIN)/forgetting book
 
 test: $(READY) ## run the tests that need no real model
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(READY) ## check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import time
 
 import pytest
 
@@ -19,8 +20,11 @@ def write_two(folder):
     (folder / "b.txt").write_text("beta")
 
 
-def python(script: str, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", script, *arguments])
+def process(function, *arguments):
+    """A process of its own, started: it has the test's home."""
+    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    child.start()
+    return child
 
 
 def test_what_was_put_is_got():
@@ -52,54 +56,46 @@ def test_an_exception_while_writing_leaves_nothing(own_home):
         store.put("weights", "k", fail)
     assert store.get("weights", "k") is None
     assert list((own_home / "store" / "weights").iterdir()) == []
-    assert store.get("weights", "k") is None
     assert store.put("weights", "k", write_two) == store.get("weights", "k")
 
 
-# Puts an entry and ends itself by `kill -9` at the n-th line that runs in store.py or here.
-KILLED_AT_LINE = """
-import os, sys
-from forgetting import store
-lines_left = int(sys.argv[1])
+def put_and_die(lines_left):
+    """Put an entry and end by `kill -9` at the n-th line that runs in store.py or here."""
 
-def watch(frame, event, argument):
-    global lines_left
-    if frame.f_code.co_filename not in (store.__file__, "<string>"):
-        return None
-    lines_left -= event == "line"
-    if lines_left == 0:
-        os.kill(os.getpid(), 9)
-    return watch
+    def watch(frame, event, argument):
+        nonlocal lines_left
+        if frame.f_code.co_filename not in (store.__file__, __file__):
+            return None
+        lines_left -= event == "line"
+        if lines_left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return watch
 
-def write(folder):
+    sys.settrace(watch)
+    store.put("weights", "k", write_slowly)
+
+
+def write_slowly(folder):
     for name in ("a.bin", "b.bin"):
         with open(folder / name, "wb", buffering=0) as file:
-            for part in range(4):
+            for _ in range(4):
                 file.write(b"x" * 1000)
-
-sys.settrace(watch)
-store.put("weights", "k", write)
-"""
 
 
 def test_kill_9_while_writing_leaves_all_or_nothing():
-    def write(folder):
-        for name in ("a.bin", "b.bin"):
-            (folder / name).write_bytes(b"x" * 4000)
-
-    whole = 0
-    for line in range(1, 90, 8):
-        child = python(KILLED_AT_LINE, str(line))
-        killed = child.wait() == -signal.SIGKILL
-        found = store.get("weights", "k")
-        if found is not None:
-            whole += 1
-            assert [(found / n).stat().st_size for n in ("a.bin", "b.bin")] == [4000, 4000]
-        assert found or killed, "a put that ran to its end left nothing"
-        folder = store.put("weights", "k", write)
+    whole = []
+    for line in range(1, 100, 8):
+        child = process(put_and_die, line)
+        child.join(60)
+        folder = store.get("weights", "k")
+        whole.append(folder is not None)
+        if folder:
+            assert [(folder / n).stat().st_size for n in ("a.bin", "b.bin")] == [4000, 4000]
+        assert folder or child.exitcode == -signal.SIGKILL, "a put to its end left nothing"
+        folder = store.put("weights", "k", write_slowly)
         assert store.get("weights", "k") == folder
         store.clean()
-    assert 1 <= whole <= 4, "the moments should span the whole of put()"
+    assert whole == sorted(whole) and {*whole} == {False, True}, "the whole of put() was spanned"
     assert list(store.entries()) == []
 
 
@@ -146,28 +142,25 @@ def test_put_replaces_a_damaged_entry():
     assert store.get("weights", "k") is not None
 
 
-# Waits inside `write` until the other process is there too, so that both end at the same time.
-MEETS_THE_OTHER = """
-import sys, time
-from pathlib import Path
-from forgetting import store
-here, there = Path(sys.argv[1]), Path(sys.argv[2])
+def put_together(here, there):
+    """Waits inside `write` for the other process, so that both end at the same time."""
 
-def write(folder):
-    (folder / "a.bin").write_bytes(b"x" * 3_000_000)
-    here.touch()
-    while not there.exists():
-        time.sleep(0.001)
+    def write(folder):
+        (folder / "a.bin").write_bytes(b"x" * 3_000_000)
+        here.touch()
+        while not there.exists():
+            time.sleep(0.001)
 
-folder = store.put("weights", "k", write)
-assert store.get("weights", "k") == folder
-"""
+    folder = store.put("weights", "k", write)
+    assert store.get("weights", "k") == folder
 
 
 def test_two_processes_may_put_one_key(tmp_path, own_home):
-    one, two = str(tmp_path / "one"), str(tmp_path / "two")
-    children = [python(MEETS_THE_OTHER, one, two), python(MEETS_THE_OTHER, two, one)]
-    assert [child.wait(timeout=60) for child in children] == [0, 0]
+    first, second = tmp_path / "first", tmp_path / "second"
+    children = [process(put_together, first, second), process(put_together, second, first)]
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0]
     assert (store.get("weights", "k") / "a.bin").read_bytes() == b"x" * 3_000_000
     assert [folder.name for folder in (own_home / "store" / "weights").iterdir()] == ["k"]
 

@@ -16,22 +16,14 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from forgetting.cli.shared import (
-    average_time,
-    counted,
-    date_of,
-    find_chapter,
-    from_here,
-    new_table,
-    root_folder,
-    show,
-    stored_records,
-)
+from forgetting.cli import shared
+from forgetting.cli.shared import dim, from_here, show
 from forgetting.engine import processes, scheduler
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
+from forgetting.wording import count
 
 NAMING = {"methods", "tasks", "all_orders"}  # parameters whose values an experiment knows
 
@@ -45,9 +37,7 @@ class NotebookFailed(RuntimeError):
 
 @app.command()
 def chapters(
-    chapter: Annotated[
-        str | None, typer.Argument(help="Show this chapter's parameters.", show_default=False)
-    ] = None,
+    chapter: Annotated[str | None, typer.Argument(help="Show this chapter's parameters.")] = None,
 ) -> None:
     """What can be run: every chapter, its stored records, and how long they took.
 
@@ -57,53 +47,93 @@ def chapters(
 
     Takes a second, some more with a name.
     """
-    root = root_folder()
     if chapter is not None:
-        name, notebook = find_chapter(root, chapter)
-        _show_parameters(name, notebook)
+        _show_parameters(*shared.find_chapter(chapter))
         return
-    known = parameters.chapters(root)
-    if not known:
+    root = shared.root_folder()
+    notebooks = parameters.chapters(root)
+    if not notebooks:
         raise BadParameter(f"{root}: has no notebooks/NN_name.ipynb; set FORGETTING_ROOT")
-    table = new_table("chapter", "title", "records", "minutes", "last run")
-    for name, notebook in known.items():
-        stored = stored_records([name])
-        count = Counter(record.tier for record in stored)
+    table = shared.new_table("chapter", "title", "records", "minutes", "last run")
+    for name, notebook in notebooks.items():
+        runs = shared.stored_runs([name])
+        counts = Counter(run.tier for run in runs)
         table.add_row(
             f"[bold]{escape(name)}[/bold]",
             escape(parameters.title_of(notebook)),
-            ", ".join(f"{count[tier]} {tier}" for tier in records.TIERS if count[tier]) or "–",
-            _minutes([record for record in stored if record.tier == "laptop"]),
-            max((date_of(record) for record in stored), default="–"),
+            ", ".join(f"{counts[tier]} {tier}" for tier in records.TIERS if counts[tier]) or "–",
+            _minutes([run for run in runs if run.tier == "laptop"]),
+            max(map(shared.date_of, runs), default="–"),
         )
     show(table)
     show("[dim]minutes: of all laptop runs, and of one on average[/dim]")
 
 
-def _minutes(stored: Sequence[Run]) -> str:
-    if not stored:
+def _minutes(runs: Sequence[Run]) -> str:
+    if not runs:
         return "–"
-    total = sum(record.timing["seconds"] for record in stored)
-    return f"{total / 60:.0f} ({average_time(stored)})"
+    total = sum(run.timing["seconds"] for run in runs)
+    return f"{total / 60:.0f} ({shared.average_time(runs)})"
 
 
 def _show_parameters(name: str, notebook: Path) -> None:
     from forgetting.chapters.choices import choices
 
-    known = choices(name)
-    table = new_table("parameter", "default", "what it does")
+    names = choices(name)
+    table = shared.new_table("parameter", "default", "what it does")
     for parameter in parameters.parameters_of(notebook):
-        does = [escape(parameter.help)]
-        allowed = ", ".join(known.get(parameter.name, ())) or parameter.allowed
+        about = escape(parameter.help)
+        allowed = ", ".join(names.get(parameter.name, ())) or parameter.allowed
         if allowed:
-            each = "each " if parameter.is_list else ""
-            one_of = "one of " * bool(parameter.choices or parameter.name in known)
-            does.append(f"[dim]{each}{one_of}{escape(allowed)}[/dim]")
+            each = "each " * parameter.is_list
+            one_of = "one of " * bool(parameter.choices or parameter.name in names)
+            about += "\n" + dim(f"{each}{one_of}{allowed}")
         default = escape(parameters.typed(parameter.default)) or "–"
-        table.add_row(f"[bold]{parameter.name}[/bold]", default, "\n".join(does))
+        table.add_row(f"[bold]{parameter.name}[/bold]", default, about)
     show(f"[bold]{escape(parameters.title_of(notebook))}[/bold]")
     show(table)
     show(f"[dim]to change one: forgetting run {name} -p name=value; lists as -p name=a,b[/dim]")
+
+
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        "-p",
+        metavar="NAME=VALUE",
+        help="Change a parameter; can be repeated. `forgetting chapters NAME` lists them.",
+    ),
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        "--scheduler",
+        metavar="WHERE",
+        envvar=scheduler.VARIABLE,
+        help="Where to compute: local:2 for two processes on this machine, or the "
+        "tcp://host:port of a running Dask cluster; in one process if not given.",
+        show_default=False,
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        envvar=processes.VARIABLE,
+        help="Over how many processes of this machine to shard each training (a GPU each, or "
+        "the cores between them); 1 if not given.",
+        show_default=False,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a page of this run beside the published one: one HTML file, for others.",
+    ),
+]
 
 
 @app.command(no_args_is_help=True)
@@ -113,46 +143,10 @@ def run(
         str | None,
         typer.Option(help="Which budget to spend; the same as -p tier=…", metavar="TIER"),
     ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME=VALUE",
-            help="Change a parameter; can be repeated. `forgetting chapters NAME` lists them.",
-        ),
-    ] = None,
-    where: Annotated[
-        str,
-        typer.Option(
-            "--scheduler",
-            metavar="WHERE",
-            envvar=scheduler.VARIABLE,
-            help="Where to compute: local:2 for two processes on this machine, or the "
-            "tcp://host:port of a running Dask cluster; in one process if not given.",
-            show_default=False,
-        ),
-    ] = "",
-    count: Annotated[
-        int,
-        typer.Option(
-            "--processes",
-            metavar="N",
-            envvar=processes.VARIABLE,
-            help="Over how many processes of this machine to shard each training (a GPU each, or "
-            "the cores between them); 1 if not given.",
-            show_default=False,
-        ),
-    ] = 1,
-    report_to: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="FILE",
-            help="Write a page of this run beside the published one: one HTML file, for others.",
-            show_default=False,
-        ),
-    ] = None,
+    assignments: Assignments = None,
+    where: Scheduler = "",
+    shards: Processes = 1,
+    report_to: Report = None,
 ) -> None:
     """Run a chapter: train and measure what is not stored yet, then write the executed notebook.
 
@@ -176,70 +170,65 @@ def run(
         raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
     scheduler.workers(where)
     os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
-    os.environ[processes.VARIABLE] = str(count)
+    os.environ[processes.VARIABLE] = str(shards)
     processes.asked()
-    root = root_folder()
-    name, notebook = find_chapter(root, chapter)
+    root = shared.root_folder()
+    name, notebook = shared.find_chapter(chapter)
     declared = parameters.parameters_of(notebook)
-    asked = _assignments(tier, given or [])
-    values = parameters.check(declared, asked, chapter=name)
+    texts = _texts(tier, assignments or [])
+    values = parameters.check(declared, texts, chapter=name)
     if values.keys() & NAMING:
         from forgetting.chapters import choices
 
         choices.check(name, values)
-    settings = {p.name: values.get(p.name, p.default) for p in declared}
-    output = _output(root, name, settings)
     for parameter in declared:
         if parameter.name in values:
-            was = parameters.typed(parameter.default) or "empty"
-            typer.echo(
-                f"{parameter.name} = {parameters.typed(values[parameter.name])} (default: {was})"
-            )
-    of_tier = [r for r in stored_records([name]) if r.tier == settings.get("tier")]
-    if of_tier:
-        stored = counted(len(of_tier), f"{of_tier[0].tier} run")
-        typer.echo(f"{stored} stored already; one took {average_time(of_tier)}")
+            value = parameters.typed(values[parameter.name])
+            default = parameters.typed(parameter.default) or "empty"
+            typer.echo(f"{parameter.name} = {value} (default: {default})")
+    settings = {p.name: values.get(p.name, p.default) for p in declared}
+    runs = [run for run in shared.stored_runs([name]) if run.tier == settings.get("tier")]
+    if runs:
+        stored = count(len(runs), f"{runs[0].tier} run")
+        typer.echo(f"{stored} stored already; one took {shared.average_time(runs)}")
     if report_to:
         from forgetting.site import report
 
-        before = report.published(name)
+        published = report.published(name)
+    output = _output(root, name, settings)
     typer.echo(f"running {from_here(notebook)} …")
     try:
         _execute(notebook, output, values, root)
     except KeyboardInterrupt:
-        options = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in asked.items()]
-        options += [f"--scheduler {where}"] * bool(where)
-        options += [f"--processes {count}"] * (count > 1)
-        options += [f"--report {shlex.quote(str(report_to))}"] * bool(report_to)
-        again = " ".join([name, *options])
-        typer.echo(
-            f"\nstopped; finished runs are kept, go on with: forgetting run {again}", err=True
-        )
+        words = [f"-p {shlex.quote(f'{k}={v}')}" for k, v in texts.items()]
+        words += [f"--scheduler {where}"] * bool(where) + [f"--processes {shards}"] * (shards > 1)
+        words += [f"--report {shlex.quote(str(report_to))}"] * bool(report_to)
+        command = " ".join(["forgetting run", name, *words])
+        typer.echo(f"\nstopped; finished runs are kept, go on with: {command}", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"executed notebook: {from_here(output)}")
     if report_to:
         staged = root / "build" / "source" / "notebooks" / notebook.name
-        page = report.page(name, output, settings, before, staged)
+        page = report.page(name, output, settings, published, staged)
         report_to.write_text(page, encoding="utf-8")
         typer.echo(f"report: {from_here(report_to.absolute())}")
 
 
-def _assignments(tier: str | None, given: Sequence[str]) -> dict[str, str]:
+def _texts(tier: str | None, assignments: Sequence[str]) -> dict[str, str]:
     """`--tier` and every `-p name=value` as one mapping."""
-    pairs = [("tier", "=", tier)] if tier is not None else []
-    pairs += [text.partition("=") for text in given]
-    asked: dict[str, str] = {}
-    for name, equals, value in pairs:
+    texts = {} if tier is None else {"tier": tier}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
         name = name.strip()
         if not equals or not name:
             raise BadParameter(f"-p {name or '='}: expected name=value, for instance -p seeds=0,1")
-        if name in asked:
+        if name in texts:
             raise BadParameter(
-                f"{name}={value!r}: given twice, first as {asked[name]!r}; "
+                f"{name}={value!r}: given twice, first as {texts[name]!r}; "
                 f"give it once (a list takes several values: -p {name}=one,another)"
             )
-        asked[name] = value
-    return asked
+        texts[name] = value
+    return texts
 
 
 def _output(root: Path, name: str, settings: Mapping[str, Any]) -> Path:
@@ -254,7 +243,6 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path
     Raises `NotebookFailed` with the error's one line.
     """
     import papermill
-    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
@@ -274,17 +262,13 @@ def _execute(notebook: Path, output: Path, values: Mapping[str, Any], root: Path
             extra_arguments=["--log-level=CRITICAL"],  # what goes wrong is told below, once
         )
     except papermill.PapermillExecutionError as error:
-        code = next((line.strip() for line in error.source.splitlines() if line.strip()), "")
-        typer.echo(f"stopped in the cell `{code}`; the notebook so far: {from_here(output)}")
+        line = next((line.strip() for line in error.source.splitlines() if line.strip()), "")
+        typer.echo(f"stopped in the cell `{line}`; the notebook so far: {from_here(output)}")
         raise NotebookFailed(f"{error.ename}: {error.evalue}".removesuffix(": ")) from error
     except DeadKernelError as error:
         raise NotebookFailed(
             "the kernel died, most often for want of memory; finished runs are kept: "
             "give the same command again, with a smaller model if it dies again"
-        ) from error
-    except NoSuchKernel as error:
-        raise NotebookFailed(
-            "no Jupyter kernel `python3` in this environment; pip install ipykernel"
         ) from error
 
 
@@ -306,6 +290,6 @@ def new_chapter(
     """
     from forgetting.site import skeleton
 
-    for path in skeleton.chapter(root_folder(), name, cite):
+    for path in skeleton.chapter(shared.root_folder(), name, cite):
         typer.echo(from_here(path))
     typer.echo(f"try it: forgetting run {name} --tier smoke -p data=bundled")

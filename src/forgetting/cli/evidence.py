@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import filesize
@@ -13,22 +14,17 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from forgetting import store
-from forgetting.cli.shared import (
-    counted,
-    date_of,
-    find_chapter,
-    from_here,
-    known_name,
-    new_table,
-    root_folder,
-    show,
-    stored_records,
-)
+from forgetting.cli import shared
+from forgetting.cli.shared import dim, from_here, show
 from forgetting.evidence import records
 from forgetting.evidence.claims import Verdict
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
+from forgetting.wording import count
+
+if TYPE_CHECKING:
+    from forgetting.evidence.claims import Verdict
 
 app = typer.Typer()
 
@@ -44,9 +40,7 @@ SHORT_KEY = 8  # digits of a key in a table; enough to name one record of thousa
 
 @app.command()
 def check(
-    chapter: Annotated[
-        str | None, typer.Argument(help="Only this chapter's claims.", show_default=False)
-    ] = None,
+    chapter: Annotated[str | None, typer.Argument(help="Only this chapter's claims.")] = None,
 ) -> None:
     """Judge the claims: what the stored records say of each, with its 95 % interval.
 
@@ -60,28 +54,24 @@ def check(
     """
     from forgetting.chapters import published
 
-    name = None if chapter is None else find_chapter(root_folder(), chapter)[0]
+    name = None if chapter is None else shared.find_chapter(chapter)[0]
     verdicts = published.verdicts(name)
     if not verdicts:
         typer.echo("no claims are written down" + (f" for {name}" if name else ""))
         return
-    table = new_table("verdict", "claim", "effect", "measured", leading=1)
+    table = shared.new_table("verdict", "claim", "effect", "measured", leading=1)
     table.columns[2].max_width = 20  # the unit may wrap; the claim needs the room
     for verdict in verdicts:
         colour = COLOURS[verdict.verdict]
-        told = [
-            escape(verdict.statement),
-            f"[dim]{escape(f'{verdict.id} · {verdict.paper}')}[/dim]",
-        ]
-        for reason in (verdict.reason, verdict.needed and f"would decide: {verdict.needed}"):
-            if reason:
-                told.append(f"[dim]{escape(reason)}[/dim]")
+        claim = [escape(verdict.statement), dim(f"{verdict.id} · {verdict.paper}")]
+        needed = verdict.needed and f"would decide: {verdict.needed}"
+        claim += [dim(reason) for reason in (verdict.reason, needed) if reason]
+        measured = [part for part in (verdict.tier, verdict.runs, verdict.date) if part]
         table.add_row(
             f"[{colour}]{verdict.verdict}[/{colour}]",
-            "\n".join(told),
+            "\n".join(claim),
             _effect(verdict),
-            "\n".join(escape(str(m)) for m in (verdict.tier, verdict.runs, verdict.date) if m)
-            or "–",
+            escape("\n".join(measured)) or "–",
         )
     show(table)
     counts = Counter(str(verdict.verdict) for verdict in verdicts)
@@ -99,9 +89,7 @@ def _effect(verdict: Verdict) -> str:
 
 @app.command("records")
 def show_records(
-    chapter: Annotated[
-        str | None, typer.Argument(help="Only this chapter's records.", show_default=False)
-    ] = None,
+    chapter: Annotated[str | None, typer.Argument(help="Only this chapter's records.")] = None,
     key: Annotated[
         str | None,
         typer.Option(metavar="PREFIX", help="Show one record with its whole lineage."),
@@ -116,20 +104,27 @@ def show_records(
 
     Takes a second.
     """
-    known = _chapters_with_records() | parameters.chapters(root_folder()).keys()
-    names = sorted(known) if chapter is None else [known_name(chapter, known)]
-    stored = stored_records(names)
+    known = _chapters_with_records() | parameters.chapters(shared.root_folder()).keys()
+    names = sorted(known) if chapter is None else [shared.known_name(chapter, known)]
+    runs = shared.stored_runs(names)
     if key is not None:
-        for run in _by_prefix(stored, key):
+        for run in _by_prefix(runs, key):
             show(_lineage_tree(run))
         return
-    if stored:
-        _print_records(stored)
-    else:
+    if not runs:
         typer.echo("no records" + (f" of {names[0]}" if chapter else ""))
-    smoke = sum(record.tier == "smoke" for record in stored)
-    beside = f", {counted(smoke, 'smoke record')} in the cache" if smoke else ""
-    published = counted(len(stored) - smoke, "record")
+    for (name, tier), group in groupby(sorted(runs, key=_order), lambda r: (r.experiment, r.tier)):
+        show(f"[bold]{escape(name)}, {tier} tier[/bold]")
+        table = shared.new_table("key", "labels", "seconds", "date", right=["seconds"])
+        for run in group:
+            seconds = f"{run.timing['seconds']:.0f}"
+            labels = escape(_words(run.labels))
+            table.add_row(run.key[:SHORT_KEY], labels, seconds, shared.date_of(run))
+        show(table)
+        show("")
+    smoke = sum(run.tier == "smoke" for run in runs)
+    beside = f", {count(smoke, 'smoke record')} in the cache" if smoke else ""
+    published = count(len(runs) - smoke, "record")
     typer.echo(f"{published} in {from_here(records.results_dir('laptop'))}{beside}")
     typer.echo(_store_sizes())
 
@@ -139,89 +134,68 @@ def _chapters_with_records() -> set[str]:
     return {name for folder in folders for name in records.experiments(folder)}
 
 
-def _print_records(stored: Sequence[Run]) -> None:
-    """A table for each chapter and tier."""
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for record in sorted(stored, key=_order):
-        groups.setdefault((record.experiment, record.tier), []).append(record)
-    for (chapter, tier), group in groups.items():
-        show(f"[bold]{escape(chapter)}, {tier} tier[/bold]")
-        table = new_table("key", "labels", "seconds", "date")
-        table.columns[2].justify = "right"
-        for record in group:
-            seconds = f"{record.timing['seconds']:.0f}"
-            labels = escape(_words(record.labels))
-            table.add_row(record.key[:SHORT_KEY], labels, seconds, date_of(record))
-        show(table)
-        show("")
-
-
-def _order(record: Run) -> tuple[str, int, str]:
-    labels = json.dumps(record.labels, sort_keys=True)
-    return record.experiment, records.TIERS.index(record.tier), labels
+def _order(run: Run) -> tuple[str, int, str]:
+    labels = json.dumps(run.labels, sort_keys=True)
+    return run.experiment, records.TIERS.index(run.tier), labels
 
 
 def _store_sizes() -> str:
     """What the store of weights and scores holds, in one line."""
-    count: Counter[str] = Counter()
-    size: Counter[str] = Counter()
-    for entry in store.entries():
-        count[entry.kind] += 1
-        size[entry.kind] += entry.size
-    parts = [f"{kind} {count[kind]} ({filesize.decimal(size[kind])})" for kind in sorted(count)]
-    return f"store {from_here(store.root())}: {', '.join(parts) or 'empty'}"
+    kinds = [
+        f"{kind} {len(sizes)} ({filesize.decimal(sum(sizes))})"
+        for kind, group in groupby(store.entries(), lambda entry: entry.kind)
+        if (sizes := [entry.size for entry in group])
+    ]
+    return f"store {from_here(store.root())}: {', '.join(kinds) or 'empty'}"
 
 
-def _by_prefix(stored: Sequence[Run], prefix: str) -> list[Run]:
+def _by_prefix(runs: Sequence[Run], prefix: str) -> list[Run]:
     """The runs of the one System whose key starts so: several experiments may have asked it."""
-    runs = [run for run in stored if run.key.startswith(prefix.strip().lower())]
-    keys = list(dict.fromkeys(run.key[:SHORT_KEY] for run in runs))
-    if len({run.key for run in runs}) == 1:
-        return runs
-    if not runs:
+    matches = [run for run in runs if run.key.startswith(prefix.strip().lower())]
+    keys = list(dict.fromkeys(run.key for run in matches))
+    if len(keys) == 1:
+        return matches
+    if not keys:
         raise BadParameter(
             f"key={prefix!r}: no record's key starts so; `forgetting records` lists them"
         )
-    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
-    some = f"{', '.join(keys[:4])}{more}"
-    raise BadParameter(f"key={prefix!r}: {len(keys)} records start so ({some}); add digits")
+    few = ", ".join(key[:SHORT_KEY] for key in keys[:4])
+    few += f" and {len(keys) - 4} more" * (len(keys) > 4)
+    raise BadParameter(f"key={prefix!r}: {len(keys)} records start so ({few}); add digits")
 
 
-def _lineage_tree(record: Run) -> Tree:
-    tree = Tree(
-        f"[bold]record {record.key}[/bold]  {escape(record.experiment)}, {record.tier} tier"
-    )
-    tree.add(f"labels  {escape(_words(record.labels))}")
-    model = tree.add("recipe, last step first")
-    _add_step(model, record, list(record.lineage)[-1], set())
-    scores = tree.add("scores, mean ± standard error over items")
-    for name, of_task in record.scores.items():
-        metrics = (m for m in of_task.metrics if m != "choice")  # an index has no mean
-        values = (f"{m} {of_task.mean(m):.3g} ± {of_task.stderr(m):.2g}" for m in metrics)
-        title = name if of_task.task == name else f"{name}: {of_task.task}"
-        scores.add(escape(f"{title} ({of_task.n} items)  {', '.join(values)}"))
-    tree.add(f"trained  {record.trainable:,} weights in {len(record.losses)} steps")
-    tree.add(f"timing  {escape(_words(record.timing))}")
-    tree.add(f"environment  {escape(_words(record.environment))}")
+def _lineage_tree(run: Run) -> Tree:
+    tree = Tree(f"[bold]record {run.key}[/bold]  {escape(run.experiment)}, {run.tier} tier")
+    tree.add(escape(f"labels  {_words(run.labels)}"))
+    _add_step(tree.add("recipe, last step first"), run, list(run.lineage)[-1], set())
+    branch = tree.add("scores, mean ± standard error over items")
+    for role, scores in run.scores.items():
+        metrics = (m for m in scores.metrics if m != "choice")  # an index has no mean
+        values = (f"{m} {scores.mean(m):.3g} ± {scores.stderr(m):.2g}" for m in metrics)
+        title = role if scores.task == role else f"{role}: {scores.task}"
+        branch.add(escape(f"{title} ({scores.n} items)  {', '.join(values)}"))
+    tree.add(f"trained  {run.trainable:,} weights in {len(run.losses)} steps")
+    tree.add(escape(f"timing  {_words(run.timing)}"))
+    tree.add(escape(f"environment  {_words(run.environment)}"))
     return tree
 
 
-def _add_step(tree: Tree, record: Run, key: str, shown: set[str]) -> None:
+def _add_step(tree: Tree, run: Run, key: str, shown: set[str]) -> None:
     """The recipe under `key`, and below it the recipes that it starts from."""
-    recipe = dict(record.lineage[key])
-    step = tree.add(f"[bold]{escape(str(recipe.pop('step', 'step')))}[/bold] {key}")
+    recipe = dict(run.lineage[key])
+    branch = tree.add(f"[bold]{escape(recipe.pop('step'))}[/bold] {key}")
     if key in shown:
-        step.add("[dim]as above[/dim]")
+        branch.add("[dim]as above[/dim]")
         return
     shown.add(key)
-    if recipe.get("digest") == record.model["digest"]:
-        recipe = record.model
+    if recipe.get("digest") == run.model["digest"]:
+        recipe = run.model
     for name, value in recipe.items():
         if name != "parent":
-            step.add(escape(f"{name}  {_words(value)}"))
+            branch.add(escape(f"{name}  {_words(value)}"))
     for parent in _texts(recipe):
-        if parent in record.lineage:
-            _add_step(step, record, parent, shown)
+        if parent in run.lineage:
+            _add_step(branch, run, parent, shown)
 
 
 def _words(value: Any) -> str:
@@ -231,7 +205,7 @@ def _words(value: Any) -> str:
             _words(v) if k == "method" else f"{k} {_words(v)}" for k, v in value.items()
         )
     if isinstance(value, list | tuple):
-        return " ".join(_words(v) for v in value) or "none"
+        return " ".join(map(_words, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from forgetting.cli.shared import counted, find_chapter, from_here, new_table, root_folder, show
+from forgetting.cli.shared import find_chapter, from_here, new_table, root_folder, show
 from forgetting.experiments.parameters import BadParameter
+from forgetting.wording import count
 
 app = typer.Typer()
+
+COLOURS = {"passed": "green", "failed": "red"}
 
 
 @app.command(no_args_is_help=True)
@@ -35,28 +38,27 @@ def grade(
     """
     from forgetting.site import coursework
 
-    name, notebook = find_chapter(root_folder(), chapter)
+    name, notebook = find_chapter(chapter)
     exercises = coursework.exercises_of(notebook)
     path = root_folder() / "answers" / f"{name}.py"
+    here = from_here(path)
     if new:
         if path.exists():
-            raise BadParameter(f"{from_here(path)}: is there already; move it away to start again")
+            raise BadParameter(f"{here}: is there already; move it away to start again")
         path.parent.mkdir(exist_ok=True)
         path.write_text(coursework.stubs(name, exercises), encoding="utf-8")
-        typer.echo(f"{from_here(path)}: {counted(len(exercises), 'exercise')}, none answered yet")
+        typer.echo(f"{here}: {count(len(exercises), 'exercise')}, none answered yet")
         return
     if not path.exists():
-        raise BadParameter(
-            f"{from_here(path)}: is not there; forgetting grade {name} --new makes it"
-        )
+        raise BadParameter(f"{here}: is not there; forgetting grade {name} --new makes it")
     grades = coursework.grade(name, exercises, path.read_text(encoding="utf-8"), str(path))
     table = new_table("exercise", "outcome", "why")
-    for each in grades:
-        colour = {"passed": "green", "failed": "red"}.get(each.outcome, "dim")
-        outcome = f"[{colour}]{each.outcome}[/{colour}]"
-        table.add_row(escape(each.exercise.title), outcome, escape(each.why))
+    for result in grades:
+        colour = COLOURS.get(result.outcome, "dim")
+        outcome = f"[{colour}]{result.outcome}[/{colour}]"
+        table.add_row(escape(result.exercise.title), outcome, escape(result.why))
     show(table)
-    passed = sum(each.outcome == "passed" for each in grades)
-    typer.echo(f"{passed} of {counted(len(grades), 'exercise')} passed")
+    passed = sum(result.outcome == "passed" for result in grades)
+    typer.echo(f"{passed} of {count(len(grades), 'exercise')} passed")
     if passed < len(grades):
         raise typer.Exit(1)

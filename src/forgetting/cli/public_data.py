@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from forgetting import registry
-from forgetting.cli.shared import counted, from_here, new_table, show
+from forgetting.cli.shared import dim, from_here, new_table, show
+from forgetting.wording import count
 
 app = typer.Typer(no_args_is_help=True, help="The public data sets: list, fetch and verify them.")
 
@@ -31,18 +32,19 @@ def list_data() -> None:
     for task in tasks.names():
         for name in tasks.Task(task).public:
             readers.setdefault(name, []).append(task)
-    table = new_table("data set", "size", "at hand", "licence, and the tasks that read it")
-    table.columns[0].no_wrap, table.columns[1].justify = True, "right"
+    last = "licence, and the tasks that read it"
+    table = new_table("data set", "size", "at hand", last, right=["size"])
+    table.columns[0].no_wrap = True
     for name in registry.names():
         data = registry.dataset(name)
-        read_by = f"\n[dim]read by {', '.join(readers[name])}[/dim]" if name in readers else ""
-        table.add_row(
-            name,
-            filesize.decimal(sum(file.bytes for file in data.files)),
-            "[green]yes[/green]" if registry.available(name) else "no",
-            escape(data.licence) + read_by,
-        )
+        at_hand = "[green]yes[/green]" if registry.available(name) else "no"
+        read_by = "\n" + dim(f"read by {', '.join(readers[name])}") if name in readers else ""
+        table.add_row(name, _size(data), at_hand, escape(data.licence) + read_by)
     show(table)
+
+
+def _size(data: registry.DataSet) -> str:
+    return filesize.decimal(sum(file.bytes for file in data.files))
 
 
 @app.command(no_args_is_help=True)
@@ -58,16 +60,14 @@ def fetch(
     with Console(stderr=True).status(f"fetching {name} …"):
         paths = registry.fetch(name)
     data = registry.dataset(name)
-    size = filesize.decimal(sum(file.bytes for file in data.files))
-    typer.echo(f"{name}: {len(paths)} files, {size}, hashes as registered; licence: {data.licence}")
+    about = f"{len(paths)} files, {_size(data)}, hashes as registered; licence: {data.licence}"
+    typer.echo(f"{name}: {about}")
     typer.echo(from_here(Path(os.path.commonpath([path.parent for path in paths]))))
 
 
 @app.command()
 def verify(
-    name: Annotated[
-        str | None, typer.Argument(help="Only this data set.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this data set.")] = None,
 ) -> None:
     """Check every file at hand against its registered size and sha256. Downloads nothing.
 
@@ -77,23 +77,21 @@ def verify(
 
     Takes seconds: it reads every file once.
     """
-    damaged, missing, sound = [], [], 0
-    for each in registry.names() if name is None else [registry.dataset(name).name]:
-        problems = registry.damage(each)
-        damaged += problems
-        if not problems and not registry.available(each):
-            missing.append(each)
-        sound += not problems and registry.available(each)
-    for problem in damaged:
+    names = registry.names() if name is None else [registry.dataset(name).name]
+    damage = {dataset: registry.damage(dataset) for dataset in names}
+    problems = [problem for of_set in damage.values() for problem in of_set]
+    undamaged = [dataset for dataset in names if not damage[dataset]]
+    missing = [dataset for dataset in undamaged if not registry.available(dataset)]
+    for problem in problems:
         typer.echo(problem, err=True)
     typer.echo(
-        f"{counted(sound, 'data set')} sound, {counted(len(damaged), 'file')} damaged, "
-        f"{counted(len(missing), 'data set')} not at hand"
+        f"{count(len(undamaged) - len(missing), 'data set')} sound, "
+        f"{count(len(problems), 'file')} damaged, {count(len(missing), 'data set')} not at hand"
     )
     if missing:
         typer.echo(
             f"not at hand: {', '.join(missing)}; get one with `forgetting data fetch NAME`, or set "
             "FORGETTING_DATA_MIRROR to a folder laid out as owner__repo/path"
         )
-    if damaged or (name and missing):
+    if problems or (name and missing):
         raise typer.Exit(1)

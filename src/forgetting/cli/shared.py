@@ -11,22 +11,19 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from forgetting import registry
-from forgetting.engine import processes, scheduler
+from forgetting.engine.processes import BadProcesses
+from forgetting.engine.scheduler import BadScheduler
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
+from forgetting.registry import UnknownDataSet
 
-AT_FAULT = (
-    BadParameter,
-    registry.UnknownDataSet,
-    scheduler.BadScheduler,
-    processes.BadProcesses,
-)
+AT_FAULT = (BadParameter, UnknownDataSet, BadScheduler, BadProcesses)
 
 
 class OneLineErrors(TyperGroup):
@@ -41,12 +38,8 @@ class OneLineErrors(TyperGroup):
             if not expected or getattr(error, "errno", None) == errno.EPIPE:
                 raise
             typer.secho("error: ", fg="red", nl=False, err=True)
-            typer.echo(_one_line(error), err=True)
+            typer.echo(" ".join(str(error).split()), err=True)
             raise typer.Exit(2 if isinstance(error, AT_FAULT) else 1) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def root_folder() -> Path:
@@ -54,11 +47,11 @@ def root_folder() -> Path:
     return records.project_root().resolve()
 
 
-def find_chapter(root: Path, given: str) -> tuple[str, Path]:
+def find_chapter(given: str) -> tuple[str, Path]:
     """A chapter's name and notebook, from its name, its number and name, or its path."""
-    known = parameters.chapters(root)
-    name = known_name(given, known)
-    return name, known[name]
+    notebooks = parameters.chapters(root_folder())
+    name = known_name(given, notebooks)
+    return name, notebooks[name]
 
 
 def known_name(given: str, known: Iterable[str]) -> str:
@@ -73,19 +66,21 @@ def known_name(given: str, known: Iterable[str]) -> str:
     raise BadParameter(f"chapter={given!r}: no such chapter; {hint}")
 
 
-def stored_records(names: Iterable[str]) -> list[Run]:
+def stored_runs(chapters: Iterable[str]) -> list[Run]:
     """Every stored run of these chapters, of all tiers."""
-    return [run for name in names for tier in records.TIERS for run in records.stored(name, tier)]
+    return [
+        run for name in chapters for tier in records.TIERS for run in records.stored(name, tier)
+    ]
 
 
-def average_time(stored: Sequence[Run]) -> str:
+def average_time(runs: Sequence[Run]) -> str:
     """How long one of these runs took on average: "45 s" or "1.5 min"."""
-    seconds = sum(record.timing["seconds"] for record in stored) / len(stored)
+    seconds = sum(run.timing["seconds"] for run in runs) / len(runs)
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def date_of(record: Run) -> str:
-    return str(record.timing["date"])[:10]
+def date_of(run: Run) -> str:
+    return str(run.timing["date"])[:10]
 
 
 def from_here(path: Path) -> str:
@@ -94,16 +89,17 @@ def from_here(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 record", "1,200 records"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def dim(text: str) -> str:
+    return f"[dim]{escape(text)}[/dim]"
 
 
-def new_table(*columns: str, **options: Any) -> Table:
-    look: dict[str, Any] = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
-    table = Table(box=box.SIMPLE_HEAD, **look, **options)
+def new_table(*columns: str, right: Sequence[str] = (), leading: int = 0) -> Table:
+    """A table of columns, those of numbers aligned to the `right`."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, leading=leading)
+    table.collapse_padding = True
     for column in columns:
-        table.add_column(column, overflow="fold")
+        justify: Any = "right" if column in right else "left"
+        table.add_column(column, overflow="fold", justify=justify)
     return table
 
 

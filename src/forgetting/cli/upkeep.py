@@ -11,9 +11,10 @@ from rich import filesize
 from rich.console import Console
 
 from forgetting import store
-from forgetting.cli.shared import counted, from_here, new_table, root_folder, show
+from forgetting.cli.shared import from_here, new_table, root_folder, show
 from forgetting.evidence import records
 from forgetting.home import home
+from forgetting.wording import count
 
 app = typer.Typer()
 
@@ -79,30 +80,23 @@ def clean(
     Takes seconds. Not while a run is going on: it would lose its current step.
     """
     sizes = _holdings()
-    table = new_table("in the cache", "size", "what it is")
-    table.columns[1].justify = "right"
+    table = new_table("in the cache", "size", "what it is", right=["size"])
     for kind, size in sizes.items():
         table.add_row(kind, filesize.decimal(size), HOLDINGS.get(kind, ""))
     show(table)
     typer.echo(f"in {from_here(home())}")
-    asked = {"weights": weights, "scores": scores, "models": models, "data": data}
-    kinds = [kind for kind in asked if asked[kind] or everything]
+    named = {"weights": weights, "scores": scores, "models": models, "data": data}
+    named["damaged"] = weights or scores
+    kinds = [kind for kind in sizes if everything or named.get(kind)]
     if not kinds:
         return
-    if everything or weights or scores:
-        kinds.append("damaged")
-    if everything:
-        kinds += [kind for kind in sizes if kind not in kinds]
     total = filesize.decimal(sum(sizes[kind] for kind in kinds))
     if not yes:
         typer.confirm(f"delete {', '.join(kinds)} ({total})?", abort=True)
-    if "damaged" in kinds:
-        store.clean(set(kinds))
-    for kind in ("models", "data"):
-        if kind in kinds and (folder := home() / kind).exists():
-            shutil.rmtree(folder)
-    freed = sum(sizes.values()) - sum(_holdings().values())
-    typer.echo(f"freed {filesize.decimal(freed)}")
+    store.clean(set(kinds))
+    for kind in {"models", "data"}.intersection(kinds):
+        shutil.rmtree(home() / kind, ignore_errors=True)
+    typer.echo(f"freed {total}")
 
 
 def _holdings() -> dict[str, int]:
@@ -145,25 +139,27 @@ def measure_tasks(
     from forgetting.experiments.experiment import START
     from forgetting.site.pages import cards
 
-    chosen = tasks.named(names or sorted({tasks.Task(name).family for name in tasks.names()}))
-    missing = {d for name in chosen for d in tasks.Task(name).missing()}
-    if missing:
-        typer.echo(f"left out, not at hand: {', '.join(sorted(missing))}", err=True)
-    families: dict[str, list[tasks.Task]] = {}
-    for name in chosen:
-        if tasks.Task(name).missing():
-            continue
-        wanted = answers if tasks.Task(name).config["output_type"] == "generate_until" else items
-        task = tasks.Task(name, wanted)
-        families.setdefault(task.family, []).append(task)
-    labels = {"method": START, "learning_rate": 0.0, "seed": 0}
-    base = study.Cell(foundation(model), labels, start=True)
+    chosen = [
+        tasks.Task(name)
+        for name in tasks.named(names or sorted({tasks.Task(n).family for n in tasks.names()}))
+    ]
+    if missing := sorted({data for task in chosen for data in task.missing()}):
+        typer.echo(f"left out, not at hand: {', '.join(missing)}", err=True)
+    panels: dict[str, list[tasks.Task]] = {}
+    for task in chosen:
+        if not task.missing():
+            answered = task.config["output_type"] == "generate_until"
+            panel = panels.setdefault(task.family, [])
+            panel.append(tasks.Task(task.name, answers if answered else items))
+    base = study.Cell(
+        foundation(model), {"method": START, "learning_rate": 0.0, "seed": 0}, start=True
+    )
     tier: records.Tier = "smoke" if model == "tiny" else "laptop"
     table = new_table("task", "items", "score")
-    for family, panel in families.items():
-        typer.echo(f"{family}: {counted(len(panel), 'task')} …", err=True)
+    for family, panel in panels.items():
+        typer.echo(f"{family}: {count(len(panel), 'task')} …", err=True)
         (record,) = study.measure(cards.CHAPTER, [base], panel, tier, say=lambda line: None)
         for task in panel:
-            found = record.scores[task.name]
-            table.add_row(task.name, str(found.n), cards.main_score(found))
+            scores = record.scores[task.name]
+            table.add_row(task.name, str(scores.n), cards.main_score(scores))
     show(table)
