@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import Task, tasks
@@ -284,6 +284,7 @@ def test_the_suite_tells_each_bound_from_its_neighbours():
     assert caught > 100 and lucky > 20
 
 
+@settings(max_examples=25)
 @given(st.text() | st.text("SELECT name FROM players;'\"()=*,#-0123456789transfer", max_size=80))
 def test_no_answer_stops_a_grader(answer):
     assert not same_number(answer, "#### 1234567", marked_number)
