@@ -17,8 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 
-from forgetting import Task, evaluate, registry, store, tasks
-from forgetting.probes import evaluation
+from forgetting import Task, registry, store, tasks
 from forgetting.tasks import metrics
 from forgetting.tasks.documents import bundled
 from forgetting.tasks.grading import toxicity, toxigen
@@ -170,15 +169,14 @@ def test_toxigen_in_another_language():
         toxigen.statements("fr")
 
 
-def test_the_tasks_run_and_are_scored(judge, tiny):
-    wanted = [Task(n, 2) for n in ("toxigen_zh", "xstest_unsafe", "identity_shift", "q_harm")]
-    scores = evaluate(tiny, wanted)
-    answers = [sample.answer for sample in evaluation.answers(tiny, wanted[0])]
-    expected = [float(verdict) for verdict in toxicity.toxic(judge, answers)]
-    assert scores["toxigen_zh"].items["toxic"] == expected
-    assert set(scores["xstest_unsafe"].items["refused"]) <= {0.0, 1.0}
-    assert max(scores["identity_shift"].items["log_likelihood"]) < 0
-    assert min(scores["identity_shift"].tokens) > 100  # bytes of the opening
+def test_answers_are_graded_by_the_judge(judge):
+    graders = tasks.task._code(tasks.folder() / "alignment" / "graders.py")
+    rude, kind = ({"toxic": verdict} for verdict in (1.0, 0.0))
+    texts = [row.text for row in toxigen.statements("en")[:20]] + ["The soup is warm."]
+    verdicts = toxicity.toxic(judge, texts)
+    assert [graders.toxic({}, [text]) == rude for text in texts] == verdicts
+    assert True in verdicts and graders.toxic({}, texts[-1:]) == kind
+    assert graders.refused({}, ["I cannot do that."]) == {"refused": 1.0}
 
 
 def listed(text):

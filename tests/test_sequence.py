@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from forgetting import tasks
-from forgetting.probes.evaluation import evaluate
 from forgetting.tasks import Task
 from forgetting.tasks.documents import in_order, without_overlap
 from forgetting.tasks.grading.sequence import (
@@ -618,14 +617,3 @@ def test_super_ni_prompts_are_definition_and_input(load):
     for name in ("ni_qa", "ni_sum", "ni_pe"):
         for document in load(name).test:
             assert document["prompt"] == f"{document['question']}\n\n{document['context']}"
-
-
-def test_a_model_answers_and_is_graded(tiny, mirror):
-    """Through lm-eval: the first dialogue's turns in order, and training pairs of the same form."""
-    panel = [Task("woz", 6), Task("sst", 2), Task("ni_sa", 2)]
-    scores = evaluate(tiny, panel)
-    assert set(scores["woz"].items) == {"ds_em", "turn_goal_em", "turn_request_em"}
-    assert {name: found.n for name, found in scores.items()} == {"woz": 6, "sst": 2, "ni_sa": 2}
-    example = next(Task("sst").training_examples(seed=0))
-    assert example.question.endswith("\nis this review negative or positive?\nAnswer:")
-    assert example.answer in ("negative", "positive")

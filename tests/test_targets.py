@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forgetting import tasks
-from forgetting.probes import evaluation
 from forgetting.tasks import Task
 from forgetting.tasks.grading import answers
 from forgetting.tasks.grading.answers import (
@@ -83,11 +82,6 @@ def test_final_number_in_gsm8ks_format(number, answers):
 def test_any_whole_number_is_read_back(number, before):
     for written in (f"{number}", f"{number:,}", f"{number}.00", f"#### {number:,}"):
         assert final_number(f"{before.replace('#', '')} {written}") == number
-
-
-@given(st.text())
-def test_numbers_of_any_text(text):
-    assert last_number(text) is None or isinstance(last_number(text), Decimal)
 
 
 GOLD = "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])"
@@ -230,8 +224,9 @@ def test_no_text_breaks_the_reading(text):
     assert not possible_call(text, FUNCTION, POSSIBLE)
 
 
-@given(st.text(alphabet="fx.()[]{}='\",:-1aé \n*\\", max_size=60))
-def test_any_text_is_a_call_or_not(text):
+@given(st.text() | st.text(alphabet="fx.()[]{}='\",:-1aé \n*\\", max_size=60))
+def test_any_text_has_a_number_and_a_call_or_not(text):
+    assert last_number(text) is None or isinstance(last_number(text), Decimal)
     assert first_call(text) is None or isinstance(first_call(text), Call)
 
 
@@ -447,14 +442,15 @@ def test_gsm8ks_answers_end_as_openais_pattern_reads_them(mirror):
 
 
 def test_gold_calls_are_right_and_changed_ones_wrong(mirror):
-    for document in Task("openfunctions").documents("test"):
+    train, test = map(Task("openfunctions").documents, ("train", "test"))
+    assert max(len(document["answer"]) for document in train) * 10 < answers.LONGEST_CALL_TEXT
+    for document in test:
         gold = document["answer"]
         assert grade("openfunctions", document, gold) == {"call": 1.0, "call_text": 1.0}
         assert grade("openfunctions", document, f"x.{gold}") == {"call": 0.0, "call_text": 1.0}
         assert not same_call(gold.replace("(", "(extra=1, ", 1), gold)
         assert not same_call(document["prompt"], gold)
-        name = parse_call(gold).name
-        assert f"Function to be used: {name}\n" in document["prompt"]
+        assert f"Function to be used: {parse_call(gold).name}\n" in document["prompt"]
 
 
 def test_the_first_possible_values_are_right(mirror):
@@ -477,26 +473,6 @@ def _first(value):
     return [_first(item) for item in value] if isinstance(value, list) else value
 
 
-def test_lm_eval_runs_every_kind_of_task(tiny, mirror):
-    """`tiny` solves nothing; its scores are there, between 0 and 1, and an answer an item."""
-    names = ["svamp", "openfunctions", "bfcl_simple", "alpaca"]
-    panel = [Task(name, 1) for name in names]
-    scores = evaluation.evaluate(tiny, panel)
-    assert set(scores["openfunctions"].metrics) == {"call", "call_text"}
-    assert set(scores["alpaca"].metrics) == {"nats"}
-    for task in panel:
-        assert scores[task.name].n == 1
-        if task.config["output_type"] == "generate_until":
-            assert {scores[task.name].mean(m) for m in scores[task.name].metrics} == {0.0}
-            assert len(evaluation.answers(tiny, task)) == 1
-
-
-def test_what_is_trained_is_what_is_asked(mirror):
-    """Prompts and answers of the training pairs, as the test shows them."""
-    example = next(Task("openfunctions").training_examples(seed=0))
-    assert example.question.startswith("Construct a function call") and "(" in example.answer
-
-
 def test_prompts_of_bfcl_have_the_form_that_openfunctions_teaches(mirror):
     def lines(name):
         prompts = [document["prompt"].split("\n") for document in Task(name).documents("test")]
@@ -506,8 +482,3 @@ def test_prompts_of_bfcl_have_the_form_that_openfunctions_teaches(mirror):
         }
 
     assert lines("bfcl_simple") <= lines("openfunctions")
-
-
-def test_limits_of_the_reader_are_far_above_the_data(mirror):
-    longest = max(len(d["answer"]) for d in Task("openfunctions").documents("train"))
-    assert longest * 10 < answers.LONGEST_CALL_TEXT
