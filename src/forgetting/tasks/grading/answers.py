@@ -286,9 +286,9 @@ def _possible(value: Any, kind: str, candidates: Sequence[Any]) -> bool:
     if kind == "float" and type(value) is int and abs(value) < 2**1000:
         value = float(value)
     # What may be left out may be an empty text or array too.
-    empty = {"string": [""], "any": [""], "array": [[]], "tuple": [[]]}.get(kind, [])
-    stated = [candidate for candidate in candidates if candidate != ""]
-    return any(_agrees(value, c) for c in stated + (empty if "" in candidates else []))
+    empty: Any = {"string": "", "any": "", "array": [], "tuple": []}.get(kind)
+    stated = [right for right in candidates if right != "" or empty is not None]
+    return any(_agrees(value, empty if right == "" else right) for right in stated)
 
 
 def _agrees(value: Any, right: Any) -> bool:
