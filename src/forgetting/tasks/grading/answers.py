@@ -160,13 +160,14 @@ def same_arguments(answer: str, gold: str, signature: str) -> bool:
     """Whether an answer is a call that gives every parameter of `signature` the gold call's value.
 
     Keyword or position, order of keywords, quotes and spelled-out defaults do not matter; values
-    are compared as in `same_call`. Raises `ValueError` where `gold` is no call of that signature.
+    are compared as in `same_call`, texts to the letter. Raises `ValueError` where `gold` is no call
+    of that signature.
     """
     expected = arguments(gold, signature)
     if expected is None:
         raise ValueError(f"gold={gold!r}: is no call of {signature}")
     values = arguments(answer, signature)
-    return values is not None and _comparable(values) == _comparable(expected)
+    return values == expected and _comparable(values) == _comparable(expected)
 
 
 def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[str, Any]) -> bool:
