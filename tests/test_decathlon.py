@@ -13,7 +13,7 @@ import pytest
 
 from forgetting import Task
 from forgetting.tasks.grading import sql
-from forgetting.tasks.grading.decathlon import arguments
+from forgetting.tasks.grading.answers import arguments
 
 # What lineage keys hold: sha256 of the documents.
 DIGESTS = {

@@ -3,17 +3,12 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetting import Task, tasks
-from forgetting.tasks.grading.decathlon import (
-    final_number,
-    same_call,
-    same_number,
-    same_state,
-    state,
-)
+from forgetting.tasks.grading.answers import marked_number, same_arguments, same_number
+from forgetting.tasks.grading.sequence import state
 from forgetting.tasks.grading.sql import (
     Refused,
     Table,
@@ -63,7 +58,6 @@ def test_articles_and_prepositions_do_not_matter_but_roles_do():
 
 # -- states, calls, numbers --------------------------------------------------------------------
 
-GOLD_STATE = "food = Thai; area = north"
 RIGHT_STATES = """
 area = north; food = Thai | Food=thai ;AREA =  north;  | food = Thai; area = north.
 food = Thai; area = north; food = thai
@@ -77,10 +71,11 @@ food = Thai; area = north; none | none |
 
 
 def test_joint_states():
-    assert all(same_state(f" {answer} ", GOLD_STATE) for answer in cases(RIGHT_STATES))
-    assert [s for s in cases(WRONG_STATES) if same_state(s, GOLD_STATE)] == []
+    gold = {"food": "thai", "area": "north"}
+    assert [s for s in cases(RIGHT_STATES) if state(f" {s} ") != gold] == []
+    assert [s for s in cases(WRONG_STATES) if state(s) == gold] == []
     assert state("none") == state(" None. ") == {}
-    assert not same_state("", "none") and not same_state("food = none", "none")
+    assert state("") is None and state("food = none") == {"food": "none"}
 
 
 MOVE = "transfer(source: str, target: str, amount: float, day: str = 'today', safe: bool = False)"
@@ -108,20 +103,20 @@ DEEP = ["'rent', 'gift', " + "(" * 500 + "1" + ")" * 500, "'rent', 'gift', " + "
 
 def test_calls():
     calls = [*cases(RIGHT_CALLS), "  transfer ( 'rent','gift',\n 12.5, safe = False ) "]
-    assert all(same_call(call, GOLD_CALL, MOVE) for call in calls)
+    assert all(same_arguments(call, GOLD_CALL, MOVE) for call in calls)
     calls = [f"transfer({given})" for given in [*cases(WRONG_ARGUMENTS), *DEEP]]
-    assert [c for c in [*calls, *cases(NO_CALLS)] if same_call(c, GOLD_CALL, MOVE)] == []
+    assert [c for c in [*calls, *cases(NO_CALLS)] if same_arguments(c, GOLD_CALL, MOVE)] == []
     with pytest.raises(ValueError, match=r"gold='transfer\(1\)': is no call of transfer\(source"):
-        same_call(GOLD_CALL, "transfer(1)", MOVE)
+        same_arguments(GOLD_CALL, "transfer(1)", MOVE)
 
 
 def test_a_flag_is_no_number_and_lists_are_ordered():
     signature = "order(toppings: list[str], number: int = 1)"
     gold = "order(toppings=['ham', 'corn'])"
-    assert same_call("order(['ham', 'corn'], 1.0)", gold, signature)
+    assert same_arguments("order(['ham', 'corn'], 1.0)", gold, signature)
     wrong = ("['ham', 'corn'], True", "['corn', 'ham']", "('ham', 'corn')", "'ham, corn'")
-    assert not any(same_call(f"order({given})", gold, signature) for given in wrong)
-    assert not same_call("order(['ham', 1])", "order(['ham', True])", signature)
+    assert not any(same_arguments(f"order({given})", gold, signature) for given in wrong)
+    assert not same_arguments("order(['ham', 1])", "order(['ham', True])", signature)
 
 
 @pytest.mark.parametrize(
@@ -131,19 +126,19 @@ def test_a_flag_is_no_number_and_lists_are_ordered():
         (12, ["#### 12 #### 12"]),
         (1200, ["#### 1,200"]),
         (-3, ["#### -3"]),
-        (None, ["12", "", "####", "#### twelve", "#### 12.5", "#### 1/2", "### 12", "#### ١٢"]),
-        (None, ["#### 12 #### 13", "#### 12 #### ", "#### " + "9" * 5000]),  # hedged; too long
+        (None, ["12", "", "####", "#### twelve", "#### 12/5", "#### 1/2", "### 12", "#### ١٢"]),
+        (None, ["#### 12 #### 13", "#### 12 #### "]),  # hedged
     ],
 )
-def test_final_numbers(number, answers):
-    assert [final_number(answer) for answer in answers] == [number] * len(answers)
+def test_marked_numbers(number, answers):
+    assert [marked_number(answer) for answer in answers] == [number] * len(answers)
 
 
 def test_wrong_work_with_the_right_end_is_right_and_the_reverse_is_not():
     gold = "3 * 4 = 12. 12 - 5 = 7. #### 7"
-    assert same_number("5 + 2 = 7. #### 7", gold)
-    assert not same_number("3 * 4 = 12. 12 - 5 = 7. #### 12", gold)
-    assert not same_number("3 * 4 = 12. 12 - 5 = 7.", gold)
+    assert same_number("5 + 2 = 7. #### 7", gold, marked_number)
+    for wrong in ("3 * 4 = 12. 12 - 5 = 7. #### 12", "3 * 4 = 12. 12 - 5 = 7.", "#### 7.5"):
+        assert not same_number(wrong, gold, marked_number)
 
 
 # -- SQL ---------------------------------------------------------------------------------------
@@ -289,10 +284,11 @@ def test_the_suite_tells_each_bound_from_its_neighbours():
     assert caught > 100 and lucky > 20
 
 
+@settings(max_examples=25)
 @given(st.text() | st.text("SELECT name FROM players;'\"()=*,#-0123456789transfer", max_size=80))
 def test_no_answer_stops_a_grader(answer):
-    assert not same_number(answer, "#### 1234567")
-    assert not same_call(answer, GOLD_CALL, MOVE)
-    assert same_state(answer, GOLD_STATE) in {True, False}
+    assert not same_number(answer, "#### 1234567", marked_number)
+    assert not same_arguments(answer, GOLD_CALL, MOVE)
+    state(answer)
     assert executes_alike(answer, "SELECT goals FROM players", [PLAYERS, OTHERS]) in {True, False}
     logical_form(answer)

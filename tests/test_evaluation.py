@@ -1,5 +1,7 @@
 """Evaluation: our reading of shared contexts gives lm-eval's own numbers."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from lm_eval.api.instance import Instance
@@ -49,11 +51,20 @@ def plain(model, tokenizer, **settings):
     return HFLM(pretrained=model, tokenizer=tokenizer, **({"batch_size": 4} | settings))
 
 
+@lru_cache(maxsize=1)
+def loaded(name, manager):
+    """lm-eval's task by its name, with its documents and short answers."""
+    task = get_task_dict([name], manager)
+    kwargs = task[name].config.generation_kwargs or {}
+    kwargs["max_gen_toks"] = min(kwargs.get("max_gen_toks", 0), 32)
+    return task
+
+
 def run(lm, manager, name, chat, limit=ITEMS):
     """lm-eval's samples of the task's first items, in order, and its means."""
     done = lm_eval_evaluate(
         lm,
-        get_task_dict([name], manager),
+        loaded(name, manager),
         limit=limit,
         apply_chat_template=chat,
         bootstrap_iters=0,

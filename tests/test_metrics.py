@@ -42,11 +42,6 @@ def test_mean_repetition_is_a_share_and_names_of_tokens_do_not_matter(ids):
     assert mean_repetition(ids) == mean_repetition([f"token {i}" for i in ids])
 
 
-@given(st.lists(st.integers(), max_size=60, unique=True))
-def test_distinct_tokens_repeat_nothing(ids):
-    assert mean_repetition(ids) == 0
-
-
 def test_an_n_gram_has_a_token():
     with pytest.raises(ValueError, match="n=0"):
         repetition([1, 2], 0)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from forgetting import tasks
-from forgetting.probes.evaluation import evaluate
 from forgetting.tasks import Task
 from forgetting.tasks.documents import in_order, without_overlap
 from forgetting.tasks.grading.sequence import (
@@ -29,8 +28,6 @@ from forgetting.tasks.grading.sequence import (
     normalised_f1,
     parse_sql,
     rouge_l,
-    turn_goal_match,
-    turn_request_match,
 )
 
 pytestmark = pytest.mark.public
@@ -124,7 +121,7 @@ def test_very_long_answers_are_scored():
 @pytest.mark.parametrize("metric", [normalised_f1, exact_match, normalised_exact_match, rouge_l])
 def test_golds_are_a_list_of_at_least_one(metric):
     for wrong in ([], "cat"):  # of a string, each letter would be a gold
-        with pytest.raises(ValueError, match="golds="):
+        with pytest.raises(ValueError, match="references="):
             metric("cat", wrong)
 
 
@@ -322,9 +319,9 @@ def test_changes_of_state_by_hand():
     ],
 )
 def test_turns_by_hand(answer, gold, goal, requests):
-    assert turn_goal_match(answer, gold) is goal
-    assert turn_request_match(answer, gold) is requests
-    assert turn_goal_match(gold, gold) and turn_request_match(gold, gold)
+    change, expected = change_of_state(answer), change_of_state(gold)
+    assert (change.inform == expected.inform) is goal
+    assert (change.request == expected.request) is requests
 
 
 def test_a_wrong_turn_costs_the_turns_after_it_until_it_is_mended():
@@ -362,30 +359,10 @@ def test_states_by_brute_force(turns):
     assert dialogue_state_matches(answers, golds) == expected
 
 
-def rows(*texts):
-    return [{"text": text, "n": n} for n, text in enumerate(texts)]
-
-
-def test_what_is_tested_is_not_taught():
-    train = rows("A cat", "a  CAT \n", "dog", "Straße", "", "bird")
-    kept = without_overlap(train, rows("a cat"), iter(rows("STRASSE")), key=lambda d: d["text"])
-    assert [d["n"] for d in kept] == [2, 4, 5]
-    assert kept[0] is train[2]
-    assert without_overlap(train, key=lambda d: d["text"]) == train
-    assert without_overlap([], rows("a"), key=lambda d: d["text"]) == []
-    assert without_overlap(iter(train), train, key=lambda d: d["text"]) == []
-
-
-@given(st.lists(st.text("aA b", max_size=4)), st.lists(st.text("aA b", max_size=4)))
-def test_what_is_left_is_in_order_and_in_no_test(train, test):
-    kept = without_overlap(rows(*train), rows(*test), key=lambda d: d["text"])
-    tested = [text.lower().split() for text in test]
-    assert kept == [d for d in rows(*train) if d["text"].lower().split() not in tested]
-
-
 def test_order_is_kept_with_a_train_split_and_without():
-    assert in_order(rows("b", "a"))["test"]["text"] == ["b", "a"]
-    assert in_order(rows("b", "a"), rows("d", "c"))["train"]["text"] == ["d", "c"]
+    documents = [{"text": text} for text in "dcba"]
+    assert in_order(documents[2:])["test"]["text"] == ["b", "a"]
+    assert in_order(documents[2:], documents[:2])["train"]["text"] == ["d", "c"]
 
 
 FOLDER = tasks.folder() / "sequence"
@@ -610,8 +587,9 @@ def test_a_model_that_says_nothing_has_no_state_right_but_half_of_the_turns(load
         golds = [d["answer"] for d in turns]
         matches += dialogue_state_matches(["positive"] * len(golds), golds)
     assert sum(matches) == 0
-    assert sum(turn_goal_match("positive", d["answer"]) for d in test) / len(test) > 0.5
-    assert sum(turn_request_match("positive", d["answer"]) for d in test) / len(test) > 0.6
+    changes = [change_of_state(d["answer"]) for d in test]
+    assert sum(not change.inform for change in changes) / len(test) > 0.5
+    assert sum(not change.request for change in changes) / len(test) > 0.6
 
 
 def test_dialogues_are_graded_in_order_only():
@@ -639,14 +617,3 @@ def test_super_ni_prompts_are_definition_and_input(load):
     for name in ("ni_qa", "ni_sum", "ni_pe"):
         for document in load(name).test:
             assert document["prompt"] == f"{document['question']}\n\n{document['context']}"
-
-
-def test_a_model_answers_and_is_graded(tiny, mirror):
-    """Through lm-eval: the first dialogue's turns in order, and training pairs of the same form."""
-    panel = [Task("woz", 6), Task("sst", 2), Task("ni_sa", 2)]
-    scores = evaluate(tiny, panel)
-    assert set(scores["woz"].items) == {"ds_em", "turn_goal_em", "turn_request_em"}
-    assert {name: found.n for name, found in scores.items()} == {"woz": 6, "sst": 2, "ni_sa": 2}
-    example = next(Task("sst").training_examples(seed=0))
-    assert example.question.endswith("\nis this review negative or positive?\nAnswer:")
-    assert example.answer in ("negative", "positive")

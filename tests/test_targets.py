@@ -9,22 +9,18 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lm_eval.utils import apply_template
 
 from forgetting import tasks
-from forgetting.probes import evaluation
 from forgetting.tasks import Task
-from forgetting.tasks.grading import answers, sandbox
+from forgetting.tasks.grading import answers
 from forgetting.tasks.grading.answers import (
     Bare,
     Call,
     NoCall,
-    code,
     final_number,
     first_call,
     last_number,
     parse_call,
-    parse_calls,
     possible_call,
     same_call,
     same_call_text,
@@ -86,11 +82,6 @@ def test_final_number_in_gsm8ks_format(number, answers):
 def test_any_whole_number_is_read_back(number, before):
     for written in (f"{number}", f"{number:,}", f"{number}.00", f"#### {number:,}"):
         assert final_number(f"{before.replace('#', '')} {written}") == number
-
-
-@given(st.text())
-def test_numbers_of_any_text(text):
-    assert last_number(text) is None or isinstance(last_number(text), Decimal)
 
 
 GOLD = "shop.order(loc='Berkeley', item=['potato', 'rice'], quantity=[6, 8])"
@@ -224,18 +215,18 @@ ADVERSARIAL = [
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("text", ADVERSARIAL, ids=range(len(ADVERSARIAL)))
 def test_no_text_breaks_the_reading(text):
-    for read in (parse_call, parse_calls):
-        try:
-            read(text)
-        except NoCall as error:
-            assert "\n" not in str(error) and len(str(error)) < 200
+    try:
+        parse_call(text)
+    except NoCall as error:
+        assert "\n" not in str(error) and len(str(error)) < 200
     first_call(text)
     assert not same_call(text, GOLD) and not same_call_text(text, GOLD)
     assert not possible_call(text, FUNCTION, POSSIBLE)
 
 
-@given(st.text(alphabet="fx.()[]{}='\",:-1aé \n*\\", max_size=60))
-def test_any_text_is_a_call_or_not(text):
+@given(st.text() | st.text(alphabet="fx.()[]{}='\",:-1aé \n*\\", max_size=60))
+def test_any_text_has_a_number_and_a_call_or_not(text):
+    assert last_number(text) is None or isinstance(last_number(text), Decimal)
     assert first_call(text) is None or isinstance(first_call(text), Call)
 
 
@@ -324,7 +315,7 @@ VALUES_OF = {  # possible and impossible values of each parameter
         ["{'colour': 'Scarlet'}", "{'width': 2, 'colour': 'red'}"],
         ["{'colour': 'blue'}", "{'width': 2}", "{'colour': 'red', 'depth': 1}", "[]"],
     ),
-    "day": (["'to-day'"], ["'Today'", "3"]),  # of another type than stated: to the letter
+    "day": (["'to-day'"], ["3"]),  # of another type than stated
     "width": ([], ["3"]),
 }
 
@@ -358,31 +349,12 @@ def test_impossible_calls(answer):
     assert not possible_call(answer, FUNCTION, POSSIBLE)
 
 
-@pytest.mark.parametrize(
-    ("answer", "source"),
-    [
-        ("def f():\n    return 1", "def f():\n    return 1"),
-        ("```python\nx = 1\n```", "x = 1"),
-        ("Here:\n```py\nx = 1\n```\nand\n```\ny = 2\n```", "x = 1"),
-        ("```\nx = 1\n", "x = 1\n"),  # never closed
-        ("```Python \r\nx = '```'\n```", "x = '```'"),
-        ("```python\n\n```", ""),
-        ("", ""),
-        ("Use `x = 1` here", "Use `x = 1` here"),
-    ],
-)
-def test_code_of_an_answer(answer, source):
-    assert code(answer) == source
-
-
 SIZES = {  # test, train
     "gsm8k_pinned": (1319, 7473),
     "multiarith": (180, 0),
     "svamp": (300, 0),
     "openfunctions": (112, 2211),
     "bfcl_simple": (400, 0),
-    "mbpp_pinned": (500, 371),
-    "humaneval_pinned": (164, 0),
     "alpaca": (805, 2000),
     "lima": (805, 1029),
     "sst_chat": (1821, 6917),
@@ -470,14 +442,15 @@ def test_gsm8ks_answers_end_as_openais_pattern_reads_them(mirror):
 
 
 def test_gold_calls_are_right_and_changed_ones_wrong(mirror):
-    for document in Task("openfunctions").documents("test"):
+    train, test = map(Task("openfunctions").documents, ("train", "test"))
+    assert max(len(document["answer"]) for document in train) * 10 < answers.LONGEST_CALL_TEXT
+    for document in test:
         gold = document["answer"]
         assert grade("openfunctions", document, gold) == {"call": 1.0, "call_text": 1.0}
         assert grade("openfunctions", document, f"x.{gold}") == {"call": 0.0, "call_text": 1.0}
         assert not same_call(gold.replace("(", "(extra=1, ", 1), gold)
         assert not same_call(document["prompt"], gold)
-        name = parse_call(gold).name
-        assert f"Function to be used: {name}\n" in document["prompt"]
+        assert f"Function to be used: {parse_call(gold).name}\n" in document["prompt"]
 
 
 def test_the_first_possible_values_are_right(mirror):
@@ -500,63 +473,6 @@ def _first(value):
     return [_first(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.skipif(sandbox.unavailable() is not None, reason="programs cannot be confined here")
-@pytest.mark.parametrize("name", ["mbpp_pinned", "humaneval_pinned"])
-def test_gold_programs_pass_and_broken_ones_do_not(name, mirror):
-    for document in Task(name).documents("test")[:4]:
-        assert grade(name, document, document["answer"]) == {"passed": 1.0}
-        for answer in ("", "    return None\n", "import sys; sys.exit(0)", "    raise SystemExit"):
-            assert grade(name, document, answer) == {"passed": 0.0}
-
-
-def test_lm_eval_runs_every_kind_of_task(tiny, mirror):
-    """`tiny` solves nothing; its scores are there, between 0 and 1, and an answer an item."""
-    names = ["svamp", "openfunctions", "bfcl_simple", "alpaca"]
-    if sandbox.unavailable() is None:
-        names += ["mbpp_pinned", "humaneval_pinned"]
-    panel = [Task(name, 1) for name in names]
-    scores = evaluation.evaluate(tiny, panel)
-    assert set(scores["openfunctions"].metrics) == {"call", "call_text"}
-    assert set(scores["alpaca"].metrics) == {"nats"}
-    for task in panel:
-        assert scores[task.name].n == 1
-        if task.config["output_type"] == "generate_until":
-            assert {scores[task.name].mean(m) for m in scores[task.name].metrics} == {0.0}
-            assert len(evaluation.answers(tiny, task)) == 1
-
-
-@pytest.mark.skipif(sandbox.unavailable() is not None, reason="programs cannot be confined here")
-def test_a_slow_right_answer_has_time(mirror):
-    """The slowest gold program of MBPP, which a limit of 3 seconds fails on a slow machine."""
-    slow = [d for d in Task("mbpp_pinned").documents("test") if "amicable" in d["task"]]
-    assert [grade("mbpp_pinned", d, d["answer"]) for d in slow] == [{"passed": 1.0}]
-
-
-def test_where_nothing_can_be_confined_no_score_is_invented(mirror, monkeypatch):
-    monkeypatch.setattr(sandbox, "unavailable", lambda: "sandbox: not here")
-    document = Task("mbpp_pinned").documents("test")[0]
-    with pytest.raises(sandbox.SandboxUnavailable, match="not here"):
-        grade("mbpp_pinned", document, document["answer"])
-
-
-def test_what_is_trained_is_what_is_asked(mirror):
-    """Prompts and answers of the training pairs, as the test shows them."""
-    example = next(Task("mbpp_pinned").training_examples(seed=0))
-    prompt, answer = example.question, example.answer
-    assert prompt.startswith("You are an expert Python programmer") and "\nassert " in prompt
-    assert answer.startswith("```python\n") and answer.endswith("\n```") and "\r" not in answer
-    example = next(Task("openfunctions").training_examples(seed=0))
-    assert example.question.startswith("Construct a function call") and "(" in example.answer
-
-
-def test_humanevals_prompts_reach_the_model_unchanged(mirror):
-    task = Task("humaneval_pinned")
-    for document in task.documents("test"):
-        assert apply_template(task.config["doc_to_text"], document) == document["prompt"]
-        assert apply_template(task.config["doc_to_target"], document) == document["answer"]
-    assert not task.chat and task.config["target_delimiter"] == ""
-
-
 def test_prompts_of_bfcl_have_the_form_that_openfunctions_teaches(mirror):
     def lines(name):
         prompts = [document["prompt"].split("\n") for document in Task(name).documents("test")]
@@ -566,8 +482,3 @@ def test_prompts_of_bfcl_have_the_form_that_openfunctions_teaches(mirror):
         }
 
     assert lines("bfcl_simple") <= lines("openfunctions")
-
-
-def test_limits_of_the_reader_are_far_above_the_data(mirror):
-    longest = max(len(d["answer"]) for d in Task("openfunctions").documents("train"))
-    assert longest * 10 < answers.LONGEST_CALL_TEXT

@@ -2,7 +2,7 @@
 
 import pytest
 from lm_eval.tasks import TaskManager
-from test_evaluation import assert_item_for_item
+from test_evaluation import KINDS, assert_item_for_item
 
 from forgetting import Task, tasks
 from forgetting.engine import compute
@@ -23,8 +23,11 @@ def model(tiny):
     return compute.model(tiny.train(Task("zh_everyday"), **settings))
 
 
-@pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat template"])
-@pytest.mark.parametrize("name", tasks.names())
+OWN_FORM = [(name, Task(name).chat) for name in tasks.names()]
+OTHER_FORM = [(name, not Task(name).chat) for name in KINDS]
+
+
+@pytest.mark.parametrize(("name", "chat"), OWN_FORM + OTHER_FORM)
 def test_item_for_item_as_plain_lm_eval(name, chat, model, manager):
     if missing := Task(name).missing():
         pytest.skip(f"{', '.join(missing)} is not at hand: set FORGETTING_DATA_MIRROR")

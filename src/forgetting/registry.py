@@ -136,8 +136,8 @@ def damage(name: str) -> list[str]:
                 continue
             if (size := path.stat().st_size) != file.bytes:
                 wrong = f"{size:,} bytes, registered are {file.bytes:,}"
-            elif (found := _sha256(path)) != file.sha256:
-                wrong = f"sha256 {found[:12]}…, registered is {file.sha256[:12]}…"
+            elif (sha256 := _sha256(path)) != file.sha256:
+                wrong = f"sha256 {sha256[:12]}…, registered is {file.sha256[:12]}…"
             else:
                 continue
             problems.append(f"{name}: {path}: {wrong}; replace it by {data.url(file)}")
@@ -148,8 +148,8 @@ def _fetch_file(data: DataSet, file: DataFile) -> Path:
     *mirrored, cached = _places(data, file)
     for path in mirrored:
         if path.is_file():
-            if (found := _sha256(path)) != file.sha256:
-                error = f"{path}: expected sha256 {file.sha256}, found {found}"
+            if (sha256 := _sha256(path)) != file.sha256:
+                error = f"{path}: expected sha256 {file.sha256}, found {sha256}"
                 raise CorruptData(f"{error}; replace it by {data.url(file)}")
             return path
     # A damaged file in the cache is ours to replace, so it is downloaded again, not reported.
@@ -177,7 +177,7 @@ def _download(data: DataSet, file: DataFile, target: Path) -> None:
 
 
 def _places(data: DataSet, file: DataFile) -> list[Path]:
-    """Where a file may lie: in the mirror, if there is one, and last in the cache."""
+    """In the mirror, if there is one, and last in the cache."""
     places = (folder("FORGETTING_DATA_MIRROR"), home() / "data")
     return [place / data.mirror_path(file) for place in places if place]
 

@@ -1,20 +1,19 @@
 """Graders of generated answers: (document, [answer]) to a dictionary of per-item scores."""
 
-from forgetting.tasks.grading import decathlon
+from forgetting.tasks.grading import answers, sequence
 from forgetting.tasks.grading import sql as queries
-from forgetting.tasks.grading.sequence import normalised_exact_match, normalised_f1
 
 
 def span(doc, results):
     """EM and nF1 of the nearest right span."""
     return {
-        "em": float(normalised_exact_match(results[0], doc["golds"])),
-        "nf1": normalised_f1(results[0], doc["golds"]),
+        "em": float(sequence.normalised_exact_match(results[0], doc["golds"])),
+        "nf1": sequence.normalised_f1(results[0], doc["golds"]),
     }
 
 
 def label(doc, results):
-    return {"em": float(normalised_exact_match(results[0], doc["golds"]))}
+    return {"em": float(sequence.normalised_exact_match(results[0], doc["golds"]))}
 
 
 def sql(doc, results):
@@ -30,12 +29,14 @@ def sql(doc, results):
 
 
 def joint_state(doc, results):
-    return {"ds_em": float(decathlon.same_state(results[0], doc["answer"]))}
+    """Joint match (decaNLP's dsEM on a turn): every slot has its value and there is no other."""
+    return {"ds_em": float(sequence.state(results[0]) == sequence.state(doc["answer"]))}
 
 
 def call(doc, results):
-    return {"call_match": float(decathlon.same_call(results[0], doc["answer"], doc["signature"]))}
+    same = answers.same_arguments(results[0], doc["answer"], doc["signature"])
+    return {"call_match": float(same)}
 
 
 def number(doc, results):
-    return {"solved": float(decathlon.same_number(results[0], doc["answer"]))}
+    return {"solved": float(answers.same_number(results[0], doc["answer"], answers.marked_number))}

@@ -57,9 +57,9 @@ _dialogue = _Dialogue()
 
 
 def dialogue(doc, results):
-    answer, gold = results[0], doc["answer"]
+    change, gold = map(metrics.change_of_state, (results[0], doc["answer"]))
     return {
-        "ds_em": float(_dialogue.match(doc, answer)),
-        "turn_goal_em": float(metrics.turn_goal_match(answer, gold)),
-        "turn_request_em": float(metrics.turn_request_match(answer, gold)),
+        "ds_em": float(_dialogue.match(doc, results[0])),
+        "turn_goal_em": float(change.inform == gold.inform),
+        "turn_request_em": float(change.request == gold.request),
     }

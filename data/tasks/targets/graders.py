@@ -2,10 +2,8 @@
 
 import json
 
-from forgetting.tasks.grading import answers, sandbox, sequence
+from forgetting.tasks.grading import answers, sequence
 
-# The slowest right answer of the data, one of MBPP's, takes 5; HumanEval's own harness allows 3.
-CPU_SECONDS = 15
 LABELS = ("negative", "positive")
 
 
@@ -42,15 +40,3 @@ def call(doc, results):
 def possible_call(doc, results):
     function, possible = json.loads(doc["function"]), json.loads(doc["possible"])
     return {"call": float(answers.possible_call(results[0], function, possible))}
-
-
-def program(doc, results):
-    """pass@1 of one greedy answer (Chen et al. 2021): the code, then the tests."""
-    source = f"{answers.code(results[0])}\n{doc['tests']}\n"
-    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}
-
-
-def completion(doc, results):
-    """The same for an answer that continues the prompt's own function."""
-    source = f"{doc['prompt']}{results[0]}\n{doc['tests']}\n"
-    return {"passed": float(sandbox.run(source, seconds=CPU_SECONDS).passed)}

@@ -1,9 +1,8 @@
-"""What fine-tuning aims at: arithmetic, function calls, programs, and instructions in general.
+"""What fine-tuning aims at: arithmetic, function calls, and instructions in general.
 
 Training documents that stand in a test set of the family are left out; `key` below says by what.
 """
 
-import gzip
 import json
 import re
 
@@ -123,54 +122,6 @@ def openfunctions(**_):
 
 def bfcl_simple(**_):
     return splits(_bfcl())
-
-
-# Programs
-
-
-def _mbpp(first, last):
-    for row in jsonl(public("mbpp_math_test", "data/mbpp.jsonl")):
-        if first <= row["task_id"] <= last:
-            task = " ".join(row["text"].split())
-            yield {
-                "prompt": f"You are an expert Python programmer, and here is your task: {task} "
-                "Your code should pass these tests:\n\n" + "\n".join(row["test_list"]),
-                "task": task,
-                "answer": "```python\n" + _unix(row["code"]).strip("\n") + "\n```",
-                "tests": "\n".join([_unix(row["test_setup_code"]), *row["test_list"]]),
-            }
-
-
-def _unix(code):
-    return code.replace("\r\n", "\n")
-
-
-def _humaneval():
-    with gzip.open(public("humaneval", "HumanEval.jsonl.gz"), "rt", encoding="utf-8") as lines:
-        for row in map(json.loads, lines):
-            yield {
-                "prompt": row["prompt"],
-                "task": _docstring(row["prompt"]),
-                "answer": row["canonical_solution"],
-                "tests": f"{row['test']}\ncheck({row['entry_point']})",
-            }
-
-
-def _docstring(prompt):
-    """What is asked, without the examples: a docstring up to its first one."""
-    text = re.split(r'"""|\'\'\'', prompt)[-2]
-    return re.split(r">>>|\n\s*\n", text.strip())[0].strip()
-
-
-def mbpp(**_):
-    """Problems 11 to 510 are tested and 601 to 974 taught (Austin et al. 2021, section 2.1)."""
-    test = list(_mbpp(11, 510))
-    train = without_overlap(_mbpp(601, 974), test, _humaneval(), key=lambda d: d["task"])
-    return splits(test, train)
-
-
-def humaneval(**_):
-    return splits(_humaneval())
 
 
 # Instructions in general

@@ -28,18 +28,13 @@ def splits(test: Iterable[Document], train: Iterable[Document] | None = None) ->
     """
     items = list(test)
     random.Random(20240103).shuffle(items)
-    found = {"test": Dataset.from_list(items)}
-    if train is not None:
-        found["train"] = Dataset.from_list(list(train))
-    return DatasetDict(found)
+    return in_order(items, train)
 
 
 def in_order(test: Iterable[Document], train: Iterable[Document] | None = None) -> DatasetDict:
     """Test items in the order of their file."""
-    found = {"test": Dataset.from_list(list(test))}
-    if train is not None:
-        found["train"] = Dataset.from_list(list(train))
-    return DatasetDict(found)
+    documents = {"test": test} if train is None else {"test": test, "train": train}
+    return DatasetDict({name: Dataset.from_list([*rows]) for name, rows in documents.items()})
 
 
 def without_overlap(

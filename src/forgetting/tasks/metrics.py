@@ -110,9 +110,8 @@ def exact_match(answer: str, references: Sequence[str]) -> float:
 
     An answer without any matches nothing. Raises `ValueError` without references.
     """
-    _need_references(references)
     tokens = characters(answer)
-    return float(bool(tokens) and any(tokens == characters(r) for r in references))
+    return float(any(tokens and tokens == characters(r) for r in at_least_one(references)))
 
 
 def character_f1(answer: str, references: Sequence[str]) -> float:
@@ -122,9 +121,8 @@ def character_f1(answer: str, references: Sequence[str]) -> float:
     reports it (Shao et al. 2018, section 4). Order does not count, how often does. Raises
     `ValueError` without references.
     """
-    _need_references(references)
     tokens = characters(answer)
-    return max(bag_f1(tokens, characters(reference)) for reference in references)
+    return max(bag_f1(tokens, characters(reference)) for reference in at_least_one(references))
 
 
 def bag_f1(tokens: Sequence[str], gold: Sequence[str]) -> float:
@@ -133,9 +131,11 @@ def bag_f1(tokens: Sequence[str], gold: Sequence[str]) -> float:
     return 2 * shared / (len(tokens) + len(gold)) if shared else 0.0
 
 
-def _need_references(references: Sequence[str]) -> None:
-    if not references:
-        raise ValueError("references=[]: an answer is compared with at least one reference")
+def at_least_one(references: Sequence[str]) -> Sequence[str]:
+    """The right answers. Raises `ValueError` for none and for a string, whose letters they'd be."""
+    if isinstance(references, str) or not references:
+        raise ValueError(f"references={references!r}: give a list of at least one right answer")
+    return references
 
 
 def follows(answer: str, check: dict[str, Any]) -> bool:
@@ -162,8 +162,8 @@ def json_object(text: str) -> dict[str, Any] | None:
 
 
 def _json(text: str, keys: Sequence[str] = ()) -> bool:
-    found = json_object(text)
-    return found is not None and all(key in found for key in keys)
+    value = json_object(text)
+    return value is not None and all(key in value for key in keys)
 
 
 def _uppercase(text: str) -> bool:
@@ -189,8 +189,9 @@ def _lines(text: str, pattern: str) -> list[str]:
 
 
 def _numbered(text: str, n: int) -> bool:
-    found = [line.strip() for line in _lines(text, r"\d+\.(?!\d)")]
-    return len(found) == n and all(f.startswith(f"{i}.") for i, f in enumerate(found, 1))
+    lines = _lines(text, r"\d+\.(?!\d)")
+    numbers = [line.strip().partition(".")[0] for line in lines]
+    return numbers == [str(number) for number in range(1, n + 1)]
 
 
 CHECKS: dict[str, Any] = {
@@ -207,5 +208,5 @@ CHECKS: dict[str, Any] = {
     "excludes": lambda answer, text: text.lower() not in answer.lower(),
     "bullets": lambda text, n: len(_lines(text, r"[-*] ")) == n,
     "numbered": _numbered,
-    "language": lambda text, **wanted: language(text) == wanted["language"],
+    "language": lambda text, **check: language(text) == check["language"],
 }

@@ -207,14 +207,13 @@ def names() -> list[str]:
     return sorted(_paths())
 
 
-def named(wanted: Sequence[str]) -> list[str]:
+def named(entries: Sequence[str]) -> list[str]:
     """Tasks by name or by family, in order. Raises `UnknownTask` for what is neither."""
-    families = {Task(name).family for name in names()}
-    found: list[str] = []
-    for each in wanted:
-        of_family = [name for name in names() if each in families and Task(name).family == each]
-        found += of_family or [Task(each).name]
-    return list(dict.fromkeys(found))
+    families: dict[str, list[str]] = {}
+    for name in names():
+        families.setdefault(Task(name).family, []).append(name)
+    members = [families.get(entry) or [Task(entry).name] for entry in entries]
+    return list(dict.fromkeys(name for family in members for name in family))
 
 
 def folder() -> Path:

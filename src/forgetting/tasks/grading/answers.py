@@ -1,7 +1,6 @@
-"""What an answer says: the number at its end, the call in it, the code in it; and whether it fits.
+"""What an answer says: the number at its end, or the call in it; and whether it is the right one.
 
-Pure functions of text. Nothing of an answer is evaluated: calls are read with `ast`, code is run in
-`forgetting.tasks.grading.sandbox` alone.
+Pure functions of text. Nothing of an answer is evaluated: calls are read with `ast`.
 """
 
 from __future__ import annotations
@@ -9,18 +8,21 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 
 # Longer answers are read up to here: a call of the data sets has at most 500 characters.
 LONGEST_CALL_TEXT = 10_000
-CALLS_TRIED = 32
+BRACKETS_TRIED = 32
 
 _NUMBER = re.compile(
     r"(?:(?<![\w.)\]])[-\u2212])?\$?"  # a minus, unless there is something to subtract from
     r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![\w.])\.[0-9]+)"
 )
+_MARKED = re.compile(rf"####\s*({_NUMBER.pattern})(?![/.,]*[0-9])")
 
 
 def last_number(text: str) -> Decimal | None:
@@ -39,15 +41,24 @@ def final_number(answer: str) -> Decimal | None:
     Without such a number the last one of the whole answer, as SDFT's evaluation reads it
     (Cobbe et al. 2021, "grade-school-math"; Yang et al. 2024, arXiv 2402.13669).
     """
-    marked = re.search(r"####\s*", answer)
-    number = marked and _NUMBER.match(answer, marked.end())
+    mark = re.search(r"####\s*", answer)
+    number = mark and _NUMBER.match(answer, mark.end())
     return _decimal(number.group()) if number else last_number(answer)
 
 
-def same_number(answer: str, gold: str) -> bool:
+def marked_number(answer: str) -> Decimal | None:
+    """The number after "####"; None without one, for two different ones, and for `#### 1/2`."""
+    numbers = _MARKED.findall(answer)
+    values = {_decimal(number) for number in numbers}
+    return values.pop() if len(values) == 1 and len(numbers) == answer.count("####") else None
+
+
+def same_number(
+    answer: str, gold: str, number: Callable[[str], Decimal | None] = final_number
+) -> bool:
     """Whether both texts end in the same number; without a number nothing is the same."""
-    number = final_number(answer)
-    return number is not None and number == final_number(gold)
+    value = number(answer)
+    return value is not None and value == number(gold)
 
 
 def _decimal(text: str) -> Decimal:
@@ -75,44 +86,22 @@ class Call(NamedTuple):
 
 
 def parse_call(text: str) -> Call:
-    """The one call that a text is. Raises `NoCall`, whatever the text."""
-    calls = parse_calls(text)
-    if len(calls) != 1:
-        raise NoCall(f"{len(calls)} calls: give one")
-    return calls[0]
+    """The one call that a text is: `f(a=1)` or `[f(a=1)]`, perhaps between back quotes.
 
-
-def parse_calls(text: str) -> list[Call]:
-    """The calls that a text is: `f(a=1)` or `[f(a=1), g()]`, perhaps between back quotes.
-
-    This is how the Berkeley leaderboard reads an answer. Raises `NoCall` for anything beside them.
+    This is how the Berkeley leaderboard reads an answer. Raises `NoCall`, whatever the text.
     """
-    text = text.strip("` \n\r\t")
-    if len(text) > LONGEST_CALL_TEXT:
-        raise NoCall(f"{len(text)} characters: a call has at most {LONGEST_CALL_TEXT}")
-    try:
-        with warnings.catch_warnings():  # "\d" in a string of the answer is not our mistake
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, mode="eval").body
-        return [_call(part) for part in (tree.elts if isinstance(tree, ast.List) else [tree])]
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        if isinstance(error, NoCall):
-            raise
-        raise NoCall(f"no Python expression: {type(error).__name__}") from None
+    tree = _tree(text.strip("` \n\r\t"))
+    return _call(tree.elts[0] if isinstance(tree, ast.List) and len(tree.elts) == 1 else tree)
 
 
 def first_call(answer: str) -> Call | None:
     """The first readable call in an answer that may say other things too; None without one."""
     answer = answer[:LONGEST_CALL_TEXT]
-    for number, start in enumerate(re.finditer(r"(?<![\w.])[^\W\d]\w*(?:\.[^\W\d]\w*)*\(", answer)):
-        if number == CALLS_TRIED:
-            break
-        end = _closing(answer, start.end())
-        if end is not None:
-            try:
-                return parse_call(answer[start.start() : end])
-            except NoCall:
-                continue
+    names = re.finditer(r"(?<![\w.])[^\W\d]\w*(?:\.[^\W\d]\w*)*\(", answer)
+    for name in islice(names, BRACKETS_TRIED):
+        for bracket in islice(re.compile(r"\)").finditer(answer, name.end()), BRACKETS_TRIED):
+            with suppress(NoCall):
+                return parse_call(answer[name.start() : bracket.end()])
     return None
 
 
@@ -137,9 +126,48 @@ def same_call_text(answer: str, gold: str) -> bool:
     After the description in Yang et al. 2024 (arXiv 2402.13669) and their evaluation: white space
     collapsed, single quotes read as double ones, no space after a comma.
     """
-    name, bracket, rest = _even(gold).partition("(")
+
+    def even(text: str) -> str:
+        return _evenly_spaced(text.strip()).replace("'", '"')
+
+    name, bracket, rest = even(gold).partition("(")
     pattern = r"\b" + re.escape(name + bracket + rest)
-    return bool(bracket) and re.search(pattern, _even(answer)) is not None
+    return bool(bracket) and re.search(pattern, even(answer)) is not None
+
+
+def arguments(text: str, signature: str) -> dict[str, Any] | None:
+    """The value of each parameter, defaults included, in the call that a text is.
+
+    `signature` reads `name(parameter: type, parameter: type = default)`. None for anything but one
+    call of that function, with literals, that its parameters allow.
+    """
+    function = ast.parse(f"def {signature}: pass").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    parameters = [parameter.arg for parameter in function.args.args]
+    optional = parameters[len(parameters) - len(function.args.defaults) :]
+    defaults = dict(zip(optional, map(ast.literal_eval, function.args.defaults), strict=True))
+    try:
+        call = _call(_tree(text.strip()), ast.literal_eval)
+    except (ValueError, TypeError, MemoryError, RecursionError):
+        return None
+    placed = dict(zip(parameters, call.positional, strict=False))
+    values = defaults | placed | call.keywords
+    once = len(placed) == len(call.positional) and not placed.keys() & call.keywords.keys()
+    return values if once and call.name == function.name and {*values} == {*parameters} else None
+
+
+def same_arguments(answer: str, gold: str, signature: str) -> bool:
+    """Whether an answer is a call that gives every parameter of `signature` the gold call's value.
+
+    Keyword or position, order of keywords, quotes and spelled-out defaults do not matter; values
+    are compared as in `same_call`, texts to the letter. Raises `ValueError` where `gold` is no call
+    of that signature.
+    """
+    expected = arguments(gold, signature)
+    if expected is None:
+        raise ValueError(f"gold={gold!r}: is no call of {signature}")
+    values = arguments(answer, signature)
+    return values == expected and _comparable(values) == _comparable(expected)
 
 
 def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[str, Any]) -> bool:
@@ -151,9 +179,8 @@ def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[st
 
     * the whole answer is the call; its name is exactly the function's;
     * required parameters are there, no others than the listed ones;
-    * types are the description's ("5" is not 5, True is not 1, a tuple no array), but for an int
-      where a float is wanted; items of an array alike, one level deep, without that exception; a
-      value of the possible values' own type passes too;
+    * types are those of the right values ("5" is not 5, True is not 1, a tuple no array), but for
+      an int where a float is described, and for numbers in dictionaries;
     * strings match without case, spaces and ,./-_*^; dictionaries value by value.
 
     Stricter than there: positional arguments, which it drops unseen, are wrong. Arithmetic in an
@@ -164,27 +191,38 @@ def possible_call(answer: str, function: Mapping[str, Any], possible: Mapping[st
     except NoCall:
         return False
     ((name, values),) = possible.items()
-    parameters, arguments = function["parameters"], call.keywords
-    complete = arguments.keys() >= set(parameters["required"]) and all(
-        parameter in arguments or "" in right for parameter, right in values.items()
-    )
-    if call.name != name or call.positional or not complete:
-        return False
-    return all(
-        parameter in parameters["properties"]
-        and parameter in values
-        and _possible(_no_bare(value), parameters["properties"][parameter], values[parameter])
-        for parameter, value in arguments.items()
+    required, types = (function["parameters"][field] for field in ("required", "properties"))
+    return (
+        call.name == name
+        and not call.positional
+        and set(required) <= call.keywords.keys() <= values.keys() & types.keys()
+        and all(parameter in call.keywords or "" in right for parameter, right in values.items())
+        and all(
+            _possible(value, types[parameter]["type"], values[parameter])
+            for parameter, value in call.keywords.items()
+        )
     )
 
 
-def _call(tree: ast.expr) -> Call:
+def _tree(text: str) -> ast.expr:
+    if len(text) > LONGEST_CALL_TEXT:
+        raise NoCall(f"{len(text)} characters: a call has at most {LONGEST_CALL_TEXT}")
+    try:
+        with warnings.catch_warnings():  # "\d" in a string of the answer is not our mistake
+            warnings.simplefilter("ignore")
+            return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise NoCall(f"no Python expression: {type(error).__name__}") from None
+
+
+def _call(tree: ast.expr, value: Callable[[ast.expr], Any] | None = None) -> Call:
+    value = value or _value
     if not isinstance(tree, ast.Call):
         raise NoCall(f"{type(tree).__name__}: not a call")
-    keywords = {word.arg: _value(word.value) for word in tree.keywords if word.arg is not None}
+    keywords = {word.arg: value(word.value) for word in tree.keywords if word.arg is not None}
     if len(keywords) != len(tree.keywords):
         raise NoCall("keywords: each may stand once, and none may be unpacked")
-    return Call(_name(tree.func), tuple(_value(v) for v in tree.args), keywords)
+    return Call(_name(tree.func), tuple(map(value, tree.args)), keywords)
 
 
 def _name(tree: ast.expr) -> str:
@@ -216,30 +254,8 @@ def _value(tree: ast.expr) -> Any:
     raise NoCall(f"{type(tree).__name__}: not a value")
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Where the bracket that opened before `start` is closed, strings skipped."""
-    depth, quote, position = 1, "", start
-    while position < len(text):
-        character = text[position]
-        if quote:
-            if character == "\\":
-                position += 1
-            elif character == quote:
-                quote = ""
-        elif character in "\"'":
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-            if not depth:
-                return position + 1
-        position += 1
-    return None
-
-
-def _even(text: str) -> str:
-    return re.sub(r"\s+", " ", text.strip()).replace("'", '"').replace(", ", ",")
+def _evenly_spaced(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace(", ", ",")
 
 
 _JSON_WORDS = {"true": True, "false": False, "null": None}
@@ -254,107 +270,45 @@ def _comparable(value: Any) -> Any:
         case Bare() if value in _JSON_WORDS:
             return _comparable(_JSON_WORDS[value])
         case str():
-            return re.sub(r"\s+", " ", value).replace(", ", ",")
+            return _evenly_spaced(value)
         case dict():
             return {_comparable(key): _comparable(item) for key, item in value.items()}
-        case bool() | list() | tuple():
-            parts = [value] if isinstance(value, bool) else map(_comparable, value)
-            return (type(value), *parts)
+        case bool():
+            return (bool, value)
+        case list() | tuple():
+            return (type(value), *map(_comparable, value))
     return value
 
 
-# The Berkeley leaderboard's names of types.
-_TYPES = {
-    "string": str,
-    "integer": int,
-    "float": float,
-    "boolean": bool,
-    "array": list,
-    "tuple": list,
-    "dict": dict,
-    "any": str,
-}
-
-
-def _possible(value: Any, schema: Mapping[str, Any], possible: Sequence[Any]) -> bool:
-    """Whether a parameter's value has the right type and is among the possible ones."""
-    kind = schema["type"]
-    expected = _TYPES[kind]
+def _possible(value: Any, kind: str, candidates: Sequence[Any]) -> bool:
+    """Whether a parameter's value, described as of this kind, is one of the candidates."""
     if kind == "tuple" and isinstance(value, tuple):
         value = list(value)
-    if kind == "float" and type(value) is int:
-        value = float(value) if abs(value) < 2**1000 else value
-    inner = _TYPES[schema["items"]["type"]] if expected is list else None
-    if not _typed(value, expected, inner, possible):
+    if kind == "float" and type(value) is int and abs(value) < 2**1000:
+        value = float(value)
+    # What may be left out may be an empty text or array too.
+    empty: Any = {"string": "", "any": "", "array": [], "tuple": []}.get(kind)
+    stated = [right for right in candidates if right != "" or empty is not None]
+    return any(_agrees(value, empty if right == "" else right) for right in stated)
+
+
+def _agrees(value: Any, right: Any) -> bool:
+    if (str if isinstance(value, Bare) else type(value)) is not type(right):
         return False
-    if _stated(possible) not in (expected, None):
-        return value in possible
-    if expected is dict:
-        return any(_dictionary(value, right) for right in possible if isinstance(right, dict))
-    if inner is dict:
-        return any(
-            len(value) == len(right) and all(map(_dictionary, value, right))
-            for right in possible
-            if isinstance(right, list)
-        )
-    # What may be left out may be an empty array too.
-    right = [[] if expected is list and candidate == "" else candidate for candidate in possible]
-    return _without_marks(value) in [_without_marks(candidate) for candidate in right]
-
-
-def _typed(value: Any, expected: Any, inner: type | None, possible: Sequence[Any]) -> bool:
-    if type(value) is expected:
-        if inner is None:
-            return True
-        lists = [c for c in possible if isinstance(c, list)]
-        return len(lists) < len(possible) or any(
-            all(_typed(item, inner, None, candidate) for item in value) for candidate in lists
-        )
-    return type(value) is _stated(possible)
-
-
-def _dictionary(value: Any, possible: Mapping[str, Sequence[Any]]) -> bool:
-    return (
-        isinstance(value, dict)
-        and value.keys() <= possible.keys()
-        and all(
-            (_without_marks(item) if isinstance(item, str) else item)
-            in [_without_marks(p) if isinstance(p, str) else p for p in possible[key]]
-            for key, item in value.items()
-        )
-        and all(key in value or "" in right for key, right in possible.items())
-    )
-
-
-def _stated(possible: Sequence[Any]) -> type | None:
-    """The type of the first value that says something; None where the parameter is left out."""
-    return next((type(right) for right in possible if right != ""), None)
-
-
-def _without_marks(value: Any) -> Any:
-    """Strings without case, spaces and most punctuation; those of a list too."""
-    if isinstance(value, str):
-        return re.sub(r"[ ,./\-_*^]", "", value).lower().replace("'", '"')
-    if isinstance(value, list):
-        return [_without_marks(item) for item in value]
-    return value
-
-
-def _no_bare(value: Any) -> Any:
-    """Bare words as strings, which is how the leaderboard reads them; calls as their text."""
-    match value:
-        case Bare():
-            return str(value)
-        case Call():
-            return repr(value)
-        case list() | tuple():
-            return type(value)(_no_bare(item) for item in value)
+    match right:
+        case str():
+            return _without_marks(value) == _without_marks(right)
+        case list():
+            return len(value) == len(right) and all(map(_agrees, value, right))
         case dict():
-            return {key: _no_bare(item) for key, item in value.items()}
-    return value
+            return value.keys() <= right.keys() and all(
+                any(value[key] == c or _agrees(value[key], c) for c in candidates)
+                if key in value
+                else "" in candidates
+                for key, candidates in right.items()
+            )
+    return bool(value == right)
 
 
-def code(answer: str) -> str:
-    """The first fenced block of an answer, closed or not; without one, the whole answer."""
-    block = re.search(r"```[ \t]*[\w+-]*[ \t]*\r?\n(.*?)(?:\n[ \t]*```|\Z)", answer, re.S)
-    return block.group(1) if block else answer
+def _without_marks(text: str) -> str:
+    return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')

@@ -55,12 +55,8 @@ def followed(
         prompt=prompt,
         kwargs=[arguments for _, arguments in checks],
     )
-    test = (
-        checker.test_instruction_following_loose
-        if loose
-        else checker.test_instruction_following_strict
-    )
-    return [bool(yes) for yes in test(item, answer).follow_instruction_list]
+    test = getattr(checker, f"test_instruction_following_{'loose' if loose else 'strict'}")
+    return [bool(follows) for follows in test(item, answer).follow_instruction_list]
 
 
 @cache

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from forgetting.tasks import metrics
+from forgetting.tasks.metrics import at_least_one
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -34,7 +35,7 @@ def normalised_f1(answer: str, golds: Sequence[str]) -> float:
     Raises `ValueError` without gold answers.
     """
     words = normalised(answer).split()
-    return max(_f1(words, normalised(gold).split()) for gold in _some(golds))
+    return max(_f1(words, normalised(gold).split()) for gold in at_least_one(golds))
 
 
 def _f1(answer: list[str], gold: list[str]) -> float:
@@ -43,12 +44,12 @@ def _f1(answer: list[str], gold: list[str]) -> float:
 
 def exact_match(answer: str, golds: Sequence[str]) -> bool:
     """EM: whether the answer is one of the golds, character by character but for outer space."""
-    return answer.strip() in {gold.strip() for gold in _some(golds)}
+    return answer.strip() in {gold.strip() for gold in at_least_one(golds)}
 
 
 def normalised_exact_match(answer: str, golds: Sequence[str]) -> bool:
     """nEM: whether the normalised answer is one of the normalised golds."""
-    return normalised(answer) in {normalised(gold) for gold in _some(golds)}
+    return normalised(answer) in {normalised(gold) for gold in at_least_one(golds)}
 
 
 def named(answer: str, labels: Collection[str]) -> set[str]:
@@ -64,12 +65,6 @@ def labelled_object(answer: str, golds: Sequence[str], key: str) -> dict[str, fl
     values = metrics.json_object(answer) or {}
     right = key in values and normalised_exact_match(str(values[key]), golds)
     return {"json": float(key in values), "em": float(right)}
-
-
-def _some(golds: Sequence[str]) -> Sequence[str]:
-    if isinstance(golds, str) or not golds:
-        raise ValueError(f"golds={golds!r}: give a list of at least one right answer")
-    return golds
 
 
 AGGREGATES = ("", "max", "min", "count", "sum", "avg")
@@ -149,13 +144,27 @@ def logical_form_match(answer: str, gold: str, header: Sequence[str]) -> bool:
     return parse_sql(answer, header) == form
 
 
-State = dict[str, str]
+def state(answer: str) -> dict[str, str] | None:
+    """The state that `slot = value; slot = value` or `none` gives, in lower case; None if neither.
+
+    A slot with two values is not a state, nor is an entry without a value.
+    """
+    text = answer.strip().rstrip(".;").lower()
+    if text == "none":
+        return {}
+    values: dict[str, str] = {}
+    for entry in text.split(";"):
+        slot, sign, value = (" ".join(piece.split()) for piece in entry.partition("="))
+        if not (slot and sign and value) or values.get(slot, value) != value:
+            return None
+        values[slot] = value
+    return values
 
 
 class Change(NamedTuple):
     """What a turn changes: values of slots that the user informs of, and slots asked about."""
 
-    inform: State
+    inform: dict[str, str]
     request: frozenset[str]
 
 
@@ -163,7 +172,8 @@ def change_of_state(text: str) -> Change:
     """Reads decaNLP's `slot: value, slot: value; request, request`, in lower case.
 
     As in decaNLP: a text without exactly one semicolon, such as `none`, changes nothing; what is
-    not `slot: value` is passed over; of several values for a slot the last one counts.
+    not `slot: value` is passed over; of several values for a slot the last one counts. Requests
+    are compared in any order (decaNLP wants the gold's).
     """
     informed, semicolon, requested = text.strip().lower().partition(";")
     if not semicolon or ";" in requested:
@@ -173,36 +183,22 @@ def change_of_state(text: str) -> Change:
     return Change(inform, frozenset(r.strip() for r in requested.split(",") if r.strip()))
 
 
-def updated(state: State, change: Change) -> State:
-    """The state after a turn: later values replace earlier ones, nothing is taken back."""
-    return state | change.inform
-
-
 def dialogue_state_matches(answers: Iterable[str], golds: Iterable[str]) -> list[bool]:
     """dsEM of each turn of one dialogue: whether the state so far, all slots together, is right.
 
-    Both states are summed over the turns from an empty one, so that one wrong turn costs all
-    later ones until its slots are set again (decaNLP's joint goal, the WOZ score of its and of
-    LAMOL's tables). Raises `ValueError` where there are more answers than golds or fewer.
+    Both states are summed over the turns from an empty one, where later values replace earlier
+    ones, so that one wrong turn costs all later ones until its slots are set again (decaNLP's joint
+    goal, the WOZ score of its and of LAMOL's tables). Raises `ValueError` where there are more
+    answers than golds or fewer.
     """
-    state: State = {}
-    gold_state: State = {}
+    state: dict[str, str] = {}
+    gold_state: dict[str, str] = {}
     matches = []
     for answer, gold in zip(answers, golds, strict=True):
-        state = updated(state, change_of_state(answer))
-        gold_state = updated(gold_state, change_of_state(gold))
+        state |= change_of_state(answer).inform
+        gold_state |= change_of_state(gold).inform
         matches.append(state == gold_state)
     return matches
-
-
-def turn_goal_match(answer: str, gold: str) -> bool:
-    """Whether one turn's informed slots and values are right."""
-    return change_of_state(answer).inform == change_of_state(gold).inform
-
-
-def turn_request_match(answer: str, gold: str) -> bool:
-    """Whether one turn's requested slots are right, in any order (decaNLP wants the gold's)."""
-    return change_of_state(answer).request == change_of_state(gold).request
 
 
 class Words:
@@ -227,4 +223,4 @@ def rouge_l(answer: str, golds: Sequence[str]) -> float:
 
     0 where the answer or the gold has no words.
     """
-    return _rouge().score_multi(_some(golds), answer)["rougeL"].fmeasure
+    return _rouge().score_multi(at_least_one(golds), answer)["rougeL"].fmeasure

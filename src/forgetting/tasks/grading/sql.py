@@ -13,6 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 from typing import NamedTuple
 
 Row = tuple[str | int | float | None, ...]
@@ -108,28 +109,19 @@ def logical_form(query: str) -> tuple[str, ...] | None:
     does the order of conditions that AND joins (Zhong, Xiong & Socher 2017, arXiv 1709.00103,
     compare conditions as sets too). Texts keep their case.
     """
-    tokens, end, query = [], 0, query.strip()
-    while end < len(query):
-        match = _TOKEN.match(query, end)
-        if match is None:
-            return None
-        tokens.append(_token(match))
-        end = match.end()
-    while tokens and tokens[-1] == ";":
-        tokens.pop()
-    tokens = [token for token in tokens if token != "asc"]
+    query = query.strip().rstrip("; \n")
+    matches = list(_TOKEN.finditer(query))
+    if "".join(match[0] for match in matches) != query:
+        return None
+    tokens = [token for token in map(_token, matches) if token != "asc"]
     start = tokens.index("where") + 1 if "where" in tokens else len(tokens)
-    ends = (i for i in range(start, len(tokens)) if tokens[i] in {"group", "order", "limit"})
-    end = next(ends, len(tokens))
+    clauses = (i for i in range(start, len(tokens)) if tokens[i] in {"group", "order", "limit"})
+    end = next(clauses, len(tokens))
     where = tokens[start:end]
     # A list with OR or brackets is no list of conditions, so its order is left alone.
     if not {"or", "(", "between"} & set(where):
-        conditions: list[list[str]] = [[]]
-        for token in where:
-            if token == "and":
-                conditions.append([])
-            else:
-                conditions[-1].append(token)
+        ands = [i for i, token in enumerate(where) if token == "and"]
+        conditions = [where[i + 1 : j] for i, j in pairwise([-1, *ands, len(where)])]
         where = [token for condition in sorted(conditions) for token in ("and", *condition)][1:]
     return (*tokens[:start], *where, *tokens[end:])
 

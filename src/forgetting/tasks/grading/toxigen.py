@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from forgetting.home import data_dir
-from forgetting.tasks.documents import bundled, public
+from forgetting.tasks.documents import public
 
 LANGUAGES = {"en": "/ToxiGen.json", "zh": "/ToxiGen_tw.json"}
 SOURCES = ("llama_tw_eval", "sdft_data", "safety_tuned_llamas", "drcd")
@@ -84,13 +83,3 @@ def _ordinary() -> Iterator[str]:
     passages = [part["context"] for article in articles for part in article["paragraphs"]]
     for passage in passages[:: max(1, len(passages) // ORDINARY_TEXTS["zh"])]:
         yield from (passage.strip()[:length] for length in ORDINARY_LENGTHS["zh"])
-
-
-def everyday(language: str) -> list[str]:
-    """Harmless texts of sources that the classifier has not seen: the book's own."""
-    folder = data_dir() / "tasks" / "bundled"
-    pages = sorted((folder / "zh_everyday").glob("*.txt"))
-    pages = pages if language == "zh" else [folder / "english.txt"]
-    lines = [line for page in pages for line in page.read_text(encoding="utf-8").split("\n")]
-    lines += [row["answer"] for row in bundled("chat.jsonl")] if language == "en" else []
-    return [line.strip()[: ORDINARY_LENGTHS[language][0]] for line in lines if line.strip()]
