@@ -36,9 +36,6 @@ DIAMOND = graph(
 )
 
 
-# -- in this process ---------------------------------------------------------------------------
-
-
 def test_steps_get_the_results_that_they_need():
     assert scheduler.run(DIAMOND, where="", say=quiet) == {"a": 1, "b": 3, "c": 4, "d": 7}
 
@@ -90,9 +87,6 @@ assert scheduler.run({"a": step}, where="", say=print) == {"a": 0}
 assert not {"dask", "distributed", "torch"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-# -- what a study asks for ---------------------------------------------------------------------
 
 
 def question(cells, asks=SMALL):
@@ -157,9 +151,6 @@ def test_a_ladder_of_merges_is_walked_once(tiny):
         two = rung.train(CHINESE, tune=FreezeFirst(1), seed=seed, **QUICK)
         rung = (one + 0.5 * (two - one)).train(CHINESE, seed=seed, **QUICK)
     assert len(rung.lineage()) == 1 + 40 * 4
-
-
-# -- on Dask -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

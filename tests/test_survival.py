@@ -42,9 +42,6 @@ def weights(home):
     return {path.relative_to(folder): path.read_bytes() for path in whole}
 
 
-# -- kill -9 -----------------------------------------------------------------------------------
-
-
 def study_in(home, where):
     """What the killed processes do; they are forks of a server that has the libraries loaded."""
     os.environ["FORGETTING_HOME"] = str(home)
@@ -222,9 +219,6 @@ def test_workers_give_the_records_of_one_process(workers, start, own_home, undis
     assert (here.key, here.scores, here.samples) == (there.key, there.scores, there.samples)
 
 
-# -- no room -----------------------------------------------------------------------------------
-
-
 def full(*_, **__):
     raise OSError(28, "No space left on device")
 
@@ -326,9 +320,6 @@ def test_damage_in_a_read_only_store_is_told(done, own_home, monkeypatch, caplog
     assert "cannot be set aside (Read-only file system)" in caplog.text
 
 
-# -- damage ------------------------------------------------------------------------------------
-
-
 def flip(path, at, bit=1):
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= bit
@@ -391,9 +382,6 @@ def test_while_a_book_is_rendered_what_is_damaged_stays(path, monkeypatch):
     with pytest.raises(records.BadRecord, match=path.name):
         small_study()
     assert path.read_bytes() == content
-
-
-# -- the clock ---------------------------------------------------------------------------------
 
 
 def test_a_clock_that_jumps_changes_the_date_alone(own_home, undisturbed, monkeypatch):
