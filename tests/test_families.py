@@ -197,14 +197,19 @@ def test_a_sample_depends_on_its_seed_alone_in_every_family(name, model):
     assert alone == together[1:2] and together[0].ids != together[1].ids
 
 
-@pytest.mark.parametrize("tune", [Full(), FreezeFirst(1), LoRA()], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    ("name", "tune"),
+    [
+        *((name, Full()) for name in NAMES),
+        *((name, FreezeFirst(1)) for name in ("tiny-gemma", HEARING)),
+        ("tiny-gpt2", LoRA(modules=("c_attn",))),
+        (HEARING, LoRA()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
 def test_a_step_moves_what_the_tuning_names(own_home, name, tune):
     """Likelihoods of another task, the distance from before and answers are asked for as well."""
     base = foundation(name)
-    if name == "tiny-t5" and tune != Full():
-        pytest.skip("its blocks have other names")
-    if name == "tiny-gpt2" and tune == LoRA():
-        tune = LoRA(modules=("c_attn",))
     settings = {"style": "sft", "examples": 2, "batch": 2, "length": 256, "learning_rate": 1e-2}
     trained = base.train(Task("mini_sentiment"), tune=tune, **settings)
     before, after = compute.state(base), compute.state(trained)

@@ -21,6 +21,12 @@ from forgetting.models.causal import Causal
 from forgetting.models.sampling import draw
 
 generate = Causal().answer
+
+
+def ids_of(completions):
+    return [completion.ids for completion in completions]
+
+
 NEW = 20
 ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths
 
@@ -63,7 +69,7 @@ def mixed_prompts(number, seed=0):
     return [drawn.choice(primers) + some(1, 40) for _ in range(number)]
 
 
-PROMPTS = mixed_prompts(120)
+PROMPTS = mixed_prompts(90)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def known(tiny_pair):
     """Prompts and answers are of all lengths."""
     answers = [alone(tiny_pair[0], prompt) for prompt in PROMPTS]
     lengths = {len(answer) for answer in answers}
-    assert len(set(map(len, PROMPTS))) > 50
+    assert len(set(map(len, PROMPTS))) > 40
     assert min(lengths) == 0 and max(lengths) == NEW and len(lengths) > 10
     return answers
 
@@ -85,7 +91,7 @@ def test_greedy_answers_are_those_of_each_prompt_alone(tiny_pair, known, chosen,
     completions = generate(
         *tiny_pair, [PROMPTS[i] for i in chosen], max_new_tokens=NEW, batch=batch
     )
-    assert [completion.ids for completion in completions] == [known[i] for i in chosen]
+    assert ids_of(completions) == [known[i] for i in chosen]
     assert [c.ended for c in completions] == [len(known[i]) < NEW for i in chosen]
 
 
@@ -93,16 +99,14 @@ def test_greedy_answers_are_those_of_each_prompt_alone(tiny_pair, known, chosen,
 def test_the_cache_moves_when_it_is_full(tiny_pair, known, monkeypatch, spare):
     monkeypatch.setattr(generation, "SPARE_COLUMNS", spare)
     completions = generate(*tiny_pair, PROMPTS, max_new_tokens=NEW, batch=16)
-    assert [completion.ids for completion in completions] == known
+    assert ids_of(completions) == known
 
 
 def test_prompts_that_begin_alike(tiny_pair, known):
     """The same prompt several times, and prompts that continue another one."""
     prompts = [PROMPTS[0][:n] for n in (1, 2, 2, 5, 5, 5)]
     completions = generate(*tiny_pair, prompts, max_new_tokens=NEW, batch=4)
-    assert [completion.ids for completion in completions] == [
-        alone(tiny_pair[0], p) for p in prompts
-    ]
+    assert ids_of(completions) == [alone(tiny_pair[0], p) for p in prompts]
 
 
 def made(config):
@@ -128,11 +132,11 @@ MODELS = {
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_other_models(make, tokenizer):
-    model, prompts = make(), PROMPTS[:20]
+    model, prompts = make(), PROMPTS[:12]
     completions = generate(model, tokenizer, prompts, max_new_tokens=NEW, batch=8)
     expected = [alone(model, prompt) for prompt in prompts]
-    assert [completion.ids for completion in completions] == expected
-    assert len({tuple(answer) for answer in expected}) > 10
+    assert ids_of(completions) == expected
+    assert len({tuple(answer) for answer in expected}) > 6
 
 
 @pytest.fixture
@@ -177,7 +181,7 @@ def test_padding_is_a_small_part(tiny_pair, read, monkeypatch):
 def test_the_cache_stays_within_its_bound(tiny_pair, known, read, monkeypatch):
     monkeypatch.setattr(generation, "TOKENS_A_CACHE", 200)
     completions = generate(*tiny_pair, PROMPTS[:40], max_new_tokens=NEW, batch=16)
-    assert [completion.ids for completion in completions] == known[:40]
+    assert ids_of(completions) == known[:40]
     assert max(rows for rows, _ in read) <= 200 // (min(map(len, PROMPTS)) + NEW)
 
 

