@@ -86,7 +86,8 @@ class FramesLM(PreTrainedModel, GenerationMixin):
         embeddings = self.language_model.get_input_embeddings()(input_ids)
         if not len(frames):
             return embeddings
-        return embeddings.masked_scatter(heard[..., None], self.connector(self.encoder(frames)))
+        read = self.connector(self.encoder(frames)).to(embeddings.dtype)  # bfloat16 within autocast
+        return embeddings.masked_scatter(heard[..., None], read)
 
     def forward(
         self,

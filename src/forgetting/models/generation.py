@@ -120,8 +120,8 @@ class _Batch:
                 last = self.rows.pop()
                 if number < len(self.rows):
                     self.rows[number] = last
-                    for held in self._held():
-                        held[number] = held[len(self.rows)]
+                    for tensor in self._tensors():
+                        tensor[number] = tensor[len(self.rows)]
         if self.window.rows > len(self.rows) > 0:
             self.window.start = int(self.seen[: len(self.rows)].any(dim=0).int().argmax())
         self.window.rows = len(self.rows)
@@ -175,9 +175,9 @@ class _Batch:
         window = self.window
         start = columns - (window.end - window.start)
 
-        def moved(held: torch.Tensor) -> torch.Tensor:
-            room = _zeros(held, rows, columns + SPARE_COLUMNS)
-            kept = held[: window.rows, :, window.start : window.end]
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            room = _zeros(tensor, rows, columns + SPARE_COLUMNS)
+            kept = tensor[: window.rows, :, window.start : window.end]
             room[: window.rows, :, start:columns] = kept
             return room
 
@@ -186,7 +186,7 @@ class _Batch:
             layer.keys, layer.values = moved(layer.keys), moved(layer.values)
         window.start, window.end = start, columns
 
-    def _held(self) -> list[torch.Tensor]:
+    def _tensors(self) -> list[torch.Tensor]:
         """Everything that has an entry a row."""
         return [self.seen, *(t for layer in self.layers for t in (layer.keys, layer.values))]
 
@@ -216,5 +216,6 @@ def _common_prefix(prompts: list[list[int]]) -> list[int]:
     if len(prompts) < 2:
         return []
     first, last = min(prompts), max(prompts)  # in lexical order: all others lie between
-    differ = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
-    return first[: min(next(differ, len(first)), min(map(len, prompts)) - 1)]
+    pairs = enumerate(zip(first, last, strict=False))
+    differ = next((place for place, (ours, theirs) in pairs if ours != theirs), len(first))
+    return first[: min(differ, min(map(len, prompts)) - 1)]
