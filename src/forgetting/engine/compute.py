@@ -112,8 +112,9 @@ def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
 
 @weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
-    grafting = family.graft(*map(configuration, step.parents), step.connector)
-    return grafting.weights(*map(state, step.parents), step.seed)
+    parent, other = step.parents
+    grafting = family.graft(configuration(parent), configuration(other), step.connector)
+    return grafting.weights(state(parent), state(other), step.seed)
 
 
 def make(checkpoint: Checkpoint) -> None:

@@ -113,14 +113,16 @@ class OrderedTrainer(Trainer):
         **fields: Any,
     ) -> None:
         super().__init__(**fields, data_collator=lambda steps: self._batch(steps[0]))
-        self.reader, self.objective, self.before = reader, objective, before
+        self.reader = reader
+        self.goal = objective
+        self.before = before
         self.precision = precision
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
         with self._products():
-            loss = loss_of(model, self.reader, self.objective, inputs, self.before)
+            loss = loss_of(model, self.reader, self.goal, inputs, self.before)
             return inputs["share"] * loss
 
     def _products(self) -> torch.autocast:

@@ -120,7 +120,8 @@ def prompt_row(
     prompt: str | Sequence[int], tokenizer: PreTrainedTokenizerBase, frames: Sequence[Any] = ()
 ) -> Row:
     """A prompt, a text or token ids, as a row of which nothing is supervised."""
-    ids, places = prompt, []
+    ids: Sequence[Any] = prompt
+    places: list[int] = []
     if isinstance(prompt, str):
         ids, places = template.heard_ids(tokenizer, prompt, frames)
     tokens = torch.tensor(list(ids), dtype=torch.long)
