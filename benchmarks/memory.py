@@ -64,7 +64,7 @@ def main() -> None:
 def measure(model: str, name: str) -> dict:
     """Estimated and measured bytes."""
     from forgetting import FreezeFirst, Full, LoRA, Task, foundation
-    from forgetting.engine import compute
+    from forgetting.engine import compute, training
     from forgetting.experiments import resources, study
 
     kind, batch, length = name.split(":")
@@ -76,9 +76,16 @@ def measure(model: str, name: str) -> dict:
     stages = {"start": peak()}
     memory = resources.training_memory(base, tune, checkpoint.step.settings)
     assert study
-    progress = []
-    compute.make(checkpoint, lambda share: progress.append(peak()))
-    stages |= {"first step": progress[0], "last step": progress[-1], "stored": peak()}
+    peaks, training_step = [], training.OrderedTrainer.training_step
+
+    def watched(*arguments):
+        loss = training_step(*arguments)
+        peaks.append(peak())
+        return loss
+
+    training.OrderedTrainer.training_step = watched
+    compute.make(checkpoint)
+    stages |= {"first step": peaks[0], "last step": peaks[-1], "stored": peak()}
     return {
         "estimated": memory.peak,
         "measured": peak(),

@@ -105,7 +105,7 @@ def measure(given: argparse.Namespace) -> dict:
     from forgetting import foundation
     from forgetting.engine import compute
     from forgetting.models import template
-    from forgetting.models.generation import generate
+    from forgetting.models.family import family_of
     from forgetting.tasks import Turn
 
     model, tokenizer = compute.model(foundation(given.model))
@@ -113,7 +113,8 @@ def measure(given: argparse.Namespace) -> dict:
     prompts = [template.ids(tokenizer, text) for text in texts]
     started = time.perf_counter()
     if given.side == "ours":
-        done = generate(model, tokenizer, prompts, max_new_tokens=given.new, batch=given.batch)
+        answer = family_of(model).answer
+        done = answer(model, tokenizer, prompts, max_new_tokens=given.new, batch=given.batch)
         answers = [completion.ids for completion in done]
     else:
         size = given.batch if given.side == "theirs" else 1

@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager, get_task_dict
 from forgetting import Task, tasks
 from forgetting.engine import compute
 from forgetting.models import shared_prefix
-from forgetting.models.generation import generate
+from forgetting.models.causal import Causal
 from forgetting.models.rows import continued, prompt_row
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import FamilyLM, evaluate
@@ -165,9 +165,9 @@ def test_what_is_not_greedy_is_drawn_and_beams_are_refused(model):
     sampled = {"do_sample": True, "temperature": 0.7, "top_k": 20, "max_gen_toks": 4}
     requests = asked([("a", sampled), ("b", {"max_gen_toks": 4}), ("ccc", sampled)])
     first, greedy, last = FamilyLM(*model).generate_until(requests)
-    drawn = generate(*model, ["a", "ccc"], max_new_tokens=4, temperature=0.7, top_k=20)
+    drawn = Causal().answer(*model, ["a", "ccc"], max_new_tokens=4, temperature=0.7, top_k=20)
     assert [first, last] == [completion.text for completion in drawn]
-    assert greedy == generate(*model, ["b"], max_new_tokens=4)[0].text
+    assert greedy == Causal().answer(*model, ["b"], max_new_tokens=4)[0].text
     with pytest.raises(ValueError, match="generation_kwargs: num_beams=2: answers are greedy or"):
         FamilyLM(*model).generate_until(asked([("a", {"num_beams": 2})]))
 

@@ -11,12 +11,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from test_evaluation import assert_item_for_item, run
-from transformers import PreTrainedConfig
+from transformers import GPT2Config, PreTrainedConfig
 
 from forgetting import FreezeFirst, Full, LoRA, Settings, Task, evaluate, foundation, tasks
 from forgetting.engine import compute, training
 from forgetting.experiments import resources
-from forgetting.models import foundations, packing, template
+from forgetting.models import foundations, template
 from forgetting.models.causal import Causal
 from forgetting.models.family import Family, UnknownFamily, family_of
 from forgetting.models.parts import KINDS, Part
@@ -33,23 +33,11 @@ PARTS = {
     "tiny": {"embedding": 1, "attention": 2 * 4, "mlp": 2 * 3, "norm": 2 * 2 + 1},
     "tiny-gpt2": {"embedding": 2, "attention": 2 * 4, "mlp": 2 * 4, "norm": 2 * (2 * 2 + 1)},
     "tiny-gemma": {"embedding": 1, "attention": 2 * 6, "mlp": 2 * 3, "norm": 2 * 4 + 1},
-    "tiny-t5": {
-        "embedding": 1,
-        "encoder": 2 * (4 + 2 + 2) + 2,
-        "attention": 2 * 8 + 1,
-        "mlp": 2 * 2,
-        "norm": 2 * 3 + 1,
-    },
-    "tiny-frames": {
-        "embedding": 1,
-        "encoder": 2,
-        "connector": 2,
-        "attention": 2 * 4,
-        "mlp": 2 * 3,
-        "norm": 2 * 2 + 1,
-        "head": 1,
-    },
+    "tiny-t5": {"embedding": 1, "attention": 2 * 8 + 1, "mlp": 2 * 2, "norm": 2 * 3 + 1},
+    "tiny-frames": {"embedding": 1, "attention": 2 * 4, "mlp": 2 * 3, "norm": 2 * 2 + 1},
 }
+PARTS["tiny-t5"] |= {"encoder": 2 * (4 + 2 + 2) + 2}
+PARTS["tiny-frames"] |= {"encoder": 2, "connector": 2, "head": 1}
 
 
 @pytest.fixture(params=NAMES)
@@ -85,9 +73,6 @@ def rows_of(name, tokenizer, length=99):
     return [example_row(example, tokenizer, length) for example in examples(name)]
 
 
-# -- parts -------------------------------------------------------------------------------------
-
-
 def test_every_parameter_belongs_to_a_part_and_blocks_are_numbered(name, model):
     parts = [family_of(model[0]).part(n) for n, _ in model[0].named_parameters()]
     assert Counter(part.kind for part in parts) == PARTS[name]
@@ -103,9 +88,6 @@ def test_every_parameter_belongs_to_a_part_and_blocks_are_numbered(name, model):
 def test_a_name_of_no_kind_is_told():
     with pytest.raises(ValueError, match=r"parameter 'model.layers.0.mixer': of no kind"):
         Causal().part("model.layers.0.mixer")
-
-
-# -- one door ----------------------------------------------------------------------------------
 
 
 def test_a_kind_of_model_is_one_class():
@@ -137,9 +119,6 @@ def test_other_state_is_laid_over_the_weights_and_may_not_have_more(name, model)
         family_of(folder).load(folder, {"other": torch.zeros(1)})
 
 
-# -- likelihoods and answers -------------------------------------------------------------------
-
-
 def logits_by_hand(name, model, row, written):
     """Logits that predict `written` after what a row reads: one forward pass, nothing padded."""
     read = row["input_ids"][: len(row["input_ids"]) - len(written)]
@@ -166,19 +145,19 @@ def test_log_likelihoods_are_those_of_a_brute_force_forward_pass(name, model):
     network, tokenizer = model
     rows = rows_of(name, tokenizer)
     scored = family_of(network).log_likelihoods(network, rows)
-    for row, found in zip(rows, scored, strict=True):
+    for row, tokens in zip(rows, scored, strict=True):
         written = row["labels"][row["labels"] != IGNORED].tolist()
         log_p = logits_by_hand(name, network, row, written).log_softmax(-1)
         expected = log_p[range(len(written)), written]
-        torch.testing.assert_close(found.log_likelihoods, expected, atol=2e-6, rtol=1e-6)
-        assert found.likeliest.tolist() == (log_p.argmax(-1) == torch.tensor(written)).tolist()
+        torch.testing.assert_close(tokens.log_likelihoods, expected, atol=2e-6, rtol=1e-6)
+        assert tokens.likeliest.tolist() == (log_p.argmax(-1) == torch.tensor(written)).tolist()
 
 
 @torch.no_grad()
 def test_answers_are_greedy_step_by_step(name, model):
     """The likeliest token of a forward pass, then another pass; prompts of several lengths."""
     network, tokenizer = model
-    prompts = [continued(row, []) or row for row in (_prompt(r) for r in rows_of(name, tokenizer))]
+    prompts = [_prompt(row) for row in rows_of(name, tokenizer)]
     answers = family_of(network).answer(network, tokenizer, prompts, max_new_tokens=6, batch=2)
     for prompt, answer in zip(prompts, answers, strict=True):
         written, nats = [], 0.0
@@ -218,17 +197,19 @@ def test_a_sample_depends_on_its_seed_alone_in_every_family(name, model):
     assert alone == together[1:2] and together[0].ids != together[1].ids
 
 
-# -- training ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tune", [Full(), FreezeFirst(1), LoRA()], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    ("name", "tune"),
+    [
+        *((name, Full()) for name in NAMES),
+        *((name, FreezeFirst(1)) for name in ("tiny-gemma", HEARING)),
+        ("tiny-gpt2", LoRA(modules=("c_attn",))),
+        (HEARING, LoRA()),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
 def test_a_step_moves_what_the_tuning_names(own_home, name, tune):
     """Likelihoods of another task, the distance from before and answers are asked for as well."""
     base = foundation(name)
-    if name == "tiny-t5" and tune != Full():
-        pytest.skip("its blocks have other names")
-    if name == "tiny-gpt2" and tune == LoRA():
-        tune = LoRA(modules=("c_attn",))
     settings = {"style": "sft", "examples": 2, "batch": 2, "length": 256, "learning_rate": 1e-2}
     trained = base.train(Task("mini_sentiment"), tune=tune, **settings)
     before, after = compute.state(base), compute.state(trained)
@@ -266,34 +247,10 @@ def test_what_is_heard_is_learned(tiny, session_home):
     assert [answer.text for answer in answers] == ["a", "z"]
 
 
-def test_packed_gpt2_is_padded_gpt2(session_home, monkeypatch):
-    """The same rows in the same steps; `tiny` is in the tests of training."""
-    wanted = Settings(style="sft", examples=3, epochs=2, length=64, batch=2, learning_rate=1e-3)
-    task = SimpleNamespace(name="three", training_examples=lambda seed: iter(examples("tiny")))
-
-    def fit():
-        network, tokenizer = compute.model(foundation("tiny-gpt2"))
-        assert packing.readable(network) == packed
-        losses = training.train(Full().apply(network), tokenizer, task, wanted, 0)
-        return losses, {n: p.detach() for n, p in network.named_parameters()}
-
-    packed = True
-    losses, weights = fit()
-    packed = False
-    monkeypatch.setattr(packing, "readable", lambda model: False)
-    expected, padded = fit()
-    assert losses == pytest.approx(expected, rel=1e-5)
-    for n in padded:
-        torch.testing.assert_close(weights[n], padded[n], atol=2e-5, rtol=0, msg=n)
-
-
 def test_a_model_that_reads_text_refuses_frames(tiny_model):
     row = example_row(examples(HEARING)[0], tiny_model[1], 99)
     with pytest.raises(ValueError, match="frames: a causal language model reads text"):
         Causal().collate(tiny_model[0], [row])
-
-
-# -- evaluation --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -347,19 +304,10 @@ def test_lm_eval_asks_about_what_is_heard(session_home):
     assert lm.generate_until(writing)[0] == answer.text
 
 
-# -- memory ------------------------------------------------------------------------------------
-
-
 def test_what_a_token_leaves_behind_by_hand():
     """GPT-2's kind: 32 wide, 128 inside, as many keys as queries; nothing saved below the first
     block that moves. A kind that is not counted by parts: as if it all moved."""
-    config = SimpleNamespace(
-        hidden_size=32,
-        num_attention_heads=4,
-        num_hidden_layers=2,
-        n_inner=None,
-        get_text_config=lambda: config,
-    )
+    config = GPT2Config(n_embd=32, n_head=4, n_layer=2)
     passing = 2 * 2 * 32 + 4 * 32 + 32 + 3 * 128
     every = ["h.1.ln_1", "h.1.attn.c_attn", "h.1.attn.c_proj", "h.1.mlp.c_fc", "h.1.mlp.c_proj"]
     names = [f"transformer.{part}.weight" for part in every]
@@ -370,7 +318,7 @@ def test_what_a_token_leaves_behind_by_hand():
 
 
 def test_every_family_says_what_training_needs(name):
-    found = resources.training_memory(foundation(name), Full(), Settings(batch=2, length=64))
-    assert found.weights == 4 * foundations.TINY[name]
-    assert found.logits == resources.LOGIT_COPIES * 4 * 259 * 128
-    assert math.isfinite(found.peak) and found.activations > 0
+    memory = resources.training_memory(foundation(name), Full(), Settings(batch=2, length=64))
+    assert memory.weights == 4 * foundations.TINY[name]
+    assert memory.logits == resources.LOGIT_COPIES * 4 * 259 * 128
+    assert math.isfinite(memory.peak) and memory.activations > 0

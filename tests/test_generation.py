@@ -17,8 +17,15 @@ from transformers import (
 
 from forgetting.engine import compute
 from forgetting.models import generation
-from forgetting.models.generation import generate
+from forgetting.models.causal import Causal
 from forgetting.models.sampling import draw
+
+generate = Causal().answer
+
+
+def ids_of(completions):
+    return [completion.ids for completion in completions]
+
 
 NEW = 20
 ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths
@@ -62,43 +69,44 @@ def mixed_prompts(number, seed=0):
     return [drawn.choice(primers) + some(1, 40) for _ in range(number)]
 
 
-PROMPTS = mixed_prompts(200)
+PROMPTS = mixed_prompts(90)
 
 
 @pytest.fixture(scope="module")
 def known(tiny_pair):
-    return [alone(tiny_pair[0], prompt) for prompt in PROMPTS]
-
-
-def test_prompts_and_answers_are_of_all_lengths(known):
-    assert len({len(prompt) for prompt in PROMPTS}) > 50
-    lengths = [len(answer) for answer in known]
-    assert min(lengths) == 0 and max(lengths) == NEW and len(set(lengths)) > 10
+    """Prompts and answers are of all lengths."""
+    answers = [alone(tiny_pair[0], prompt) for prompt in PROMPTS]
+    lengths = {len(answer) for answer in answers}
+    assert len(set(map(len, PROMPTS))) > 40
+    assert min(lengths) == 0 and max(lengths) == NEW and len(lengths) > 10
+    return answers
 
 
 @given(
     chosen=st.lists(st.integers(0, len(PROMPTS) - 1), min_size=1, max_size=24),
     batch=st.integers(1, 12),
 )
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_greedy_answers_are_those_of_each_prompt_alone(tiny_pair, known, chosen, batch):
-    found = generate(*tiny_pair, [PROMPTS[i] for i in chosen], max_new_tokens=NEW, batch=batch)
-    assert [completion.ids for completion in found] == [known[i] for i in chosen]
-    assert [c.ended for c in found] == [len(known[i]) < NEW for i in chosen]
+    completions = generate(
+        *tiny_pair, [PROMPTS[i] for i in chosen], max_new_tokens=NEW, batch=batch
+    )
+    assert ids_of(completions) == [known[i] for i in chosen]
+    assert [c.ended for c in completions] == [len(known[i]) < NEW for i in chosen]
 
 
 @pytest.mark.parametrize("spare", [1, 3])
 def test_the_cache_moves_when_it_is_full(tiny_pair, known, monkeypatch, spare):
     monkeypatch.setattr(generation, "SPARE_COLUMNS", spare)
-    found = generate(*tiny_pair, PROMPTS, max_new_tokens=NEW, batch=16)
-    assert [completion.ids for completion in found] == known
+    completions = generate(*tiny_pair, PROMPTS, max_new_tokens=NEW, batch=16)
+    assert ids_of(completions) == known
 
 
 def test_prompts_that_begin_alike(tiny_pair, known):
     """The same prompt several times, and prompts that continue another one."""
     prompts = [PROMPTS[0][:n] for n in (1, 2, 2, 5, 5, 5)]
-    found = generate(*tiny_pair, prompts, max_new_tokens=NEW, batch=4)
-    assert [completion.ids for completion in found] == [alone(tiny_pair[0], p) for p in prompts]
+    completions = generate(*tiny_pair, prompts, max_new_tokens=NEW, batch=4)
+    assert ids_of(completions) == [alone(tiny_pair[0], p) for p in prompts]
 
 
 def made(config):
@@ -124,14 +132,11 @@ MODELS = {
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_other_models(make, tokenizer):
-    model, prompts = make(), PROMPTS[:30]
-    found = generate(model, tokenizer, prompts, max_new_tokens=NEW, batch=8)
+    model, prompts = make(), PROMPTS[:12]
+    completions = generate(model, tokenizer, prompts, max_new_tokens=NEW, batch=8)
     expected = [alone(model, prompt) for prompt in prompts]
-    assert [completion.ids for completion in found] == expected
-    assert len({tuple(answer) for answer in expected}) > 15
-
-
-# -- what is computed --------------------------------------------------------------------------
+    assert ids_of(completions) == expected
+    assert len({tuple(answer) for answer in expected}) > 6
 
 
 @pytest.fixture
@@ -152,8 +157,8 @@ def test_nothing_is_read_twice_and_nothing_after_the_end(tiny_pair, known, read)
     """Prompts of one length: no padding. The primer once, the rest of each prompt, its answer."""
     primer = [7] * 12
     prompts = [[*primer, *range(n, n + 5)] for n in (20, 30, 40, 50, 60, 70, 80, 90, 100)]
-    found = generate(*tiny_pair, prompts, max_new_tokens=NEW, batch=4)
-    written = [len(completion.ids) + completion.ended for completion in found]
+    completions = generate(*tiny_pair, prompts, max_new_tokens=NEW, batch=4)
+    written = [len(completion.ids) + completion.ended for completion in completions]
     assert len(set(written)) > 2
     # An answer's last token is written and not read.
     assert sum(rows * columns for rows, columns in read) == 12 + 9 * 5 + sum(written) - 9
@@ -175,12 +180,9 @@ def test_padding_is_a_small_part(tiny_pair, read, monkeypatch):
 
 def test_the_cache_stays_within_its_bound(tiny_pair, known, read, monkeypatch):
     monkeypatch.setattr(generation, "TOKENS_A_CACHE", 200)
-    found = generate(*tiny_pair, PROMPTS[:40], max_new_tokens=NEW, batch=16)
-    assert [completion.ids for completion in found] == known[:40]
+    completions = generate(*tiny_pair, PROMPTS[:40], max_new_tokens=NEW, batch=16)
+    assert ids_of(completions) == known[:40]
     assert max(rows for rows, _ in read) <= 200 // (min(map(len, PROMPTS)) + NEW)
-
-
-# -- where answers stop ------------------------------------------------------------------------
 
 
 class Reciter(torch.nn.Module):
@@ -214,17 +216,20 @@ class Reciter(torch.nn.Module):
 )
 def test_stop_strings(tokenizer, until, text, ended):
     reciter = Reciter(tokenizer, "Q: A: six\n\nB: ten<|im_end|>never read")
-    (found,) = generate(reciter, tokenizer, ["Q: "], max_new_tokens=30, until=until)
-    assert (found.text, found.ended) == (text, ended)
+    (completion,) = generate(reciter, tokenizer, ["Q: "], max_new_tokens=30, until=until)
+    assert (completion.text, completion.ended) == (text, ended)
     stop = next((s for s in until if s and s in "A: six\n\nB: ten"), None)
     written = text + (stop or "")
-    assert tokenizer.decode(found.ids).startswith(written) and len(found.ids) <= len(written) + 1
+    assert (
+        tokenizer.decode(completion.ids).startswith(written)
+        and len(completion.ids) <= len(written) + 1
+    )
 
 
 def test_an_answer_that_is_cut_short(tokenizer):
     reciter = Reciter(tokenizer, "Q: A: six\n\nB: ten<|im_end|>")
-    found = generate(reciter, tokenizer, ["Q: ", "Q: A"], max_new_tokens=6)
-    assert [(c.text, c.ended) for c in found] == [("A: six", False), (": six\n", False)]
+    completions = generate(reciter, tokenizer, ["Q: ", "Q: A"], max_new_tokens=6)
+    assert [(c.text, c.ended) for c in completions] == [("A: six", False), (": six\n", False)]
 
 
 def test_texts_and_tokens_are_the_same_prompt(tiny_pair):
@@ -234,8 +239,6 @@ def test_texts_and_tokens_are_the_same_prompt(tiny_pair):
     assert by_text == generate(model, tokenizer, ids, max_new_tokens=5)
     assert generate(model, tokenizer, [], max_new_tokens=5) == []
 
-
-# -- sampling ----------------------------------------------------------------------------------
 
 SHARES = torch.tensor([[0.1, 0.4, 0.2, 0.3]])
 
@@ -279,8 +282,8 @@ def test_the_same_tokens_are_kept_as_by_transformers(seed, temperature, top_k, t
     scores = TopPLogitsWarper(top_p)(None, scores) if top_p else scores
     steps = torch.arange(1000, dtype=torch.float64) / 1000
     drawn = draw(logits.expand(1000, -1), steps, temperature, top_k, top_p)
-    found = drawn.bincount(minlength=200) / 1000
-    assert torch.allclose(found.float(), scores.softmax(-1)[0], atol=1.1e-3)
+    shares = drawn.bincount(minlength=200) / 1000
+    assert torch.allclose(shares.float(), scores.softmax(-1)[0], atol=1.1e-3)
 
 
 def test_a_sample_depends_on_its_seed_alone(tiny_pair):
@@ -307,9 +310,6 @@ def test_global_random_numbers_are_left_alone(tiny_pair):
     before = torch.random.get_rng_state()
     generate(*tiny_pair, PROMPTS[:2], max_new_tokens=2, temperature=1.0)
     assert torch.equal(before, torch.random.get_rng_state())
-
-
-# -- errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,7 @@ def test_a_clean_machine_has_the_package_after_the_first_cell(tmp_path):
     assert Path(machine, found) == machine / "book" / "src" / "forgetting" / "__init__.py"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_notebook_begins_with_that_cell(path):
     notebook = nbformat.read(path, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
@@ -73,10 +71,10 @@ def test_the_buttons_open_the_notebooks_where_they_are():
 
 
 def test_binder_finds_all_that_its_environment_names():
-    told = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
-    (python,) = [d for d in told["dependencies"] if str(d).startswith("python=")]
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
+    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
     assert python.partition("=")[2] + ".0" in SpecifierSet(PROJECT["requires-python"])
-    (pip,) = [d["pip"] for d in told["dependencies"] if isinstance(d, dict)]
+    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
     files = [line.partition(" ")[2] for line in pip]
     assert files == ["requirements.lock", "."]
     assert all((REPOSITORY / file).exists() for file in files)

@@ -40,6 +40,12 @@ CONFIGS = [
 LENGTHS = [5, 1, 9, 2]
 
 
+def states(reader, parts):
+    """What a reader makes of rows of these ids."""
+    packed = [{"input_ids": ids, "labels": ids} for ids in parts]
+    return reader.states(None, reader.collate(packed)[0])
+
+
 def made(config):
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()
@@ -65,7 +71,7 @@ def test_packed_rows_are_read_as_if_alone(config):
     expected = alone(model)
     assert readable(model)
     with attention_by_row(model):
-        read = Reader(model, keep=False)(torch.cat(rows()), LENGTHS)
+        read = states(Reader(model, keep=False), rows())
     torch.testing.assert_close(read, expected, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(alone(model), expected)  # and the model is as before
 
@@ -82,7 +88,7 @@ def test_gradients_behind_frozen_blocks_are_those_of_the_whole_model(config, k):
         reader = Reader(model, keep=True)
         for _ in range(2):  # the second time from memory
             model.zero_grad()
-            (reader(torch.cat(rows()), LENGTHS) * weights).sum().backward()
+            (states(reader, rows()) * weights).sum().backward()
     for name, p in model.named_parameters():
         if p.requires_grad and expected[name] is not None:
             torch.testing.assert_close(p.grad, expected[name], atol=1e-5, rtol=1e-4, msg=name)
@@ -99,8 +105,7 @@ def readings(model, block, steps, keep=True):
     with attention_by_row(model):
         reader = Reader(model, keep=keep)
         for step in steps:
-            parts = [rows()[index] for index in step]
-            reader(torch.cat(parts), [len(part) for part in parts])
+            states(reader, [rows()[index] for index in step])
     handle.remove()
     return seen
 
@@ -133,7 +138,7 @@ def test_frozen_weights_get_no_gradient_from_adapters(tiny_model):
     wrapped = LoRA(dropout=0.0).apply(tiny_model[0])
     with attention_by_row(wrapped):
         reader = Reader(wrapped, keep=True)
-        reader(torch.cat(rows()), LENGTHS).sum().backward()
+        states(reader, rows()).sum().backward()
     given = {name for name, p in wrapped.named_parameters() if p.grad is not None}
     assert given and all("lora_" in name for name in given)
 

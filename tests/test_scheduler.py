@@ -36,16 +36,9 @@ DIAMOND = graph(
 )
 
 
-# -- in this process ---------------------------------------------------------------------------
-
-
-def test_steps_get_the_results_that_they_need():
-    assert scheduler.run(DIAMOND, where="", say=quiet) == {"a": 1, "b": 3, "c": 4, "d": 7}
-
-
-def test_a_line_when_a_step_with_a_label_starts():
+def test_steps_get_the_results_that_they_need_and_a_line_where_they_have_a_label():
     said = []
-    scheduler.run(DIAMOND, where="", say=said.append)
+    assert scheduler.run(DIAMOND, where="", say=said.append) == {"a": 1, "b": 3, "c": 4, "d": 7}
     assert said == ["[1/3] a", "[2/3] b", "[3/3] c · about 0 s left"]
 
 
@@ -90,9 +83,6 @@ assert scheduler.run({"a": step}, where="", say=print) == {"a": 0}
 assert not {"dask", "distributed", "torch"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-# -- what a study asks for ---------------------------------------------------------------------
 
 
 def question(cells, asks=SMALL):
@@ -159,9 +149,6 @@ def test_a_ladder_of_merges_is_walked_once(tiny):
     assert len(rung.lineage()) == 1 + 40 * 4
 
 
-# -- on Dask -----------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers, as a cluster that runs already."""
@@ -175,8 +162,12 @@ def cluster():
 
 def test_a_graph_on_a_cluster(cluster):
     said = []
-    found = scheduler.run(DIAMOND, where=cluster, say=said.append)
-    assert found == {"a": 1, "b": 3, "c": 4, "d": 7}
+    assert scheduler.run(DIAMOND, where=cluster, say=said.append) == {
+        "a": 1,
+        "b": 3,
+        "c": 4,
+        "d": 7,
+    }
     assert [line.split()[0] for line in said] == ["[1/3]", "[2/3]", "[3/3]"]
     assert said[0] == "[1/3] a · 1 running, 2 waiting"
 
@@ -184,21 +175,19 @@ def test_a_graph_on_a_cluster(cluster):
 def test_a_worker_sees_the_settings(cluster):
     step = Step("home", "look", "", of_worker, ("FORGETTING_HOME",))
     for home in ("/one", "/two"):  # the same key in another home is another step
-        found = scheduler.run(
-            graph(step), where=cluster, settings={"FORGETTING_HOME": home}, say=quiet
-        )
-        assert found == {"home": home}
+        there = {"where": cluster, "settings": {"FORGETTING_HOME": home}}
+        assert scheduler.run(graph(step), **there, say=quiet) == {"home": home}
 
 
 def test_the_settings_say_where_everything_is(monkeypatch, own_home, tmp_path):
     """Empty is not set: another run's folder must not stay behind on a worker."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORGETTING_RESULTS", "results")
-    found = study.settings()
-    assert found["FORGETTING_HOME"] == str(own_home)
-    assert found["FORGETTING_RESULTS"] == str(tmp_path / "results")
-    assert found["FORGETTING_DATA_MIRROR"] == ""
-    assert Path(found["FORGETTING_DATA"]) == Path(found["FORGETTING_ROOT"]) / "data"
+    settings = study.settings()
+    assert settings["FORGETTING_HOME"] == str(own_home)
+    assert settings["FORGETTING_RESULTS"] == str(tmp_path / "results")
+    assert settings["FORGETTING_DATA_MIRROR"] == ""
+    assert Path(settings["FORGETTING_DATA"]) == Path(settings["FORGETTING_ROOT"]) / "data"
 
 
 def test_a_long_chain_reaches_a_worker(cluster, tiny):
@@ -224,9 +213,9 @@ def test_local_workers_share_the_cores(monkeypatch):
         *(Step(f"pid{n}", "look", "", nap) for n in range(4)),
         Step("threads", "look", "", born_with, ("OMP_NUM_THREADS",)),
     )
-    found = scheduler.run(steps, where="local:2", say=quiet)
-    assert found.pop("threads") == "2"
-    assert len(set(found.values())) == 2 and os.getpid() not in found.values()
+    results = scheduler.run(steps, where="local:2", say=quiet)
+    assert results.pop("threads") == "2"
+    assert len(set(results.values())) == 2 and os.getpid() not in results.values()
     assert os.environ["OMP_NUM_THREADS"] == "4"
 
 

@@ -31,7 +31,7 @@ from forgetting.probes import evaluation
 from forgetting.store import NotStored
 
 # Kills of each kind: in the default suite, and in the one that `-m slow` runs.
-FEW = {"run": 6, "worker": 2, "scheduler": 1}
+FEW = {"run": 3, "worker": 1, "scheduler": 1}
 MANY = {"run": 60, "worker": 25, "scheduler": 15}
 
 
@@ -40,9 +40,6 @@ def weights(home):
     folder = home / "store" / "weights"
     whole = [p for p in folder.glob("*/*") if not p.parent.name.startswith(".")]
     return {path.relative_to(folder): path.read_bytes() for path in whole}
-
-
-# -- kill -9 -----------------------------------------------------------------------------------
 
 
 def study_in(home, where):
@@ -55,38 +52,35 @@ def study_in(home, where):
         sys.exit(3)
 
 
-def serve(port):
-    """A Dask scheduler, for as long as it lives."""
-    from distributed import Scheduler
+def live(server, *arguments, **options):
+    """A Dask server, for as long as it lives."""
 
-    async def live():
-        async with Scheduler(
-            host="127.0.0.1", port=port, dashboard=False, dashboard_address="127.0.0.1:0"
-        ) as here:
+    async def finish():
+        async with server(*arguments, host="127.0.0.1", **options) as here:
             await here.finished()
 
     logging.disable()
-    asyncio.run(live())
+    asyncio.run(finish())
+
+
+def serve(port):
+    from distributed import Scheduler
+
+    live(Scheduler, port=port, dashboard=False, dashboard_address="127.0.0.1:0")
 
 
 def work(port):
-    """A Dask worker, which ends with its scheduler."""
+    """It ends with its scheduler."""
     from distributed import Worker
 
-    async def live():
-        address = f"tcp://127.0.0.1:{port}"
-        async with Worker(address, nthreads=1, host="127.0.0.1", memory_limit=0) as here:
-            await here.finished()
-
-    logging.disable()
-    asyncio.run(live())
+    live(Worker, f"tcp://127.0.0.1:{port}", nthreads=1, memory_limit=0)
 
 
 class Cluster:
     """A scheduler and some workers, any of which can be killed and started again."""
 
-    def __init__(self, start, size=2):
-        self.start, self.size = start, size
+    def __init__(self, start):
+        self.start = start
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.address = f"tcp://127.0.0.1:{self.port}"
@@ -99,7 +93,7 @@ class Cluster:
             self.stop()
             self.scheduler = self.start(serve, self.port)
         self.workers = [worker for worker in self.workers if worker.is_alive()]
-        while len(self.workers) < self.size:
+        while len(self.workers) < 2:
             self.workers.append(self.start(work, self.port))
 
     def stop(self):
@@ -179,16 +173,12 @@ def assert_as_undisturbed(home, undisturbed, damaged=False):
     assert (home / "store" / "damaged").exists() == damaged
 
 
-@pytest.mark.parametrize("victim", FEW)
-def test_kill_9_at_any_moment_changes_no_record(victim, start, own_home, undisturbed):
-    kill_at_random(victim, FEW[victim], start, own_home, undisturbed)
-    assert_as_undisturbed(own_home, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", MANY)
-def test_a_hundred_kills_change_no_record(victim, start, own_home, undisturbed):
-    kill_at_random(victim, MANY[victim], start, own_home, undisturbed)
+@pytest.mark.parametrize(
+    ("victim", "kills"),
+    [*FEW.items(), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in MANY.items())],
+)
+def test_kill_9_at_any_moment_changes_no_record(victim, kills, start, own_home, undisturbed):
+    kill_at_random(victim, kills, start, own_home, undisturbed)
     assert_as_undisturbed(own_home, undisturbed)
 
 
@@ -201,13 +191,12 @@ def test_two_processes_on_one_store(start, own_home, undisturbed):
     assert not list(own_home.rglob(".writing-*"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_give_the_records_of_one_process(workers, start, own_home, undisturbed, tiny):
+def test_workers_give_the_records_of_one_process(start, own_home, undisturbed, tiny):
     """Bit for bit: weights, losses, scores, answers and environment; only the times differ."""
     asked = cells()
     merged = asked[1].checkpoint + 0.5 * (asked[3].checkpoint - tiny)
     last = cell(merged, "merged", 0.0)
-    cluster = Cluster(start, workers)
+    cluster = Cluster(start)
     try:
         *_, there = small_study(asked=[*asked, last], where=cluster.address)
     finally:
@@ -222,9 +211,6 @@ def test_workers_give_the_records_of_one_process(workers, start, own_home, undis
     assert (here.key, here.scores, here.samples) == (there.key, there.scores, there.samples)
 
 
-# -- no room -----------------------------------------------------------------------------------
-
-
 def full(*_, **__):
     raise OSError(28, "No space left on device")
 
@@ -237,10 +223,7 @@ def full_for(name):
 
 @pytest.mark.parametrize("at", ["weights", "losses", "scores", "record", "index", "manifest"])
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
-    at,
-    own_home,
-    undisturbed,
-    monkeypatch,
+    at, own_home, undisturbed, monkeypatch
 ):
     small_study(asked=cells()[:1])  # stored before the disk was full
     before = {p: p.read_bytes() for p in own_home.rglob("*.json") if "models" not in p.parts}
@@ -266,14 +249,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     assert len(files(own_home)) == 2 * 2
 
 
-def study_with_small_files(home, told):
+def study_with_small_files(home, path):
     """A process that may write no file above 20 kB; the weights, which Rust writes, are 108 kB."""
     os.environ["FORGETTING_HOME"] = str(home)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
         small_study(asked=cells()[1:2])
     except NotStored as error:
-        told.write_text(str(error))
+        path.write_text(str(error))
 
 
 def test_a_file_that_the_system_refuses_is_one_line(start, own_home, tiny, tmp_path):
@@ -326,9 +309,6 @@ def test_damage_in_a_read_only_store_is_told(done, own_home, monkeypatch, caplog
     assert "cannot be set aside (Read-only file system)" in caplog.text
 
 
-# -- damage ------------------------------------------------------------------------------------
-
-
 def flip(path, at, bit=1):
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= bit
@@ -337,7 +317,7 @@ def flip(path, at, bit=1):
 
 def test_every_flipped_byte_of_an_entry_is_found(done, own_home):
     """Of weights and scores, in every file, the manifest included: some hundred places."""
-    dice, found = random.Random(7), 0
+    dice, flips = random.Random(7), 0
     for folder in (*own_home.glob("store/weights/*"), *own_home.glob("store/scores/*")):
         for path in folder.iterdir():
             content = path.read_bytes()
@@ -345,9 +325,9 @@ def test_every_flipped_byte_of_an_entry_is_found(done, own_home):
                 flip(path, at, 1 << dice.randrange(8))
                 assert store._problem(folder), f"{path.name}, byte {at}"
                 path.write_bytes(content)
-                found += 1
+                flips += 1
         assert store._problem(folder) is None
-    assert found > 300
+    assert flips > 300
 
 
 def test_whatever_is_damaged_is_made_again(done, own_home, undisturbed, caplog, trainings):
@@ -391,9 +371,6 @@ def test_while_a_book_is_rendered_what_is_damaged_stays(path, monkeypatch):
     with pytest.raises(records.BadRecord, match=path.name):
         small_study()
     assert path.read_bytes() == content
-
-
-# -- the clock ---------------------------------------------------------------------------------
 
 
 def test_a_clock_that_jumps_changes_the_date_alone(own_home, undisturbed, monkeypatch):

@@ -36,24 +36,18 @@ from forgetting.tuning.full import Full
 SEEDS_A_SEED = 1_000_003
 MOVED, WHOLE = "changed.safetensors", "weights.safetensors"
 
-Progress = Callable[[float], None]
-
 
 class NotComputed(RuntimeError):
     """Something is missing that may not be computed now."""
 
 
-def model(
-    checkpoint: Checkpoint, progress: Progress | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def model(checkpoint: Checkpoint) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The checkpoint's model (evaluation mode, float32) and tokenizer; computed if missing.
 
     It lies on this process's GPU where there is one.
     """
-    if isinstance(checkpoint.step, Foundation):
-        loaded = foundations.load_model(checkpoint.step.folder).eval().to(processes.device())
-    else:
-        loaded = _loaded(checkpoint, state(checkpoint, progress))
+    untouched = isinstance(checkpoint.step, Foundation)
+    loaded = _loaded(checkpoint, None if untouched else state(checkpoint))
     return loaded, foundations.load_tokenizer(checkpoint.foundation.folder)
 
 
@@ -65,11 +59,11 @@ def configuration(checkpoint: Checkpoint) -> Any:
     step = checkpoint.origin.step
     if isinstance(step, Graft):
         parent, other = map(configuration, step.parents)
-        return family.grafted(parent, other, step.connector)
+        return family.graft(parent, other, step.connector).config
     return family.config_of(checkpoint.foundation.folder)
 
 
-def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str, torch.Tensor]:
+def state(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """All weights of the checkpoint by name, float32, in main memory; computed if missing."""
     trained: list[tuple[Checkpoint, Train]] = []
     start = checkpoint
@@ -77,22 +71,19 @@ def state(checkpoint: Checkpoint, progress: Progress | None = None) -> dict[str,
         trained.insert(0, (start, start.step))
         start = start.step.parent
     # Everything is stored before anything is read: who trains has the memory to itself.
-    folders = [_folder(c, progress if c is checkpoint else None) for c, _ in trained]
-    if start.step.costs:
-        found = load_file(_folder(start, progress if start is checkpoint else None) / WHOLE)
-    else:
-        found = weights(start.step)
+    folders = [_folder(moved) for moved, _ in trained]
+    tensors = load_file(_folder(start) / WHOLE) if start.step.costs else weights(start.step)
     for (moved, step), folder in zip(trained, folders, strict=True):
-        found = _laid(moved, step, load_file(folder / MOVED), found)
-    return found
+        tensors = _laid(moved, step, load_file(folder / MOVED), tensors)
+    return tensors
 
 
 @singledispatch
 def weights(step: Any) -> dict[str, torch.Tensor]:
     """All weights that a step makes of those it starts from, by name, float32.
 
-    Register a function for every kind of step: `@weights.register`, with the class as the type of
-    its argument. Raises `TypeError` for a kind that has none.
+    Each kind of step has a function, `@weights.register`ed by the type of its argument. Raises
+    `TypeError` for a kind that has none.
     """
     raise TypeError(f"kind={step.kind!r}: no function computes it; see engine.compute.weights")
 
@@ -108,10 +99,10 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
     if isinstance(step.how, Linear):
         in_order = sorted(step.terms, key=lambda term: term[1].key)  # one key, one rounding
         return merging.weighted_sum((factor, state(operand)) for factor, operand in in_order)
-    base, *models = map(state, step.operands)
-    for model in models:
-        merging.require_one_architecture(base, model)
-    return step.how.merge(base, models)
+    base, *others = map(state, step.operands)
+    for other in others:
+        merging.require_one_architecture(base, other)
+    return step.how.merge(base, others)
 
 
 @weights.register
@@ -121,15 +112,15 @@ def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
 
 @weights.register
 def _graft(step: Graft) -> dict[str, torch.Tensor]:
-    config = configuration(Checkpoint(step))
-    parent, other = map(state, step.parents)
-    return family.family_of(config).graft(config, parent, other, step.connector, step.seed)
+    parent, other = step.parents
+    grafting = family.graft(configuration(parent), configuration(other), step.connector)
+    return grafting.weights(state(parent), state(other), step.seed)
 
 
-def make(checkpoint: Checkpoint, progress: Progress | None = None) -> None:
+def make(checkpoint: Checkpoint) -> None:
     """Compute the checkpoint's last step, and what is missing below it, unless that is stored."""
     if checkpoint.step.costs:
-        _folder(checkpoint, progress)
+        _folder(checkpoint)
 
 
 def tuning(step: Train) -> Tuning:
@@ -157,29 +148,30 @@ def shown(checkpoint: Checkpoint) -> dict[str, Any]:
     return step.shown.report(tokenizer, step.settings, step.seed, samples)
 
 
-def samples(wanted: Samples) -> list[list[Completion]]:
+def samples(step: Samples) -> list[list[Completion]]:
     """What the checkpoint wrote, a list of completions for each prompt; generated if missing."""
-    folder = store.get("samples", wanted.key) or _sample(wanted)
+    folder = store.get("samples", step.key) or _sample(step)
     lines = (folder / "samples.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
     flat = [Completion(**json.loads(line)) for line in lines]
-    return [flat[i : i + wanted.per_prompt] for i in range(0, len(flat), wanted.per_prompt)]
+    return [flat[i : i + step.per_prompt] for i in range(0, len(flat), step.per_prompt)]
 
 
-def train_through(checkpoints: Sequence[Checkpoint], progress: Progress | None = None) -> None:
+def train_through(checkpoints: Sequence[Checkpoint]) -> None:
     """Make sure that checkpoints which differ in `epochs` alone are stored, in one training.
 
     The longest that is missing is trained; shorter ones are stored as it passes them. Raises
     `ValueError` where their recipes differ in something else.
     """
-    family = {checkpoint.after(1) for checkpoint in checkpoints}
-    if len(family) > 1:
-        raise ValueError(f"{len(family)} recipes that differ in more than their epochs: {family}")
-    missing = {c.step.settings.epochs: c for c in checkpoints if isinstance(c.step, Train)}
-    missing = {n: c for n, c in missing.items() if store.get("weights", c.key) is None}
+    recipes = {checkpoint.after(1) for checkpoint in checkpoints}
+    if len(recipes) > 1:
+        raise ValueError(f"{len(recipes)} recipes that differ in more than their epochs: {recipes}")
+    steps = [(c, c.step) for c in checkpoints if isinstance(c.step, Train)]
+    missing = {s.settings.epochs: c for c, s in steps if store.get("weights", c.key) is None}
     if missing:
         longest = missing.pop(max(missing))
         assert isinstance(longest.step, Train)
-        _train(longest, longest.step, progress, passed=missing)
+        refuse_while_rendering(f"checkpoint {longest.key}")
+        _train(longest, longest.step, missing)
 
 
 def refuse_while_rendering(what: str) -> None:
@@ -188,25 +180,29 @@ def refuse_while_rendering(what: str) -> None:
         raise NotComputed(f"{what} is not in the results; run the chapter before rendering it")
 
 
-def _folder(checkpoint: Checkpoint, progress: Progress | None) -> Path:
+def check_processes(step: Train) -> None:
+    """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
+    goal = objective(step)
+    if (count := processes.asked()) > 1 and not goal.mean:
+        raise processes.BadProcesses(
+            f"processes={count}: {goal!r} is no mean over tokens; train it in one process"
+        )
+
+
+def _folder(checkpoint: Checkpoint) -> Path:
     """Where the weights that the last step made are stored; computed if missing."""
-    folder, step = store.get("weights", checkpoint.key), checkpoint.step
-    if folder is None and isinstance(step, Train):
-        return _train(checkpoint, step, progress)
-    return folder or _whole(checkpoint)
+    key, step = checkpoint.key, checkpoint.step
+    if folder := store.get("weights", key):
+        return folder
+    refuse_while_rendering(f"checkpoint {key}")
+    if isinstance(step, Train):
+        return _train(checkpoint, step, {})
+    return store.put("weights", key, _writer(checkpoint, WHOLE, weights(step)))
 
 
-def _whole(checkpoint: Checkpoint) -> Path:
-    """Compute the last step, and store all its weights."""
-    refuse_while_rendering(f"checkpoint {checkpoint.key}")
-    return store.put(
-        "weights", checkpoint.key, _writer(checkpoint, WHOLE, weights(checkpoint.step))
-    )
-
-
-def _loaded(checkpoint: Checkpoint, state: State) -> PreTrainedModel:
+def _loaded(checkpoint: Checkpoint, state: State | None) -> PreTrainedModel:
     """A model with these weights, in evaluation mode, where this process has its models."""
-    if isinstance(checkpoint.origin.step, Graft):
+    if state and isinstance(checkpoint.origin.step, Graft):
         config = configuration(checkpoint)
         loaded = family.family_of(config).build(config, state)
     else:
@@ -224,20 +220,12 @@ def _laid(
 
     wrapped = tuning(step).apply(_loaded(checkpoint, parent))
     set_peft_model_state_dict(wrapped, dict(moved))
-    return _named(wrapped.merge_and_unload())
+    merged = wrapped.merge_and_unload()
+    return {name: p.detach().cpu() for name, p in merged.named_parameters()}
 
 
-def _train(
-    checkpoint: Checkpoint,
-    step: Train,
-    progress: Progress | None,
-    passed: Mapping[int, Checkpoint] | None = None,
-) -> Path:
-    """Train, and store what moved: the adapter, or the tensors that the tuning names.
-
-    `passed` are the checkpoints to store on the way, by the number of their epochs.
-    """
-    refuse_while_rendering(f"checkpoint {checkpoint.key}")
+def _train(checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint]) -> Path:
+    """Train, and store what moved; on the way the checkpoints `passed`, by their epochs."""
     if processes.world() == 1 and (count := processes.asked()) > 1:
         return _train_together(count, checkpoint, step, passed)
     parent, tokenizer = model(step.parent)
@@ -251,7 +239,7 @@ def _train(
         return store.put("weights", reached.key, _writer(reached, MOVED, moved, losses))
 
     def after_epoch(epochs: int, losses: list[float]) -> None:
-        if passed and epochs in passed:
+        if epochs in passed:
             save(passed[epochs], losses)
 
     teacher = getattr(step.shown, "teacher", None)
@@ -262,7 +250,6 @@ def _train(
         step.settings,
         step.seed,
         objective(step),
-        progress,
         after_epoch,
         before=model(teacher)[0] if teacher else None,
         weights=state,
@@ -271,68 +258,54 @@ def _train(
     return save(checkpoint, losses)
 
 
-def check_processes(step: Train) -> None:
-    """Raise `processes.BadProcesses` where a training cannot be shared as it is asked to be."""
-    goal = objective(step)
-    if (count := processes.asked()) > 1 and not goal.mean:
-        raise processes.BadProcesses(
-            f"processes={count}: {goal!r} is no mean over tokens; train it in one process"
-        )
-
-
 def _train_together(
-    count: int, checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint] | None
+    count: int, checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint]
 ) -> Path:
     """`_train` in several processes; what they need is computed before, in this one alone."""
     check_processes(step)
     state(step.parent)
-    for wanted in step.samples:
-        samples(wanted)
-    processes.run(count, _train_a_part, checkpoint, dict(passed or {}))
+    for sampled in step.samples:
+        samples(sampled)
+    processes.run(count, _train, checkpoint, step, passed)
     folder = store.get("weights", checkpoint.key)
     assert folder, "the first process stores the weights"
     return folder
 
 
-def _train_a_part(checkpoint: Checkpoint, passed: Mapping[int, Checkpoint]) -> None:
-    assert isinstance(checkpoint.step, Train)
-    _train(checkpoint, checkpoint.step, None, passed)
-
-
-def _sample(wanted: Samples) -> Path:
+def _sample(step: Samples) -> Path:
     """Generate and store. Every row has random numbers of its own, by its place."""
-    refuse_while_rendering(f"samples of {wanted.of.key}")
-    loaded, tokenizer = model(wanted.of)
-    texts = [t for t in wanted.prompts.texts(tokenizer, samples) for _ in range(wanted.per_prompt)]
-    written = family.family_of(loaded).answer(
+    refuse_while_rendering(f"samples of {step.of.key}")
+    loaded, tokenizer = model(step.of)
+    texts = [t for t in step.prompts.texts(tokenizer, samples) for _ in range(step.per_prompt)]
+    completions = family.family_of(loaded).answer(
         loaded,
         tokenizer,
         texts,
-        max_new_tokens=wanted.max_new_tokens,
-        until=wanted.until,
-        temperature=wanted.temperature,
-        top_k=wanted.top_k,
-        top_p=wanted.top_p,
-        seeds=[(wanted.seed * SEEDS_A_SEED + place) % 2**32 for place in range(len(texts))],
+        max_new_tokens=step.max_new_tokens,
+        until=step.until,
+        temperature=step.temperature,
+        top_k=step.top_k,
+        top_p=step.top_p,
+        seeds=[(step.seed * SEEDS_A_SEED + place) % 2**32 for place in range(len(texts))],
     )
-    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in written]
+    lines = [json.dumps(asdict(completion), ensure_ascii=False) for completion in completions]
 
     def write(folder: Path) -> None:
         (folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "recipe.json").write_text(_pretty(wanted.recipe()))
+        (folder / "recipe.json").write_text(_pretty(step.recipe()))
 
-    return store.put("samples", wanted.key, write)
+    return store.put("samples", step.key, write)
 
 
 def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
     """What a training moved: the adapter, or the tensors that the tuning names."""
     if tuning(step).adapter is None:
-        found = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
+        moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     else:
         from peft import get_peft_model_state_dict
 
-        found = get_peft_model_state_dict(tuned)
-    return {name: processes.whole(tensor).contiguous() for name, tensor in found.items()}
+        moved = get_peft_model_state_dict(tuned)
+    return {name: processes.whole(tensor).contiguous() for name, tensor in moved.items()}
 
 
 def _writer(
@@ -350,10 +323,6 @@ def _writer(
         (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
 
     return write
-
-
-def _named(loaded: PreTrainedModel) -> dict[str, torch.Tensor]:
-    return {name: p.detach().cpu() for name, p in loaded.named_parameters()}
 
 
 def _pretty(value: Any) -> str:

@@ -24,14 +24,14 @@ class BadProcesses(ValueError):
 
 def asked() -> int:
     """How many processes a training shall have. Raises `BadProcesses`."""
-    told = os.environ.get(VARIABLE) or "1"
-    if not told.isdigit() or not 1 <= int(told) <= MOST:
-        raise BadProcesses(f"processes={told!r}: expected a number from 1 to {MOST}")
-    return int(told)
+    count = os.environ.get(VARIABLE) or "1"
+    if not count.isdigit() or not 1 <= int(count) <= MOST:
+        raise BadProcesses(f"processes={count!r}: expected a number from 1 to {MOST}")
+    return int(count)
 
 
 def world() -> int:
-    """How many processes there are in this process's group; 1 where it is alone."""
+    """The number of processes in this process's group; 1 where it is alone."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -69,8 +69,8 @@ def run(count: int, work: Callable[..., Any], *arguments: Any) -> None:
         elastic_launch(config, work)(*arguments)
     except ChildFailedError as error:
         _, failed = error.get_first_failure()
-        said = failed.message["message"] if isinstance(failed.message, dict) else failed.message
-        raise BadProcesses(f"processes={count}: one failed: {said}") from error
+        text = failed.message["message"] if isinstance(failed.message, dict) else failed.message
+        raise BadProcesses(f"processes={count}: one failed: {text}") from error
 
 
 def shard(trainer: Any) -> None:
@@ -96,5 +96,5 @@ def shard(trainer: Any) -> None:
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A parameter with the parts of all processes; every process has to ask."""
-    found = tensor.detach()
-    return found.full_tensor() if hasattr(found, "full_tensor") else found
+    part = tensor.detach()
+    return part.full_tensor() if hasattr(part, "full_tensor") else part

@@ -74,8 +74,8 @@ def workers(where: str) -> int | None:
     """How many steps run at a time; None where the cluster decides. Raises `BadScheduler`."""
     if not where:
         return 1
-    if found := re.fullmatch(r"local:([1-9]\d?)", where):
-        return int(found[1])
+    if local := re.fullmatch(r"local:([1-9]\d?)", where):
+        return int(local[1])
     if re.fullmatch(r"(tcp|tls)://\S+:\d+", where):
         return None
     raise BadScheduler(
@@ -97,18 +97,23 @@ def run(
     where = os.environ.get(VARIABLE, "") if where is None else where
     count = workers(where)
     progress = Progress(graph, say, apart=bool(where))
-    if not where:
-        return _run_here(graph, progress)
-    if not find_spec("distributed"):
+    if where and not find_spec("distributed"):
         raise BadScheduler(f"scheduler={where!r}: needs Dask; pip install 'forgetting[dask]'")
-    return _run_there(graph, where, count, dict(settings or {}), progress)
+    if where:
+        return _run_there(graph, where, count, dict(settings or {}), progress)
+    results: dict[str, Any] = {}
+    for key, step in graph.items():
+        progress.start(key)
+        results[key] = step.work(*step.arguments, *(results[need] for need in step.needs))
+        progress.end(key)
+    return results
 
 
 @dataclass
 class Progress:
-    """What runs, what waits, and how long it will take: a line when a step starts.
+    """A line when a step starts: what runs, what waits, and how long it will take.
 
-    `apart` is whether steps run in other processes, several at a time.
+    `apart`: steps run in other processes, several at a time.
     """
 
     graph: Graph
@@ -142,12 +147,10 @@ class Progress:
     def end(self, key: str) -> None:
         step = self.graph[key]
         self.ended.add(key)
-        if not step.label:
-            return
-        self.left[step.kind] -= 1
-        started = self.running.pop(key, None)
-        if started is not None:
-            self.seconds.setdefault(step.kind, []).append(time.monotonic() - started)
+        self.left[step.kind] -= bool(step.label)
+        if key in self.running:
+            seconds = time.monotonic() - self.running.pop(key)
+            self.seconds.setdefault(step.kind, []).append(seconds)
 
     def seconds_left(self) -> float | None:
         """Mean seconds of a kind times what is left of it; None until each kind was seen."""
@@ -161,18 +164,6 @@ class Progress:
 def minutes(seconds: float) -> str:
     """A duration for people: `40 s` or `12 min`."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _run_here(graph: Graph, progress: Progress) -> dict[str, Any]:
-    results: dict[str, Any] = {}
-    for key, step in graph.items():
-        progress.start(key)
-        results[key] = step.work(*step.arguments, *(results[need] for need in step.needs))
-        progress.end(key)
-    return results
-
-
-# -- on Dask -----------------------------------------------------------------------------------
 
 
 def _run_there(
@@ -200,12 +191,12 @@ def _run_there(
             future.add_done_callback(lambda done: events.put(("end", done)))
         while len(results) < len(graph):
             batch = _next(events, client, where, progress)
-            for what, told in batch:
-                if what == "start" and told[0] in graph:
-                    addresses.add(told[1])
+            for key, address in (event for what, event in batch if what == "start"):
+                if key in graph:
+                    addresses.add(address)
                     progress.workers = count or len(addresses)
-                    progress.start(told[0])
-            ended = [which for what, which in batch if what == "end"]
+                    progress.start(key)
+            ended = [future for what, future in batch if what == "end"]
             if any(future.status not in ("finished", "error") for future in ended):
                 raise _lost(where)
             try:
@@ -262,15 +253,17 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    settings: dict[str, Any] = {"distributed.comm.timeouts.connect": CONNECT}
+    if count is not None:
+        # Lost workers are told in a step's line; what else Dask says at the end is noise.
+        settings["logging.distributed"] = "critical"
+        # A worker's first import may load torch, so its process is born with our variables. Dask
+        # has a setting for that, which gives way to this process's variables and changes them.
+        settings["distributed.nanny.pre-spawn-environ"] = {}
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": CONNECT}))
+        stack.enter_context(dask.config.set(settings))
         address: Any = where
         if count is not None:
-            # Lost workers are told in a step's line; what else Dask says at the end is noise.
-            stack.enter_context(dask.config.set({"logging.distributed": "critical"}))
-            # A worker's first import may load torch, so its process is born with these. Dask has a
-            # setting for that, which gives way to this process's variables and changes them.
-            stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": {}}))
             stack.enter_context(_variables(dict.fromkeys(THREADS, str(max(1, _cores() // count)))))
             address = stack.enter_context(
                 LocalCluster(
@@ -298,33 +291,28 @@ def _client(where: str, count: int | None, modules: set[str]) -> Iterator[Any]:
 
 @contextmanager
 def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables, set for a while."""
-    before = {name: os.environ.get(name) for name in values}
+    """Within it environment variables are set."""
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _cores() -> int:
     """Threads that a run may use: `OMP_NUM_THREADS`, or this process's cores."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit():
-        return int(asked)
-    mine = getattr(os, "sched_getaffinity", None)  # on Linux alone
-    return len(mine(0)) if mine else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit():
+        return int(threads)
+    affinity = getattr(os, "sched_getaffinity", None)  # on Linux alone
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _pickled(graph: Graph) -> dict[str, bytes]:
-    """Every step's pickle, made by a thread with room for a chain of thousands of checkpoints.
-
-    A checkpoint holds its parent, and pickling goes down the chain by recursion.
-    """
+    """Every step's pickle, by a thread with room to recurse down thousands of checkpoints."""
     from cloudpickle import dumps
 
     before = sys.getrecursionlimit(), threading.stack_size(2**28)  # address space, used as needed
@@ -343,9 +331,7 @@ def _mark(settings: Mapping[str, str]) -> str:
     return f"forgetting-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-# Training seeds the process's random numbers, so a worker with several threads still takes one
-# step at a time.
-_ALONE = threading.Lock()
+_ALONE = threading.Lock()  # training seeds the process's random numbers: one step at a time
 
 
 def _work(pickled: bytes, settings: Mapping[str, str], *results: Any) -> Any:

@@ -9,13 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -50,40 +49,27 @@ def no_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     raise LookupError(f"weights of {checkpoint!r}: nobody computes here; hand in `compute.state`")
 
 
-@dataclass
-class Steps(Dataset):
-    """The token rows of each optimiser step, in the order in which they are trained on."""
-
-    steps: list[list[Row]]
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, index: int) -> list[Row]:
-        return self.steps[index]
-
-
 def steps_of(rows: list[Row], settings: Settings, seed: int) -> list[list[Row]]:
     """The rows of every optimiser step, each epoch in an order of its own drawn from `seed`.
 
     The first epoch keeps the order of `rows`. No step holds rows of two epochs, so its last one
     may be smaller; epochs do not depend on how many follow.
     """
-    rows, drawn = list(rows), random.Random(f"epochs of {seed}")
+    rows, dice = list(rows), random.Random(f"epochs of {seed}")
     steps: list[list[Row]] = []
     for _ in range(settings.epochs):
         steps += [rows[i : i + settings.batch] for i in range(0, len(rows), settings.batch)]
-        drawn.shuffle(rows)
+        dice.shuffle(rows)
     return steps
 
 
 def unfolded(rows: list[Row]) -> list[Row]:
     """The rows, each with what it has as `also` after it."""
-    every: list[Row] = []
+    apart: list[Row] = []
     for row in rows:
-        own = {name: held for name, held in row.items() if name != "also"}
-        every += [own, *row.get("also", ())]
-    return every
+        own = {name: value for name, value in row.items() if name != "also"}
+        apart += [own, *row.get("also", ())]
+    return apart
 
 
 def batch_of(rows: list[Row], reader: Reader) -> dict[str, Any]:
@@ -116,26 +102,28 @@ class OrderedTrainer(Trainer):
     `precision` is that of `lineage.Settings`.
     """
 
+    hold: Callable[[], None] | None = None
+
     def __init__(
         self,
         reader: Reader,
         objective: Objective,
         before: nn.Module | None,
         precision: str,
-        **given: Any,
+        **fields: Any,
     ) -> None:
-        super().__init__(**given, data_collator=lambda steps: self._batch(steps[0]))
+        super().__init__(**fields, data_collator=lambda steps: self._batch(steps[0]))
         self.reader = reader
         self.goal = objective
         self.before = before
         self.precision = precision
-        self.hold: Callable[[], None] | None = None
 
     def compute_loss(  # type: ignore[override]
         self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
         with self._products():
-            return inputs["share"] * loss_of(model, self.reader, self.goal, inputs, self.before)
+            loss = loss_of(model, self.reader, self.goal, inputs, self.before)
+            return inputs["share"] * loss
 
     def _products(self) -> torch.autocast:
         """Within it, matrix products and attention are made in `precision`."""
@@ -159,8 +147,8 @@ class OrderedTrainer(Trainer):
         steps: Any = self.train_dataset
         return DataLoader(steps, batch_size=1, collate_fn=self.data_collator)
 
-    def training_step(self, *given: Any, **more: Any) -> torch.Tensor:
-        loss = super().training_step(*given, **more)
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        loss = super().training_step(*arguments, **options)
         if self.hold:
             self.hold()
         return loss
@@ -203,15 +191,9 @@ def loss_of(
     if plain and isinstance(reader.head, nn.Linear):
         return head_cross_entropy(states, reader.head.weight, batch["wanted"])
     was = batch["before"]
-    return objective.loss(
-        Step(
-            reader.head(states),
-            batch["wanted"],
-            batch["parts"],
-            batch["weights"],
-            None if was is None or before is None else before(was),
-        )
-    )
+    was = None if was is None or before is None else before(was)
+    logits = reader.head(states)
+    return objective.loss(Step(logits, batch["wanted"], batch["parts"], batch["weights"], was))
 
 
 @torch.no_grad()
@@ -236,14 +218,16 @@ def look_before(
         kept = objective.keep(head(states), tokens, seed)
         labels = row["labels"].clone()
         labels[1:][at[~kept.cpu()]] = IGNORED
-        weighed = {"weights": row["weights"][kept.cpu()]} if "weights" in row else {}
-        also = {"also": [look(other, seed) for other in row["also"]]} if "also" in row else {}
-        told = {"labels": labels, "before": states[kept].cpu(), "read": read_tokens(row)}
-        return row | weighed | also | told
+        looked = {"labels": labels, "before": states[kept].cpu(), "read": read_tokens(row)}
+        if "weights" in row:
+            looked["weights"] = row["weights"][kept.cpu()]
+        if "also" in row:
+            looked["also"] = [look(other, seed) for other in row["also"]]
+        return row | looked
 
-    looked = [look(row, seed + number) for number, row in enumerate(rows)]
+    examples = [look(row, seed + number) for number, row in enumerate(rows)]
     model.train(was_training)
-    left = [row for row in looked if any(supervised(each).any() for each in unfolded([row]))]
+    left = [row for row in examples if any(supervised(each).any() for each in unfolded([row]))]
     if not left:
         raise TooLittleText(f"{objective}: no token of {len(rows)} examples stays supervised")
     return left, head
@@ -286,7 +270,6 @@ def train(
     settings: Settings,
     seed: int,
     objective: Objective = PLAIN,
-    progress: Callable[[float], None] | None = None,
     after_epoch: Callable[[int, list[float]], None] | None = None,
     before: PreTrainedModel | None = None,
     weights: Weights = no_weights,
@@ -294,11 +277,11 @@ def train(
 ) -> list[float]:
     """Train `model` in place; the loss of every optimiser step, nats per token.
 
-    `model` already has its tuning applied. `progress` is told the share done after each step;
-    `after_epoch` the number of epochs done and the losses so far, when `model` is what a training
-    of so many epochs gives. `before` is read where the objective asks what a model says that is
-    not trained: by default `model` itself, as it is when the training begins. `weights` and `drawn`
-    give what objectives and recipes ask of other checkpoints.
+    `model` already has its tuning applied. `after_epoch` is given the number of epochs done and the
+    losses so far, when `model` is what a training of so many epochs gives. `before` is read where
+    the objective asks what a model says that is not trained: by default `model` itself, as it is
+    when the training begins. `weights` and `drawn` give what objectives and recipes ask of other
+    checkpoints.
     """
     keep_freed_memory()
     set_seed(seed)
@@ -313,8 +296,6 @@ def train(
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if logs and "loss" in logs:
                 losses.append(float(logs["loss"]))
-                if progress:
-                    progress(len(losses) / len(steps))
                 if after_epoch and len(losses) % epoch_steps == 0:
                     after_epoch(len(losses) // epoch_steps, list(losses))
 
@@ -351,7 +332,7 @@ def train(
                 precision=settings.precision,
                 model=model,
                 args=arguments,
-                train_dataset=Steps(steps),
+                train_dataset=steps,
                 callbacks=[Watch()],
             )
             trainer.remove_callback(PrinterCallback)  # it prints every step's loss

@@ -52,7 +52,7 @@ class Prompts(Protocol):
 class Samples:
     """What a checkpoint writes after prompts: a step of the graph, generated once.
 
-    `per_prompt` completions of each prompt, drawn as `generation.generate` says, with seeds of
+    `per_prompt` completions of each prompt, drawn as `Family.answer` says, with seeds of
     their own.
     """
 

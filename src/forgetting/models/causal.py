@@ -16,14 +16,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from forgetting.lineage.samples import Completion
 from forgetting.models import generation, packing, shared_prefix
-from forgetting.models.family import Family, Reader, Scored, Sizes, score, split, unwrapped
-from forgetting.models.parts import Part
-from forgetting.models.rows import Row, supervised
+from forgetting.models.family import (
+    Family,
+    Plain,
+    Reader,
+    Scored,
+    Sizes,
+    on_device,
+    score,
+    split,
+    unwrapped,
+)
+from forgetting.models.parts import Part, part_of
+from forgetting.models.rows import Row, batches, supervised
+from forgetting.models.sampling import Draft, Sampler
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 KINDS = {
@@ -51,12 +61,7 @@ class Causal(Family):
         )
 
     def part(self, name: str) -> Part:
-        kinds = (kind for kind, pattern in KINDS.items() if pattern.search(name))
-        kind = next(kinds, None)
-        if kind is None:
-            raise ValueError(f"parameter {name!r}: of no kind; name its kind in models/causal.py")
-        block = BLOCK.search(name)
-        return Part(kind, int(block[1]) if block else None)
+        return part_of(name, KINDS, BLOCK, "causal.py")
 
     def saved(self, config: Any, moved: Sequence[str]) -> int:
         """Counted for Llama's and GPT-2's blocks, from the first that something moves in."""
@@ -64,8 +69,8 @@ class Causal(Family):
         sizes = Sizes.of(config)
         blocks: dict[int, list[str]] = {}
         for name in moved:
-            if found := BLOCK.search(name):
-                blocks.setdefault(int(found[1]), []).append(name)
+            if block := BLOCK.search(name):
+                blocks.setdefault(int(block[1]), []).append(name)
         everywhere = any(not BLOCK.search(name) for name in moved)
         saved = sizes.passing * (self.layers(config) - (0 if everywhere else min(blocks)))
         widths = dict.fromkeys(HIDDEN_READ, sizes.hidden)
@@ -85,20 +90,16 @@ class Causal(Family):
         return padded([row["input_ids"] for row in rows]), pad_sequence(at, batch_first=True)
 
     def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
-        inputs = padded([row["input_ids"] for row in rows], side="left")
-        return model, {name: tensor.to(model.device) for name, tensor in inputs.items()}
-
-    # -- the faster ways -------------------------------------------------------------------------
+        return model, on_device(padded([row["input_ids"] for row in rows], side="left"), model)
 
     @contextmanager
     def reader(self, model: Any, *, keep: bool, alone: bool) -> Iterator[Reader]:
-        if not alone or not packing.readable(model):
-            with super().reader(model, keep=keep, alone=alone) as plain:
-                yield plain
-            return
-        packed = packing.Reader(model, keep=keep)
-        with packing.attention_by_row(model):
-            yield packed
+        if alone and packing.readable(model):
+            packed = packing.Reader(model, keep=keep)
+            with packing.attention_by_row(model):
+                yield packed
+        else:
+            yield Plain(self, model)
 
     def head(self, model: Any) -> nn.Module:
         return unwrapped(model).get_output_embeddings() if has_plain_head(model) else nn.Identity()
@@ -108,8 +109,8 @@ class Causal(Family):
         if not has_plain_head(model):
             return super().states(model, rows)
         inputs, at = self.collate(model, rows)
-        there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        hidden = unwrapped(model).base_model(**there, use_cache=False).last_hidden_state
+        base = unwrapped(model).base_model
+        hidden = base(**on_device(inputs, model), use_cache=False).last_hidden_state
         return hidden[at.to(model.device)]
 
     @torch.no_grad()
@@ -117,57 +118,48 @@ class Causal(Family):
         if not packing.readable(model):
             return super().log_likelihoods(model, rows)
         causal = unwrapped(model)
-        found: dict[int, Scored] = {}
-        for batch in shared_prefix.by_tokens(shared_prefix.lines(rows)):
+        by_number: dict[int, Scored] = {}
+        for batch in batches(sorted(shared_prefix.lines(rows), key=len), len):
             states = shared_prefix.states(causal.base_model, batch)
             targets = torch.tensor([token for line in batch for token in line.targets])
             scored = score(states, causal.get_output_embeddings(), targets)
             numbers, counts = zip(*(m for line in batch for m in line.members), strict=True)
-            found |= dict(zip(numbers, split(scored, counts), strict=True))
-        return [found[number] for number in range(len(rows))]
+            by_number |= dict(zip(numbers, split(scored, counts), strict=True))
+        return [by_number[number] for number in range(len(rows))]
 
-    def answer(
-        self,
-        model: Any,
-        tokenizer: PreTrainedTokenizerBase,
-        prompts: Sequence[Any],
-        **decoding: Any,
-    ) -> list[Completion]:
-        if not packing.meets_in_attention(unwrapped(model).config):
-            return super().answer(model, tokenizer, prompts, **decoding)
-        texts = [p["input_ids"].tolist() if isinstance(p, dict) else p for p in prompts]
-        return generation.generate(model, tokenizer, texts, **decoding)
+    def write(self, sampler: Sampler, rows: list[Row], drafts: list[Draft], batch: int) -> None:
+        if packing.meets_in_attention(unwrapped(sampler.model).config):
+            generation.write(sampler, drafts, batch)
+        else:
+            super().write(sampler, rows, drafts, batch)
 
 
 def padded(ids: Sequence[torch.Tensor], side: str = "right") -> dict[str, torch.Tensor]:
     """`input_ids`, (rows, longest), filled up with 0, and `attention_mask`, which tells where."""
-    ones = [torch.ones_like(each) for each in ids]
+    mask = [torch.ones_like(each) for each in ids]
     return {
         name: pad_sequence(list(each), batch_first=True, padding_side=side)
-        for name, each in (("input_ids", ids), ("attention_mask", ones))
+        for name, each in (("input_ids", ids), ("attention_mask", mask))
     }
 
 
-_PLAIN_HEADS: WeakKeyDictionary[nn.Module, tuple[nn.Module, bool]] = WeakKeyDictionary()
+_PLAIN_HEADS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 @torch.no_grad()
 def has_plain_head(model: Any) -> bool:
     """Whether the logits are the output embedding of the last hidden state, and no more.
 
-    Of kinds that are not known it is tried, once a model: some scale or cap their logits.
+    Of kinds that are not known it is tried, once a head: some scale or cap their logits.
     """
     if packing.readable(model):
         return True
     causal = unwrapped(model)
-    head, (tried, plain) = causal.get_output_embeddings(), _PLAIN_HEADS.get(causal, (None, False))
-    if head is tried:
-        return plain
-    if model.training:  # dropout: two readings differ
-        return False
-    ids = torch.tensor([[0, 1]], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits
-    ours = head(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-    plain = torch.allclose(logits, ours, rtol=1e-5, atol=1e-6, equal_nan=True)
-    _PLAIN_HEADS[causal] = head, plain
-    return plain
+    head = causal.get_output_embeddings()
+    if head not in _PLAIN_HEADS and not model.training:  # dropout: two readings differ
+        ids = torch.tensor([[0, 1]], device=model.device)
+        logits = model(input_ids=ids, use_cache=False).logits
+        ours = head(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+        same = torch.allclose(logits, ours, rtol=1e-5, atol=1e-6, equal_nan=True)
+        _PLAIN_HEADS[head] = same
+    return _PLAIN_HEADS.get(head, False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from inspect import isabstract
@@ -25,11 +25,11 @@ import forgetting.models
 from forgetting.lineage.samples import Completion
 from forgetting.models import sampling
 from forgetting.models.parts import Part
-from forgetting.models.rows import Row, prompt_row, supervised
-from forgetting.models.sampling import Sampler
+from forgetting.models.rows import Row, batches, prompt_row, supervised
+from forgetting.models.sampling import Draft, Sampler
 
-TOKENS_A_BATCH = 2048
 LOGITS_AT_ONCE = 256
+State = Mapping[str, torch.Tensor]
 
 
 class UnknownFamily(ValueError):
@@ -41,6 +41,16 @@ class Scored(NamedTuple):
 
     log_likelihoods: torch.Tensor
     likeliest: torch.Tensor
+
+
+class Grafting(NamedTuple):
+    """A model with a part of another: its configuration, and its weights.
+
+    `weights` makes them of the parent's, the other's and a seed, which draws what is new.
+    """
+
+    config: Any
+    weights: Callable[[State, State, int], dict[str, torch.Tensor]]
 
 
 class Reader(Protocol):
@@ -70,12 +80,12 @@ class Plain:
 
 
 class Family(ABC):
-    """A kind of model. A subclass has no state, and is found once it is imported."""
+    """A kind of model. A subclass has no state, and is found once it is imported.
+
+    `auto` loads its models: a class of transformers with `from_pretrained` and `from_config`.
+    """
 
     auto: ClassVar[Any]
-    """What loads its models: a class of transformers with `from_pretrained` and `from_config`."""
-
-    # -- what a family has to say ----------------------------------------------------------------
 
     @abstractmethod
     def knows(self, config: Any) -> bool:
@@ -97,9 +107,7 @@ class Family(ABC):
     def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
         """Who writes after these rows, and what its `generate` is given to begin with."""
 
-    # -- loading ---------------------------------------------------------------------------------
-
-    def load(self, folder: Path, state: Mapping[str, torch.Tensor] | None = None) -> Any:
+    def load(self, folder: Path, state: State | None = None) -> Any:
         """The model of `folder` in float32, from safetensors, with `state` laid over its weights.
 
         Raises `ValueError` for tensors that the model lacks.
@@ -109,6 +117,18 @@ class Family(ABC):
             unexpected = model.load_state_dict(dict(state), strict=False).unexpected_keys
             if unexpected:
                 raise ValueError(f"state has tensors that {folder.name} lacks: {unexpected[:3]}")
+        return model
+
+    def build(self, config: Any, state: State) -> Any:
+        """A model of no folder, in float32. Raises `ValueError` unless `state` is all its weights.
+
+        Of a tied head and embeddings one is enough.
+        """
+        model = self.auto.from_config(config, dtype=torch.float32)
+        odd = {name for name, _ in model.named_parameters()} ^ state.keys()
+        if odd:
+            raise ValueError(f"a {config.model_type} model and its state differ, first: {min(odd)}")
+        model.load_state_dict(dict(state), strict=False)
         return model
 
     def outline(self, config: Any) -> Any:
@@ -128,39 +148,12 @@ class Family(ABC):
         sizes = Sizes.of(config.get_text_config())
         return self.layers(config) * (sizes.passing + sizes.inputs)
 
-    # -- grafting --------------------------------------------------------------------------------
+    def graft(self, parent: Any, other: Any, connector: Any) -> Grafting | None:
+        """A model of this family: `parent` with a part of `other` before it; None where it is none.
 
-    def grafted(self, parent: Any, other: Any, connector: Any) -> Any | None:
-        """The configuration of `parent` with a part of `other` before it; None where it is none.
-
-        All but the connector are transformers configurations. The model belongs to this family.
+        Both are transformers configurations.
         """
         return None
-
-    def graft(
-        self,
-        config: Any,
-        parent: Mapping[str, torch.Tensor],
-        other: Mapping[str, torch.Tensor],
-        connector: Any,
-        seed: int,
-    ) -> dict[str, torch.Tensor]:
-        """Weights of a model that `grafted` gave the configuration of; `seed` draws what is new."""
-        raise NotImplementedError
-
-    def build(self, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
-        """A model of no folder, in float32. Raises `ValueError` unless `state` is all its weights.
-
-        Of a tied head and embeddings one is enough.
-        """
-        model = self.auto.from_config(config, dtype=torch.float32)
-        odd = {name for name, _ in model.named_parameters()} ^ state.keys()
-        if odd:
-            raise ValueError(f"a {config.model_type} model and its state differ, first: {min(odd)}")
-        model.load_state_dict(dict(state), strict=False)
-        return model
-
-    # -- reading ---------------------------------------------------------------------------------
 
     @contextmanager
     def reader(self, model: Any, *, keep: bool, alone: bool) -> Iterator[Reader]:
@@ -175,21 +168,19 @@ class Family(ABC):
     def states(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
         """(tokens, width): what `head` makes the logits of all supervised tokens of."""
         inputs, at = self.collate(model, rows)
-        return model(**_to(inputs, model), use_cache=False).logits[at.to(model.device)]
+        return model(**on_device(inputs, model), use_cache=False).logits[at.to(model.device)]
 
     @torch.no_grad()
     def log_likelihoods(self, model: Any, rows: Sequence[Row]) -> list[Scored]:
         """What `model`, in evaluation mode, makes of each row's supervised tokens."""
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]["input_ids"]))
-        found: dict[int, Scored] = {}
-        for places in _by_size(order, [len(row["input_ids"]) for row in rows]):
-            some = [rows[place] for place in places]
-            targets = [row["labels"][1:][supervised(row)] for row in some]
-            scored = score(self.states(model, some), self.head(model), torch.cat(targets))
-            found |= dict(zip(places, split(scored, map(len, targets)), strict=True))
-        return [found[place] for place in range(len(rows))]
-
-    # -- answering -------------------------------------------------------------------------------
+        sizes = [len(row["input_ids"]) for row in rows]
+        by_place: dict[int, Scored] = {}
+        for places in batches(sorted(range(len(rows)), key=sizes.__getitem__), sizes.__getitem__):
+            batch = [rows[place] for place in places]
+            targets = [row["labels"][1:][supervised(row)] for row in batch]
+            scored = score(self.states(model, batch), self.head(model), torch.cat(targets))
+            by_place |= dict(zip(places, split(scored, map(len, targets)), strict=True))
+        return [by_place[place] for place in range(len(rows))]
 
     def answer(
         self,
@@ -205,13 +196,34 @@ class Family(ABC):
         seeds: Sequence[int] | None = None,
         batch: int = 64,
     ) -> list[Completion]:
-        """A completion for each prompt, as `generation.generate` says; `model` is evaluating.
+        """A completion for each prompt, in the prompts' order; `model` is in evaluation mode.
 
-        A prompt is a text, as `template.ids` reads it, token ids, or a row.
+        A prompt is a text, as `template.ids` reads it, token ids, or a row. Up to `batch` rows run
+        together. A row ends with the model's end token, with a string of `until`, or after
+        `max_new_tokens`.
+
+        Temperature 0 is greedy: each answer is what `model.generate` gives for the prompt alone,
+        but for ties: rounding depends on the batch, and decides where two logits differ by no more.
+
+        Otherwise tokens are drawn as `sampling.draw` says, by random numbers of the row's own,
+        seeded from `seeds` (default: 0, 1, 2, …). A sample depends on its prompt and seed; on its
+        neighbours only where a random number falls on the border of two tokens, within rounding
+        (1e-6 in float32). With a larger `max_new_tokens` the same sample goes on.
+
+        Raises `ValueError` for settings that make no sense, and for a prompt that is empty or
+        leaves no room for `max_new_tokens` in the model's positions.
         """
+        if batch < 1:
+            raise ValueError(f"batch={batch}: at least 1 is needed")
         sampler = Sampler(model, tokenizer, max_new_tokens, until, temperature, top_k, top_p)
         rows = [p if isinstance(p, dict) else prompt_row(p, tokenizer) for p in prompts]
-        return sampling.generate(partial(self.begin, model), sampler, rows, seeds, batch)
+        drafts = sampler.drafts([row["input_ids"].tolist() for row in rows], seeds)
+        self.write(sampler, rows, drafts, batch)
+        return [sampler.completion(draft) for draft in drafts]
+
+    def write(self, sampler: Sampler, rows: list[Row], drafts: list[Draft], batch: int) -> None:
+        """Write the drafts of rows to their ends, `batch` rows at a time."""
+        sampling.write(partial(self.begin, sampler.model), sampler, rows, drafts, batch)
 
 
 class Sizes(NamedTuple):
@@ -246,7 +258,6 @@ def family_of(model: Any) -> Family:
 
     Raises `UnknownFamily`.
     """
-    _import_all()
     config = unwrapped(model).config if isinstance(model, nn.Module) else model
     if isinstance(config, Path):
         config = config_of(config)
@@ -267,15 +278,11 @@ def parts(model: Any) -> dict[str, Part]:
     return {name: family.part(name) for name, _ in model.named_parameters()}
 
 
-def grafted(parent: Any, other: Any, connector: Any) -> Any:
-    """The configuration of a graft, from the first family that makes one of these two.
-
-    Raises `UnknownFamily`.
-    """
+def graft(parent: Any, other: Any, connector: Any) -> Grafting:
+    """What the first family that grafts these two says. Raises `UnknownFamily`."""
     for family in families():
-        config = family.grafted(parent, other, connector)
-        if config is not None:
-            return config
+        if grafting := family.graft(parent, other, connector):
+            return grafting
     raise UnknownFamily(
         f"connector={connector!r}: no family grafts a part of a {other.model_type} model onto a "
         f"{parent.model_type} model; write one beside models/frames.py"
@@ -295,7 +302,6 @@ def families() -> Iterator[Family]:
 
 
 def _concrete(kind: type[Family]) -> Iterator[Family]:
-    """Every family below a class, the lowest first."""
     for below in kind.__subclasses__():
         yield from _concrete(below)
         if not isabstract(below):
@@ -313,37 +319,24 @@ def unwrapped(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def on_device(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Tensors where the model lies."""
+    return {name: tensor.to(model.device) for name, tensor in inputs.items()}
+
+
 @torch.no_grad()
 def score(states: torch.Tensor, head: nn.Module, targets: torch.Tensor) -> Scored:
     """Log-likelihood of each target token, nats, and whether it is the likeliest."""
-    found = []
+    log_likelihoods, likeliest = [torch.empty(0)], [torch.empty(0, dtype=torch.bool)]
     parts = zip(states.split(LOGITS_AT_ONCE), targets.split(LOGITS_AT_ONCE), strict=True)
-    for some, tokens in parts:
-        logits = head(some).float().cpu()
-        picked = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=1)
-        found.append((picked, logits.argmax(dim=1) == tokens))
-    return Scored(*map(torch.cat, zip(*found, strict=True))) if found else _NOTHING
-
-
-_NOTHING = Scored(torch.empty(0), torch.empty(0, dtype=torch.bool))
+    for part, tokens in parts:
+        logits = head(part).float().cpu()
+        log_likelihoods.append(logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=1))
+        likeliest.append(logits.argmax(dim=1) == tokens)
+    return Scored(torch.cat(log_likelihoods), torch.cat(likeliest))
 
 
 def split(scored: Scored, counts: Iterable[int]) -> list[Scored]:
     """Scored tokens of several rows, apart."""
     sizes = list(counts)
     return [Scored(*pair) for pair in zip(*(each.split(sizes) for each in scored), strict=True)]
-
-
-def _to(inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    return {n: v.to(model.device) if torch.is_tensor(v) else v for n, v in inputs.items()}
-
-
-def _by_size(order: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
-    """Places in ascending order of size, in batches of at most `TOKENS_A_BATCH` tokens padded."""
-    batches: list[list[int]] = []
-    for place in order:
-        if batches and (len(batches[-1]) + 1) * sizes[place] <= TOKENS_A_BATCH:
-            batches[-1].append(place)
-        else:
-            batches.append([place])
-    return batches

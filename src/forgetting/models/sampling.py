@@ -1,6 +1,6 @@
-"""From logits to answers: tokens are chosen, answers end, what was drawn is told.
+"""From logits to answers: tokens are chosen, and answers end.
 
-Where a family has no faster way, `generate` lets `model.generate` read and chooses the tokens.
+Where a family has no faster way, `write` lets `model.generate` read and chooses the tokens.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting.lineage.samples import Completion
 from forgetting.models.rows import Row
@@ -44,10 +39,10 @@ class Sampler:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     max_new_tokens: int
-    until: Sequence[str] = ()
-    temperature: float = 0.0
-    top_k: int | None = None
-    top_p: float | None = None
+    until: Sequence[str]
+    temperature: float
+    top_k: int | None
+    top_p: float | None
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "top_k"):
@@ -65,9 +60,7 @@ class Sampler:
         ends = self.tokenizer.eos_token_id if ends is None else ends
         self.ends = list(ends) if isinstance(ends, list) else [ends]
 
-    def drafts(
-        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None = None
-    ) -> list[Draft]:
+    def drafts(self, prompts: Sequence[list[int]], seeds: Sequence[int] | None) -> list[Draft]:
         """A draft for each prompt, with random numbers from `seeds` (default: 0, 1, 2, …).
 
         Raises `ValueError` for a prompt that is empty or leaves no room in the model's positions.
@@ -84,7 +77,7 @@ class Sampler:
                     f"{self.max_new_tokens} they exceed the model's {positions} positions; "
                     "shorten either"
                 )
-        drafts = [Draft(list(prompt)) for prompt in prompts]
+        drafts = [Draft(prompt) for prompt in prompts]
         if self.temperature > 0:
             for draft, seed in zip(drafts, seeds or range(len(drafts)), strict=True):
                 own = torch.Generator().manual_seed(seed)
@@ -178,18 +171,17 @@ class _Choice(LogitsProcessor):
 
 
 @torch.no_grad()
-def generate(
+def write(
     begin: Callable[[list[Row]], tuple[Any, dict[str, Any]]],
     sampler: Sampler,
     rows: Sequence[Row],
-    seeds: Sequence[int] | None = None,
-    batch: int = 16,
-) -> list[Completion]:
-    """A completion for each row, in their order, by `model.generate` of rows side by side.
+    drafts: Sequence[Draft],
+    batch: int,
+) -> None:
+    """Write the rows' drafts to their ends by `model.generate`, `batch` rows side by side.
 
     `begin` makes of some rows who writes and what it reads first.
     """
-    drafts = sampler.drafts([row["input_ids"].tolist() for row in rows], seeds)
     order = sorted(range(len(rows)), key=lambda place: -len(drafts[place].prompt))
     for first in range(0, len(order), batch):
         places = order[first : first + batch]
@@ -202,4 +194,3 @@ def generate(
         )
         choice = _Choice(sampler, [drafts[place] for place in places])
         writer.generate(**inputs, generation_config=config, logits_processor=[choice])
-    return [sampler.completion(draft) for draft in drafts]

@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
 
 from forgetting.models.causal import padded
-from forgetting.models.family import Family, Sizes
-from forgetting.models.parts import Part
+from forgetting.models.family import Family, Sizes, on_device
+from forgetting.models.parts import Part, part_of
 from forgetting.models.rows import Row, read_tokens, supervised
 
 BLOCK = re.compile(r"(?:^|\.)decoder\.(?:block|layers)\.(\d+)\.")
@@ -37,11 +37,7 @@ class Seq2Seq(Family):
 
     def part(self, name: str) -> Part:
         """An encoder's block is of kind `encoder`; numbers count the decoder's."""
-        kind = next((kind for kind, pattern in KINDS.items() if pattern.search(name)), None)
-        if kind is None:
-            raise ValueError(f"parameter {name!r}: of no kind; name its kind in models/seq2seq.py")
-        block = BLOCK.search(name)
-        return Part(kind, int(block[1]) if block else None)
+        return part_of(name, KINDS, BLOCK, "seq2seq.py")
 
     def layers(self, config: Any) -> int:
         return getattr(config, "num_decoder_layers", None) or config.decoder_layers
@@ -58,18 +54,17 @@ class Seq2Seq(Family):
         config = model.config
         read, written, at = [], [], []
         for row in rows:
-            count = read_tokens(row)
-            ids = row["input_ids"]
-            after = ids[count:]
+            ids, count = row["input_ids"], read_tokens(row)
             read.append(_ended(ids[:count], config.eos_token_id))
-            written.append(functional.pad(after, (1, 0), value=config.decoder_start_token_id)[:-1])
+            begun = functional.pad(ids[count:], (1, 0), value=config.decoder_start_token_id)
+            written.append(begun[:-1])
             at.append(supervised(row)[count - 1 :])
         decoder = pad_sequence(written, batch_first=True)
         return padded(read) | {"decoder_input_ids": decoder}, pad_sequence(at, batch_first=True)
 
     def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
         read = [_ended(row["input_ids"], model.config.eos_token_id) for row in rows]
-        return model, {name: tensor.to(model.device) for name, tensor in padded(read).items()}
+        return model, on_device(padded(read), model)
 
 
 def _ended(ids: torch.Tensor, end: int) -> torch.Tensor:

@@ -14,7 +14,6 @@ import torch
 
 from forgetting.models.rows import Row, read_tokens, supervised
 
-TOKENS_A_BATCH = 2048
 # Attention is quadratic in a line: what exceeds the first is cut into lines of the second.
 LONGEST_LINE, SHORT_LINE = 4096, 512
 
@@ -51,9 +50,12 @@ class Line:
             line.members.append((number, sum(kept)))
         return line
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     def mask(self) -> torch.Tensor:
         """(size, size) booleans: True where the line's token may look."""
-        size = len(self.ids)
+        size = len(self)
         allowed = torch.zeros(size, size, dtype=torch.bool)
         allowed[:, : self.spans[0][0]] = True
         for start, end in self.spans:
@@ -74,25 +76,14 @@ def lines(rows: Sequence[Row]) -> list[Line]:
     ]
 
 
-def by_tokens(lines: Sequence[Line], budget: int = TOKENS_A_BATCH) -> list[list[Line]]:
-    """Lines in batches of similar length whose padded size stays within `budget` tokens."""
-    batches: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: len(line.ids)):
-        if batches and (len(batches[-1]) + 1) * len(line.ids) <= budget:
-            batches[-1].append(line)
-        else:
-            batches.append([line])
-    return batches
-
-
 def states(model: torch.nn.Module, lines: Sequence[Line]) -> torch.Tensor:
     """(tokens, width): a model's last hidden states where lines are read, one after another."""
-    longest = max(len(line.ids) for line in lines)
+    longest = max(map(len, lines))
     ids = torch.zeros(len(lines), longest, dtype=torch.long)
     positions = torch.zeros_like(ids)
     mask = torch.eye(longest, dtype=torch.bool).repeat(len(lines), 1, 1)
     for number, line in enumerate(lines):
-        size = len(line.ids)
+        size = len(line)
         ids[number, :size] = torch.tensor(line.ids)
         positions[number, :size] = torch.tensor(line.positions)
         mask[number, :size, :size] = line.mask()

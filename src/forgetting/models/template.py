@@ -17,7 +17,7 @@ from forgetting.tasks import HEARD, Example, Turn
 def chat(tokenizer: Any, turns: Sequence[Turn]) -> str:
     """The turns in the chat template, up to where the answer begins.
 
-    Raises `ValueError` where the tokenizer has no template, or none for these turns.
+    Raises `ValueError` where the tokenizer has no template for them.
     """
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     return _rendered(tokenizer, messages, add_generation_prompt=True)
@@ -52,8 +52,8 @@ def begin(tokenizer: Any) -> list[int]:
 
 def ids(tokenizer: Any, text: str) -> list[int]:
     """The token ids of a text from its beginning; `chat` and `prompt` give such texts."""
-    found, first = tokenizer(text, add_special_tokens=False).input_ids, begin(tokenizer)
-    return found if found[: len(first)] == first else [*first, *found]
+    tokens, first = tokenizer(text, add_special_tokens=False).input_ids, begin(tokenizer)
+    return tokens if tokens[: len(first)] == first else [*first, *tokens]
 
 
 def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[int], list[int]]:
@@ -64,11 +64,11 @@ def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[in
     first, *rest = text.split(HEARD) if frames else [text]
     if len(rest) != len(frames):
         raise ValueError(f"{HEARD}: stands {len(rest)} times in the text of {len(frames)} frames")
-    found, places = ids(tokenizer, first), []
+    tokens, places = ids(tokenizer, first), []
     for piece in rest:
-        places.append(len(found))
-        found += tokenizer(piece, add_special_tokens=False).input_ids
-    return found, places
+        places.append(len(tokens))
+        tokens += tokenizer(piece, add_special_tokens=False).input_ids
+    return tokens, places
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:

@@ -76,15 +76,8 @@ def byte_tokenizer(*, begins: bool, ends: bool) -> PreTrainedTokenizerFast:
 
 
 def _llama(vocabulary: int) -> Any:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            **SHAPE,
-            **ENDS,
-        )
-    )
+    fields: dict[str, Any] = {"tie_word_embeddings": True, "max_position_embeddings": 4096}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **fields, **SHAPE, **ENDS))
 
 
 def _gpt2(vocabulary: int) -> Any:
@@ -95,17 +88,10 @@ def _gpt2(vocabulary: int) -> Any:
 
 def _gemma(vocabulary: int) -> Any:
     """A layer whose tokens see 16 before them, and one whose tokens see all."""
-    return Gemma3ForCausalLM(
-        Gemma3TextConfig(
-            vocab_size=vocabulary,
-            head_dim=8,
-            sliding_window=16,
-            layer_types=["sliding_attention", "full_attention"],
-            max_position_embeddings=4096,
-            **SHAPE,
-            **(ENDS | {"bos_token_id": 0}),
-        )
-    )
+    fields: dict[str, Any] = {"head_dim": 8, "sliding_window": 16, "max_position_embeddings": 4096}
+    fields |= {"layer_types": ["sliding_attention", "full_attention"]}
+    fields |= SHAPE | ENDS | {"bos_token_id": 0}
+    return Gemma3ForCausalLM(Gemma3TextConfig(vocab_size=vocabulary, **fields))
 
 
 def _t5(vocabulary: int) -> Any:

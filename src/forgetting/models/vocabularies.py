@@ -66,7 +66,7 @@ def _files(foundation: Foundation) -> dict[str, str]:
 @lru_cache(maxsize=64)
 def _beside_weights(foundation: Foundation) -> str:
     tokenizer = _tokenizer(foundation)
-    said = {
+    beside = {
         "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else "",
         "vocabulary": "" if tokenizer.is_fast else vocabulary(foundation),
         "template": tokenizer.chat_template,
@@ -74,10 +74,10 @@ def _beside_weights(foundation: Foundation) -> str:
         "model": _configuration(foundation, "config.json"),
         "generation": _configuration(foundation, "generation_config.json"),
     }
-    return json.dumps(said, sort_keys=True)
+    return json.dumps(beside, sort_keys=True)
 
 
 def _configuration(foundation: Foundation, name: str) -> dict[str, Any]:
     path = foundation.folder / name
-    said = json.loads(path.read_text()) if path.exists() else {}
-    return {field: value for field, value in said.items() if field not in SILENT}
+    fields = json.loads(path.read_text()) if path.exists() else {}
+    return {field: value for field, value in fields.items() if field not in SILENT}

@@ -27,8 +27,7 @@ from forgetting.engine import compute
 from forgetting.lineage import Checkpoint
 from forgetting.models import template
 from forgetting.models.family import family_of
-from forgetting.models.rows import Row, continued, prompt_row, shortened
-from forgetting.models.shared_prefix import TOKENS_A_BATCH
+from forgetting.models.rows import TOKENS_A_BATCH, Row, continued, prompt_row, shortened
 from forgetting.probes.scores import Sample, Scores, rounded
 from forgetting.store import hash_key
 from forgetting.tasks import Task, Turn, metrics
