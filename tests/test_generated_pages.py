@@ -145,6 +145,8 @@ def test_addresses_of_the_repository_agree():
         (wording.listed(["a", "b", "c"]), "a, b and c"),
         (wording.count(1, "run"), "1 run"),
         (wording.count(1200, "run"), "1,200 runs"),
+        (wording.did_you_mean("LoRa", ["DoRA", "LoRA"]), "did you mean 'LoRA'?"),
+        (wording.did_you_mean("xyz", iter(["a", "b"]), "there are a, b"), "there are a, b"),
         (CONTENTS.link("chat_vector"), "chat vector"),  # it is not in the book: no link
         (CONTENTS.link("freezing"), "{doc}`freezing </notebooks/01_freezing>`"),
     ],

@@ -16,7 +16,6 @@ import ast
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module, invalidate_caches
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, Self, TypeVar, overload
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forgetting import home
+from forgetting.wording import did_you_mean
 
 VARIABLE = "FORGETTING_METHODS"
 # The question that the methods of each package answer.
@@ -138,8 +138,7 @@ def named(name: str) -> Method:
     """The method called `name` ("LoRA"). Raises `UnknownMethod` with the nearest one's name."""
     known = _by_name()
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"known: {', '.join(known)}")
         raise UnknownMethod(f"method={name!r}: there is none; {hint}")
     return known[name]
 

@@ -1,9 +1,10 @@
-"""Numbers and lists as readers see them."""
+"""Numbers, lists and hints as readers see them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 def thousands(count: int) -> str:
@@ -33,3 +34,9 @@ def count(amount: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """ "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """ "did you mean 'LoRA'?" of a name that is unknown, or `otherwise` where none is near."""
+    near = get_close_matches(name, [*known], n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise
