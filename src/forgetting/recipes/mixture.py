@@ -27,15 +27,12 @@ class Mixture(ABC):
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """The checkpoints whose words are shown."""
         return tuple(p for part in self.parts if not isinstance(part, Task) for p in part.parents)
 
     def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
         return [name for part in self.parts for name in part.missing()]
 
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        """What has to be generated first."""
         return [
             samples
             for part, amount in self._recipes(settings)

@@ -47,7 +47,6 @@ class Rehearsed(Mixture):
 
     @property
     def name(self) -> str:
-        """What is new, and how much is old."""
         return f"{self.new.name}, {self.ratio:g} rehearsed"
 
     @property

@@ -26,7 +26,6 @@ class Together(Mixture):
 
     @property
     def name(self) -> str:
-        """What is shown."""
         return " and ".join(part.name for part in self.shown)
 
     @property
