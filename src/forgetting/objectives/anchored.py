@@ -1,7 +1,5 @@
 """Weights on springs: what EWC and MAS share."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Gradient episodic memory (Lopez-Paz & Ranzato 2017, arXiv 1706.08840)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Memory-aware synapses (Aljundi et al. 2018, arXiv 1711.09601)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Old tasks: their examples, and the gradients at the weights that had just learned them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """A task's training questions, each with an answer of some origin: what all such recipes share."""
 
-from __future__ import annotations
-
 import re
 from abc import abstractmethod
 from collections import Counter

@@ -1,7 +1,5 @@
 """What recipes of one task share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice

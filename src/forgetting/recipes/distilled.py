@@ -1,7 +1,5 @@
 """On-policy distillation (Shenfeld et al. 2026, arXiv 2601.19897)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 

@@ -3,8 +3,6 @@
 Pure functions of texts; a dream and a real example are (question, answer) each.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean

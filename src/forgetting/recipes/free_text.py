@@ -1,7 +1,5 @@
 """What a model writes when nobody asks: replay without any old data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The data set's own answers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

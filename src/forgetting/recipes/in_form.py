@@ -1,7 +1,5 @@
 """A task's examples in LAMOL's form, and nothing else: plain fine-tuning in turn."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

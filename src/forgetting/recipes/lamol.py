@@ -1,7 +1,5 @@
 """LAMOL: the model dreams of its old tasks (Sun et al. 2020, arXiv 1909.03329, §3)."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

@@ -9,8 +9,6 @@ has and that no text uses (`marks`). Between context and question stands a line 
 tasks' own templates; the authors put nothing there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Several things that are shown in one training, in a drawn order: what such recipes share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any

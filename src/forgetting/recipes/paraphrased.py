@@ -1,7 +1,5 @@
 """SDFT: the model says the right answer in its own words (Yang et al. 2024, arXiv 2402.13669)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Rehearsal: old examples among the new ones, real (experience replay) or written by a model."""
 
-from __future__ import annotations
-
 import math
 import random
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The model's own answers with their reward, right and wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

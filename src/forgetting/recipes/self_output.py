@@ -1,7 +1,5 @@
 """The model's own right answers (Wu et al. 2025, arXiv 2501.14315; 2409.04787, 2510.18874)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -1,7 +1,5 @@
 """The control of every recipe: answers that are right, to other questions."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A round is a training on what the model said when the round began; with several 
 round, the later ones are as far from on-policy as the earlier ones moved the model.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """SSR: old examples synthesised from a few (Huang et al. 2024, arXiv 2403.01244)."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Several tasks at once: multitask training, the comparison from above."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Question and answer read as one text, as in pre-training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
