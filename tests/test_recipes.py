@@ -364,8 +364,8 @@ def test_the_teacher_reads_the_same_answer_after_another_prompt(tiny, tokenizer)
 
 def test_distillation_moves_the_model_towards_what_the_teacher_says(tiny, own_home):
     """The teacher's divergence from the model, on the answers drawn at first, gets less."""
-    recipe = Distilled(MOOD, tiny, count=2, max_new_tokens=8, teacher=tiny)
-    taught = tiny.train(recipe, objective=KeepClose(), learning_rate=1e-2, epochs=6, **SHORT)
+    recipe = Distilled(CALLS, tiny, count=2, max_new_tokens=8, teacher=tiny)
+    taught = tiny.train(recipe, objective=KeepClose(), learning_rate=1e-2, epochs=6, **FEW)
     compute.make(taught)
     losses = compute.losses(taught)
     assert sum(losses[-4:]) < 0.7 * sum(losses[:4])

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
 from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
@@ -150,8 +151,8 @@ class Asking(Questions):
         examples = self.examples(tokenizer)
         shown = {example.question for example in examples}
         others = self.task.training_examples(self.seed + 1)
-        worked = [example for example in others if example.question not in shown]
-        by_length = sorted(worked[:DRAWN], key=lambda e: len(e.question + e.answer))
+        worked = (example for example in others if example.question not in shown)
+        by_length = sorted(islice(worked, DRAWN), key=lambda e: len(e.question + e.answer))
         return [asked(tokenizer, example, by_length[: self.shots]) for example in examples]
 
 

@@ -68,6 +68,10 @@ class Blocks(Tuning):
 class Adapter(Tuning):
     """A tuning that trains weights of its own, beside frozen ones; peft places them."""
 
+    @property
+    def adapter(self) -> PeftConfig:
+        raise NotImplementedError
+
     def apply(self, model: PreTrainedModel) -> Any:
         """The model, wrapped by peft."""
         from peft import get_peft_model
