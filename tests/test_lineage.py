@@ -1,23 +1,17 @@
 """Lineage: a checkpoint's key is its recipe's, and weights add up as on paper."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from forgetting import (
     FreezeFirst,
-    FreezeLast,
     Full,
     LoRA,
-    OnlyLast,
-    OnlyMLP,
     Task,
     foundation,
 )
@@ -27,6 +21,7 @@ from forgetting.objectives import CrossEntropy, SelectiveMasking
 from forgetting.recipes.self_output import SelfOutput
 
 CHINESE = Task("zh_everyday")
+few = settings(max_examples=25)
 # Halves, quarters, …: their sums are exact, so the order of adding cannot matter.
 FACTORS = st.integers(-64, 64).map(lambda n: n / 16)
 
@@ -52,33 +47,6 @@ def vectors():
     return st.builds(lambda a, b, factor: factor * (a - b), checkpoints(), checkpoints(), FACTORS)
 
 
-# -- keys --------------------------------------------------------------------------------------
-
-KEYS = """
-from forgetting import Full, LoRA, Task, foundation
-base = foundation("tiny")
-assert base.foundation.folder.is_dir()
-full = base.train(Task("zh_everyday"), tune=Full(), seed=3, learning_rate=1e-3)
-lora = base.train(Task("zh_everyday"), tune=LoRA(rank=4))
-print(base.key, full.key, lora.key, (full + 0.5 * (lora - base)).key)
-"""
-
-
-def test_another_process_and_another_home_give_the_same_keys(base, tmp_path):
-    """The other process makes its own `tiny`, of the same bytes; its `hash` has another seed."""
-    full = base.train(CHINESE, tune=Full(), seed=3, learning_rate=1e-3)
-    lora = base.train(CHINESE, tune=LoRA(rank=4))
-    here = [base.key, full.key, lora.key, (full + 0.5 * (lora - base)).key]
-    environment = os.environ | {"FORGETTING_HOME": str(tmp_path), "PYTHONHASHSEED": "77"}
-    done = subprocess.run(
-        [sys.executable, "-c", KEYS], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == here
-    made_there = tmp_path / "models" / base.foundation.folder.name
-    for file in ("model.safetensors", "config.json", "tokenizer.json"):
-        assert (made_there / file).read_bytes() == (base.foundation.folder / file).read_bytes()
-
-
 def test_what_is_pinned_of_tiny_is_so(base):
     facts, folder = base.foundation.facts, base.foundation.folder
     assert facts["parameters"] == foundations.parameter_count(folder) == 26880
@@ -94,13 +62,6 @@ def test_equal_recipes_are_equal_checkpoints(base):
     assert len(one.key) == 20
 
 
-def test_defaults_written_out_change_nothing(base):
-    assert base.train(CHINESE) == base.train(
-        CHINESE, tune=Full(), seed=0, style="pretrain", learning_rate=3e-4, tokens=8192, length=256
-    )
-    assert base.train(CHINESE, tune=LoRA()) == base.train(CHINESE, tune=LoRA(rank=8, alpha=32))
-
-
 CHANGES = [
     {"seed": 1},
     {"style": "sft"},
@@ -114,15 +75,8 @@ CHANGES = [
     {"clip": 0.5},
     {"shown": Task("english")},
     {"tune": FreezeFirst(1)},
-    {"tune": FreezeFirst(2)},
-    {"tune": FreezeLast(1)},
-    {"tune": OnlyLast(1)},
-    {"tune": OnlyMLP()},
     {"tune": LoRA()},
     {"tune": LoRA(rank=4)},
-    {"tune": LoRA(alpha=16)},
-    {"tune": LoRA(dropout=0.0)},
-    {"tune": LoRA(modules=("q_proj",))},
 ]
 
 
@@ -194,8 +148,10 @@ def test_what_is_not_said_is_said_in_one_way(base):
     """Lineage knows no tuning and no objective: without them all moves, for the next token."""
     silent = base.train(CHINESE)
     assert silent.step.tune is None and silent.step.objective is None
-    for said in ({"tune": Full()}, {"objective": CrossEntropy()}):
-        assert base.train(CHINESE, **said) == silent
+    amounts = {"style": "pretrain", "learning_rate": 3e-4, "tokens": 8192, "length": 256}
+    for defaults in ({"tune": Full()}, {"objective": CrossEntropy()}, {"seed": 0, **amounts}):
+        assert base.train(CHINESE, **defaults) == silent
+    assert base.train(CHINESE, tune=LoRA()) == base.train(CHINESE, tune=LoRA(rank=8, alpha=32))
     assert repr(base.train(CHINESE, tune=Full())) == repr(silent)
     assert "objective" not in silent.recipe() and silent.recipe()["tune"] == {"kind": "Full"}
 
@@ -241,8 +197,8 @@ def test_an_impossible_setting_is_named(base, setting, field):
 
 
 def test_steps_are_tokens_over_tokens_a_batch(base):
-    def steps(**settings):
-        return base.train(CHINESE, **settings).step.settings.steps
+    def steps(**amounts):
+        return base.train(CHINESE, **amounts).step.settings.steps
 
     assert steps(tokens=8192, batch=2, length=256) == 16
     assert steps(tokens=8191, batch=2, length=256) == 15
@@ -257,10 +213,10 @@ def test_the_amount_is_tokens_or_examples(base):
 
 
 def test_an_epoch_is_every_example_once(base):
-    settings = base.train(CHINESE, examples=9, epochs=3, batch=4).step.settings
-    assert (settings.rows, settings.epoch_steps, settings.steps) == (9, 3, 9)
-    said = settings.recipe()
-    assert (said["examples"], said["epochs"]) == (9, 3) and "tokens" not in said
+    given = base.train(CHINESE, examples=9, epochs=3, batch=4).step.settings
+    assert (given.rows, given.epoch_steps, given.steps) == (9, 3, 9)
+    recipe = given.recipe()
+    assert (recipe["examples"], recipe["epochs"]) == (9, 3) and "tokens" not in recipe
 
 
 def test_fewer_epochs_are_another_recipe_of_the_same_training(base):
@@ -274,50 +230,56 @@ def test_fewer_epochs_are_another_recipe_of_the_same_training(base):
 
 
 def test_a_long_chain_has_a_key_a_root_and_a_name(base):
-    """10,000 steps, every fiftieth of them a merge; none was named before."""
+    """3,000 steps, every fiftieth of them a merge; none was named before."""
     checkpoint = base
-    for seed in range(9_800):
+    for seed in range(2_940):
         checkpoint = checkpoint.train(CHINESE, seed=seed)
         if seed % 49 == 0:
             checkpoint += 0.5 * (checkpoint - base)
-    assert len(checkpoint.key) == 20 and len(checkpoint.lineage()) == 10_001
+    assert len(checkpoint.key) == 20 and len(checkpoint.lineage()) == 3_001
     assert checkpoint.foundation is base.step and checkpoint.layers == 2
-    said = repr(checkpoint)
-    assert said[0] == "…" and said.endswith(".train('zh_everyday', Full(), 0.0003, seed=9799)")
-    assert len(said) < 500 and said[1:9] in {key[:8] for key in checkpoint.ancestors()}
+    text = repr(checkpoint)
+    assert text[0] == "…" and text.endswith(".train('zh_everyday', Full(), 0.0003, seed=2939)")
+    assert len(text) < 500 and text[1:9] in {key[:8] for key in checkpoint.ancestors()}
 
 
 # -- algebra -----------------------------------------------------------------------------------
 
 
+@few
 @given(checkpoints(), checkpoints())
 def test_adding_the_difference_leads_there(a, b):
     assert a + (b - a) == b
 
 
+@few
 @given(checkpoints(), checkpoints(), checkpoints())
 def test_zero_times_a_vector_adds_nothing(a, b, c):
     assert (b - a) * 0 == TaskVector()
     assert c + (b - a) * 0 == c
 
 
+@few
 @given(checkpoints(), vectors(), vectors())
 def test_addition_commutes(c, v, w):
     assert v + w == w + v
     assert c + (v + w) == c + (w + v)
 
 
+@few
 @given(checkpoints(), vectors(), vectors())
 def test_vectors_may_be_added_one_after_the_other(c, v, w):
     assert c + v + w == c + w + v == c + (v + w)
 
 
+@few
 @given(vectors(), FACTORS, FACTORS)
 def test_scaling_distributes(v, x, y):
     assert x * v + y * v == (x + y) * v
     assert v - v == TaskVector()
 
 
+@few
 @given(checkpoints(), vectors())
 def test_coefficients_of_a_model_add_up_to_one_and_of_a_vector_to_zero(c, v):
     assert sum(factor for factor, _ in v.terms) == 0

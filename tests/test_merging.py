@@ -96,9 +96,9 @@ def folder(tiny, tmp_path):
             (path / "chat_template.jinja").write_text(template)
         for file, change in (("tokenizer.json", token), ("config.json", config)):
             if change:
-                said = json.loads((path / file).read_text())
-                change(said)
-                (path / file).write_text(json.dumps(said))
+                settings = json.loads((path / file).read_text())
+                change(settings)
+                (path / file).write_text(json.dumps(settings))
         return foundation(str(path))
 
     return make
@@ -109,6 +109,14 @@ def assert_same(one, other, tolerance=0.0):
     for name in one:
         torch.testing.assert_close(one[name], other[name], atol=tolerance, rtol=0, msg=name)
 
+
+def moved(before, after):
+    """Names of the weights that differ."""
+    weights = compute.state(before)
+    return {name for name, w in compute.state(after).items() if not torch.equal(w, weights[name])}
+
+
+ADAPTED = {f"model.layers.{n}.self_attn.{part}_proj.weight" for n in (0, 1) for part in "qv"}
 
 # -- weights -----------------------------------------------------------------------------------
 
@@ -146,18 +154,13 @@ def test_a_merge_is_the_weighted_sum_of_its_parents(tiny):
     new = compute.state(taught + 0.75 * (chat - tiny))
     w, c, t = compute.state(tiny), compute.state(chat), compute.state(taught)
     assert_same(new, {name: t[name] + 0.75 * (c[name] - w[name]) for name in w}, 1e-6)
-    assert_same(compute.state(tiny + (chat - tiny)), c)
-    assert_same(compute.state(tiny + 0 * (chat - tiny)), w)
     forgot = compute.state(tiny - (chat - tiny))
     assert_same(forgot, {name: 2 * w[name] - c[name] for name in w}, 1e-6)
-    assert_same(merging.weighted_sum([(1.0, w), (1.0, c), (-1.0, w)]), c, 1e-6)
 
 
-def test_identities(folder):
-    """λ = 0, one model twice, and order of writing: the same key, so the same bits."""
+def test_a_sum_has_no_order(folder):
+    """Whatever the order of writing: the same key, so the same bits."""
     base, one, two = folder("base"), folder("one", shift=1.0), folder("two", shift=0.1)
-    assert base + 0.0 * (one - two) == base
-    assert one + 0.5 * (one - one) == one == base + 2 * (one - base) - (one - base)
     spelled = [base + 0.25 * (one - base) + 0.5 * (two - base), two - 0.5 * (two - base)]
     spelled[1] += 0.25 * (one - base)
     assert spelled[0] == spelled[1]
@@ -183,10 +186,9 @@ def test_a_tied_head_counts_once(folder):
 FRENCH = "Always answer in French. {{ messages[0]['content'] }}"
 
 
-@pytest.mark.parametrize("shift", [0.25 * number for number in range(4)])
-def test_the_first_operand_gives_tokenizer_and_template(folder, shift):
-    """Whatever the hashes: a checkpoint's rule can be read off the line that made it."""
-    base, chat = folder("base", shift=shift), folder("chat", template=FRENCH, shift=-1.0)
+def test_the_first_operand_gives_tokenizer_and_template(folder):
+    """Whichever has the lower hash: a checkpoint's rule can be read off the line that made it."""
+    base, chat = folder("base"), folder("chat", template=FRENCH, shift=-1.0)
     taught = base.train(CHINESE, **QUICK)
     on_base, on_chat = taught + (chat - base), chat + (taught - base)
     assert on_base.foundation == base.step and on_chat.foundation == chat.step
@@ -221,9 +223,9 @@ def test_of_several_models_that_are_alike_any_one_may_be_first(folder):
 @pytest.mark.parametrize(
     ("file", "change"),
     [
-        ("config", lambda said: said.update(eos_token_id=1)),
-        ("config", lambda said: said.update(rope_parameters={"rope_theta": 5e5})),
-        ("token", lambda said: said["pre_tokenizer"].update(add_prefix_space=True)),
+        ("config", lambda settings: settings.update(eos_token_id=1)),
+        ("config", lambda settings: settings.update(rope_parameters={"rope_theta": 5e5})),
+        ("token", lambda settings: settings["pre_tokenizer"].update(add_prefix_space=True)),
     ],
 )
 def test_end_tokens_and_configuration_are_the_first_operands_too(folder, file, change):
@@ -238,49 +240,45 @@ def test_end_tokens_and_configuration_are_the_first_operands_too(folder, file, c
 @pytest.mark.parametrize("noise", [None, "transformers_version", "_name_or_path", "dtype"])
 def test_models_that_are_alike_beside_their_weights_have_one_merge(folder, noise):
     """Who wrote a configuration, and in which precision, does not matter."""
-    change = noise and (lambda said: said.update({noise: "float16"}))
+    change = noise and (lambda settings: settings.update({noise: "float16"}))
     one, two = folder("one"), folder("two", shift=1.0, config=change)
     halves = [one + 0.5 * (two - one), two + 0.5 * (one - two)]
     assert halves[0] == halves[1] and "tokenizer" not in halves[0].recipe()
 
 
-def swap(said):
-    vocabulary = said["model"]["vocab"]
+def swap(settings):
+    vocabulary = settings["model"]["vocab"]
     vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
 
 
-def add(said):
-    new = {**said["added_tokens"][0], "id": 259, "content": "<pad>"}
-    said["added_tokens"].append(new)
+def add(settings):
+    new = {**settings["added_tokens"][0], "id": 259, "content": "<pad>"}
+    settings["added_tokens"].append(new)
 
 
 @pytest.mark.parametrize(
     ("change", "first", "second"),
     [
         (swap, "'a' is {a} in plain and {b} in other", "'b' is {a} in other and {b} in plain"),
-        (
-            add,
-            "'<pad>' is missing in plain and 259 in other",
-            "'<pad>' is 259 in other and missing in plain",
-        ),
+        (add, "'<pad>' is missing in plain and 259 in other",
+         "'<pad>' is 259 in other and missing in plain"),
     ],
-)
+)  # fmt: skip
 def test_vocabularies_that_differ_are_refused_where_the_merge_is_written(
     folder, change, first, second
 ):
     plain, other = folder("plain"), folder("other", shift=1.0, token=change)
     ids = {letter: vocabularies.vocabulary(plain.step)[letter] for letter in "ab"}
-    for line, write in (
+    for token, write in (
         (first, lambda: plain + 0.5 * (other - plain)),
         (second, lambda: other.train(CHINESE) + 0.5 * (plain - other)),
         (first, lambda: merge(plain, [plain, other], Elect())),
     ):
-        with pytest.raises(ValueError, match=r"^vocabularies differ: token ") as caught:
+        with pytest.raises(ValueError) as caught:
             write()
-        said = str(caught.value).replace(f"{plain.step.folder.parent}/", "")
-        assert (
-            said == f"vocabularies differ: token {line.format(**ids)}; a merge needs one vocabulary"
-        )
+        message = str(caught.value).replace(f"{plain.step.folder.parent}/", "")
+        token = token.format(**ids)
+        assert message == f"vocabularies differ: token {token}; a merge needs one vocabulary"
 
 
 # -- methods and their keys --------------------------------------------------------------------
@@ -346,13 +344,7 @@ def test_a_merge_is_trained_and_writes_as_any_model(tiny, trainings):
     one = tiny.train(CHINESE, seed=1, **QUICK)
     for merged in (tiny + 0.5 * (one - tiny), merge(tiny, [one], Elect())):
         after = merged.train(CHINESE, tune=LoRA(), seed=2, **QUICK)
-        before = compute.state(merged)
-        moved = {n for n, w in compute.state(after).items() if not torch.equal(w, before[n])}
-        assert moved == {
-            f"model.layers.{layer}.self_attn.{part}_proj.weight"
-            for layer in (0, 1)
-            for part in "qv"
-        }
+        assert moved(merged, after) == ADAPTED
         samples = Samples(merged, Hello(), 4)
         assert samples.parents == (merged,)
         assert len(compute.samples(samples)) == 1
@@ -524,11 +516,8 @@ def test_a_grafted_model_has_the_parts_of_both(tiny, ear):
         {f"language_model.{name}": w for name, w in text.items()},
     )
     encoder = {name: w for name, w in heard.items() if name.startswith("encoder.")}
-    assert (
-        len(encoder) == 2
-        and {n: w for n, w in state.items() if n in encoder}.keys() == encoder.keys()
-    )
-    assert all(torch.equal(state[name], w) for name, w in encoder.items())
+    assert len(encoder) == 2
+    assert_same({name: w for name, w in state.items() if name in encoder}, encoder)
     drawn = state["connector.weight"]
     assert drawn.shape == (32, 16) and 0.4 < drawn.std() < 0.6
     twice, other = (compute.state(tiny.graft(ear, Projection(1.0), seed=seed)) for seed in (3, 4))
@@ -550,12 +539,7 @@ def test_a_grafted_model_is_trained_and_merged(tiny, ear):
     before = compute.state(grafted)
     assert resources.parameters(full) == resources.trainable(full) == count
     assert sum(w.numel() for w in before.values()) == count
-    moved = {n for n, w in compute.state(adapted).items() if not torch.equal(w, before[n])}
-    assert moved == {
-        f"language_model.model.layers.{layer}.self_attn.{part}_proj.weight"
-        for layer in (0, 1)
-        for part in "qv"
-    }
+    assert moved(grafted, adapted) == {f"language_model.{name}" for name in ADAPTED}
     half = grafted + 0.5 * (full - grafted)
     resources.check_resources([half], [])
     model, _ = compute.model(half)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from forgetting import Task, foundation, merge, method
+from forgetting import Full, LoRA, Task, foundation, merge, method
 from forgetting.engine import compute
 from forgetting.lineage import Samples, Settings
 from forgetting.objectives import Old
@@ -196,16 +196,39 @@ def test_a_model_is_trained_by_it_and_merged(own, tiny, own_home):
         torch.testing.assert_close(found, before[name] + expected, atol=1e-6, rtol=0)
 
 
-def test_another_process_finds_it_by_the_environment(own, tiny):
-    """As a worker does, which is sent a pickle."""
+KEYS = """
+import pickle, sys
+from forgetting import Full, LoRA, Task, foundation
+base = foundation("tiny")
+assert base.foundation.folder.is_dir()
+full = base.train(Task("zh_everyday"), tune=Full(), seed=3, learning_rate=1e-3)
+lora = base.train(Task("zh_everyday"), tune=LoRA(rank=4))
+sent = pickle.load(open(sys.argv[1], "rb"))
+print(base.key, full.key, lora.key, (full + 0.5 * (lora - base)).key, sent.key)
+"""
+
+
+def test_another_process_and_another_home_give_the_same_keys(own, tiny, tmp_path):
+    """The other process makes its own `tiny`, of the same bytes; its `hash` has another seed.
+
+    As a worker does, it gets a pickle, and finds a reader's own method by the environment.
+    """
     from forgetting.tuning import FreezeNorms
 
-    checkpoint = tiny.train(Task("zh_everyday"), tune=FreezeNorms())
-    (own / "sent").write_bytes(pickle.dumps(checkpoint))
-    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')).key)"
-    command = [sys.executable, "-c", code, str(own / "sent")]
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == checkpoint.key
+    chinese = Task("zh_everyday")
+    full = tiny.train(chinese, tune=Full(), seed=3, learning_rate=1e-3)
+    lora = tiny.train(chinese, tune=LoRA(rank=4))
+    own_method = tiny.train(chinese, tune=FreezeNorms())
+    here = [tiny.key, full.key, lora.key, (full + 0.5 * (lora - tiny)).key, own_method.key]
+    (own / "sent").write_bytes(pickle.dumps(own_method))
+    home = tmp_path / "home"
+    environment = os.environ | {"FORGETTING_HOME": str(home), "PYTHONHASHSEED": "77"}
+    command = [sys.executable, "-c", KEYS, str(own / "sent")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == here
+    folder = tiny.foundation.folder
+    for file in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (home / "models" / folder.name / file).read_bytes() == (folder / file).read_bytes()
 
 
 def written(name="Own", base="object", **card):
@@ -301,16 +324,16 @@ e693731c80e822eb555c  Distilled(task, tiny, count=2, teacher=tiny)
 ce4e5fc0487b6a180a78  Rehearsed(Gold(task), (Gold(task), Gold(task)), 0.1)
 5be8b031a544d4d10391  Together((Gold(task), InForm(task)))
 e04ade46005f0806f68d  FreeText(tiny)
-d106148280ee2b760819  FreeText(tiny, EMPTY_TURN, 0.7, 0.9)
+4b1662292d4ca851df63  FreeText(tiny, EMPTY_TURN)
 cb1243ee154a4a56c3e7  InForm(task)
 8508daa37f5591290cad  Lamol(task)
-5e4f7123df505c85c8a9  Lamol(task, (task, task), tiny, 0.05, "task", top_k=1, kept=True)
+6abf6d70fcbb6bdf1ef0  Lamol(task, (task, task), tiny, 0.05, "task", kept=True)
 d3da00bdbb545935914d  Lamol(task, (task,), real=True)
 2fe59bf7b7b10b5e016a  Synthesised(task, tiny, tiny)
 ec973473df0a514f133b  Asking(task, few, 1, 3)
 d0b3bf71b98f223a972f  Retelling(task, few, 1)
 cef7c7859f48d31165c5  Opening(EMPTY_TURN, 4)
-c691fc222922d5f263b2  Demonstrations(task, 20, 8, 0)
+c691fc222922d5f263b2  Demonstrations(task, 8, 0)
 327980ba1bd2698571ab  Refreshed(texts)
 425f24309d2dad683222  Begun((1, 2), 4)
 """

@@ -78,9 +78,9 @@ def test_a_mask_that_makes_no_sense_is_named(wrong):
 
 def test_masking_nothing_is_cross_entropy_bit_for_bit(tiny):
     """With the threshold at infinity, weights are those of the plain objective."""
-    settings = {"style": "sft", "examples": 6, "epochs": 2, "length": 1024, "batch": 2}
+    settings = {"style": "sft", "examples": 4, "epochs": 2, "length": 256, "batch": 2}
     plain, masked = (
-        compute.state(tiny.train(Task("mini_calls"), objective=objective, **settings))
+        compute.state(tiny.train(Task("mini_sentiment"), objective=objective, **settings))
         for objective in (None, SelectiveMasking(math.inf))
     )
     assert all(torch.equal(plain[name], masked[name]) for name in plain)
@@ -212,25 +212,6 @@ def test_reinforce_on_a_model_moves_as_finite_differences_say(tiny):
         below = loss()
     # Losses are made in float32 from float64 logits, so the difference keeps some four digits.
     assert along == pytest.approx(((above - below) / (2 * h)).item(), rel=2e-2)
-
-
-def test_every_objective_is_part_of_a_key(tiny):
-    task = Task("zh_everyday")
-    objectives = [
-        None,
-        CrossEntropy(),
-        SelectiveMasking(),
-        SelectiveMasking(10.0),
-        ShareMasking(),
-        ShareMasking("low"),
-        EntropyAdaptive(),
-        KeepClose(),
-        KeepClose(3.0),
-        QuestionAndText(),
-        PolicyGradient(),
-    ]
-    keys = [tiny.train(task, objective=objective).key for objective in objectives]
-    assert keys[0] == keys[1] and len(set(keys)) == len(keys) - 1
 
 
 @pytest.mark.parametrize("packed", [True, False])

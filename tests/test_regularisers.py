@@ -11,7 +11,7 @@ from torch.nn import functional
 from forgetting import LoRA, Settings, Task
 from forgetting.engine import compute
 from forgetting.lineage import nothing_drawn
-from forgetting.objectives import EWC, GEM, MAS, Old
+from forgetting.objectives import EWC, GEM, MAS, Old, Step
 from forgetting.objectives.gem import gem_multipliers
 from forgetting.recipes import InForm
 
@@ -42,8 +42,6 @@ def reader(model):
     """`training`'s reader, written anew: the sum or mean that the objective makes of all rows."""
 
     def read(rows, objective):
-        from forgetting.objectives import Step
-
         parts = [logits_of(model, row) for row in rows]
         logits, wanted = (torch.cat(list(part)) for part in zip(*parts, strict=True))
         ones = torch.ones(len(wanted))
@@ -63,17 +61,18 @@ def brute_importance(model, rows, value, of):
     return total
 
 
-VALUES = {
-    EWC: (
-        lambda logits, wanted: -logits.log_softmax(-1).gather(1, wanted[:, None]).sum(),
-        "square",
-    ),
-    MAS: (lambda logits, wanted: (logits**2).mean(), "abs"),
-}
+def answer_nats(logits, wanted):
+    return -logits.log_softmax(-1).gather(1, wanted[:, None]).sum()
 
 
-@pytest.mark.parametrize("kind", [EWC, MAS])
-def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
+def mean_square(logits, wanted):
+    return (logits**2).mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "of"), [(EWC, answer_nats, torch.square), (MAS, mean_square, torch.abs)]
+)
+def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind, value, of):
     """Σ of parabolas written out, each task's Ω at the weights that had just learned it."""
     old = old_of(chain)
     model, tokenizer = compute.model(chain[2])
@@ -83,13 +82,10 @@ def test_what_is_added_is_the_gradient_of_the_penalty(chain, kind):
     )
     assert all(torch.equal(p, anchor[name]) for name, p in model.named_parameters())
 
-    value, of = VALUES[kind]
     omega = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     for one in old:
-        there, _ = compute.model(one.of)
-        for name, each in brute_importance(
-            there, one.rows(tokenizer, nothing_drawn), value, lambda g: getattr(torch, of)(g)
-        ).items():
+        there, rows = compute.model(one.of)[0], one.rows(tokenizer, nothing_drawn)
+        for name, each in brute_importance(there, rows, value, of).items():
             omega[name] += each
 
     drawn = torch.Generator().manual_seed(0)
@@ -167,7 +163,6 @@ def test_gem_turns_the_gradient_of_a_model(chain):
     model, tokenizer = compute.model(chain[2])
     read = reader(model)
     turn = GEM(old, margin=0.0).begin(model, tokenizer, read, compute.state, nothing_drawn)
-    names = [name for name, _ in model.named_parameters()]
 
     def flat(rows):
         model.zero_grad()
@@ -188,11 +183,10 @@ def test_gem_turns_the_gradient_of_a_model(chain):
     turned = torch.cat([p.grad.flatten() for p in model.parameters()]).double().numpy()
     expected = brute_projection(gradient, before)
     assert np.allclose(turned, expected, atol=1e-4 * np.abs(gradient).max())
-    assert names
 
 
 @pytest.mark.parametrize("kind", [EWC, MAS, GEM])
-def test_training_with_it_is_a_lineage_of_its_own(chain, kind, own_home):
+def test_training_with_it_is_a_lineage_of_its_own(chain, kind):
     """A strong penalty holds the weights; a projection holds the old loss."""
     first = chain[1]
     old = (Old(MOOD, first, 4, 256),)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -102,9 +102,11 @@ class Method:
 
     def load(self) -> Any:
         """The class or function. Raises `BadMethod` where its file cannot be imported."""
+        package = import_module(f"forgetting.{self.package}")
+        package.__path__ = _path(self.package)
         invalidate_caches()  # the file may be younger than what Python knows of its folder
         try:
-            return getattr(import_module(f"forgetting.{self.package}.{self.path.stem}"), self.name)
+            return getattr(import_module(f"{package.__name__}.{self.path.stem}"), self.name)
         except Exception as error:
             raise BadMethod(f"{self.path}: {type(error).__name__}: {_line(error)}") from error
 
@@ -167,36 +169,13 @@ def where(symbol: str) -> tuple[str, int]:
     entry = _by_name().get(name)
     if entry is None or entry.symbol != symbol:
         raise LookupError(f"symbol={symbol!r}: {package} defines no {name}")
-    inside = entry.path.is_relative_to(HERE)
-    path = entry.path.relative_to(HERE) if inside else entry.path
+    path = entry.path
+    path = path.relative_to(HERE) if path.is_relative_to(HERE) else path
     return path.as_posix(), entry.line
-
-
-class Folders(Sequence[str]):
-    """A package's `__path__`: its own folder, and that of `FORGETTING_METHODS` as it is now."""
-
-    def __init__(self, package: str) -> None:
-        self._package = package.rpartition(".")[2]
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        return [str(folder) for folder in _folders(self._package)][at]
-
-    def __len__(self) -> int:
-        return len(_folders(self._package))
 
 
 class Package(ModuleType):
     """A package whose methods are its attributes; they load their files on first use."""
-
-    def __getattr__(self, name: str) -> Any:
-        entry = None if name.startswith("_") else _by_name().get(name)
-        if entry is None or entry.symbol != f"{self.__name__}.{name}":
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return entry.load()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Python sets a submodule when it is imported: it would hide a method of its name."""
@@ -204,24 +183,29 @@ class Package(ModuleType):
         super().__setattr__(name, inner if hasattr(inner, "card") else value)
 
     def __dir__(self) -> list[str]:
-        own = (one.name for one in methods() if one.symbol == f"{self.__name__}.{one.name}")
+        own = (entry.name for entry in methods() if entry.symbol == f"{self.__name__}.{entry.name}")
         return [*super().__dir__(), *own]
 
 
-def package(name: str) -> None:
-    """Make the package called `name` one of methods: its `__init__` says so."""
+def package(name: str) -> Callable[[str], Any]:
+    """The `__getattr__` of the package called `name`, which becomes one of methods."""
     module = sys.modules[name]
     module.__class__ = Package
-    module.__path__ = Folders(name)  # type: ignore[assignment]
+    module.__path__ = _path(name.rpartition(".")[2])
+
+    def attribute(method: str) -> Any:
+        entry = None if method.startswith("_") else _by_name().get(method)
+        if entry is None or entry.symbol != f"{name}.{method}":
+            raise AttributeError(f"module {name!r} has no attribute {method!r}")
+        return entry.load()
+
+    return attribute
 
 
-def _folders(package: str) -> list[Path]:
-    places = [HERE]
-    if own := home.folder(VARIABLE):
-        if not own.is_dir():
-            raise BadMethod(f"{VARIABLE}={own}: no such folder; make it, with tuning/x.py within")
-        places.append(own)
-    return [place / package for place in places if (place / package).is_dir()]
+def _path(package: str) -> list[str]:
+    """A package's own folder, and that of `FORGETTING_METHODS` as it is now."""
+    places = filter(None, (HERE, home.folder(VARIABLE)))
+    return [str(place / package) for place in places if (place / package).is_dir()]
 
 
 def _by_name() -> dict[str, Method]:
@@ -252,9 +236,12 @@ def _with_texts(entry: Method, known: dict[str, Method]) -> Method:
 
 
 def _read_all() -> Iterator[Method]:
+    own = home.folder(VARIABLE)
+    if own and not own.is_dir():
+        raise BadMethod(f"{VARIABLE}={own}: no such folder; make it, with tuning/x.py within")
     for package in QUESTIONS:
         files: dict[str, Path] = {}
-        for folder in _folders(package):
+        for folder in map(Path, _path(package)):
             for path in sorted(folder.glob("[!_]*.py")):
                 if (other := files.setdefault(path.stem, path)) is not path:
                     raise BadMethod(f"{path}: {package} has {other}; rename one")
@@ -268,10 +255,10 @@ def _read(package: str, path: Path, changed: int) -> tuple[Method, ...]:
         tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise BadMethod(f"{path}: {_line(error)}") from error
-    defined = (n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef))
     return tuple(
         Method(node.name, package, path, node.lineno, _literal(call, node.name, package, path))
-        for node in defined
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
         for call in node.decorator_list
         if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == "method"
     )

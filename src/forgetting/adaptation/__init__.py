@@ -5,15 +5,9 @@ question after another, and may remember, or move its weights. `system` makes a 
 checkpoint and a way.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from forgetting import method
 from forgetting.adaptation.base import Adaptation, Listener, system
 
 __all__ = ["Adaptation", "Listener", "system"]
 
-method.package(__name__)
-
-if TYPE_CHECKING:  # each method by its name, as `method.Package` gives it
-
-    def __getattr__(name: str) -> Any: ...
+__getattr__ = method.package(__name__)  # each method by its name

@@ -1,7 +1,5 @@
 """What a way of adapting must be able to do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Protocol
 

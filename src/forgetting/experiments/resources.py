@@ -17,7 +17,7 @@ from forgetting.lineage import Checkpoint, Linear, Merge, Settings, Train, in_or
 from forgetting.models.family import family_of
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
-from forgetting.tuning import Tuning, trainable_count
+from forgetting.tuning import Tuning
 
 FLOAT = 4  # bytes
 # Measured with benchmarks/memory.py; to be measured again where training changes.
@@ -216,7 +216,7 @@ def _moving(origin: Checkpoint, tune: Tuning) -> Moving:
     moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     return Moving(
         total=total,
-        trainable=trainable_count(tuned),
+        trainable=sum(p.numel() for p in moved.values()),
         largest=max(p.numel() for p in moved.values()),
         saved=family.saved(config, list(moved)),
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from forgetting.models.foundations import Foundation
 from forgetting.store import hash_key
 from forgetting.tasks import Task
 
+Terms = tuple[tuple[float, "Checkpoint"], ...]
 LONGEST_TEXT = 300  # characters of a parent's text within a checkpoint's; a longer one is its key
 
 
@@ -50,25 +51,20 @@ class Checkpoint:
         """The checkpoints this one is made from."""
         return self.step.parents
 
-    @cached_property
+    @property
     def origin(self) -> Checkpoint:
         """What its model is built like: the last graft among its first parents, or the root."""
-        line = [self]
-        while line[-1].parents and not isinstance(line[-1].step, Graft):
-            line.append(line[-1].parents[0])
-            if "origin" in vars(line[-1]):
-                break
-        origin = vars(line[-1]).get("origin", line[-1])
-        for checkpoint in line[1:]:  # remembered on the way: a chain is walked once
-            vars(checkpoint)["origin"] = origin
+        origin = self
+        while origin.parents and not isinstance(origin.step, Graft):
+            origin = origin.parents[0]
         return origin
 
     @property
     def root(self) -> Checkpoint:
         """What nobody here trained, at the end of the line of first parents."""
-        root = self.origin
+        root = self
         while root.parents:
-            root = root.parents[0].origin
+            root = root.parents[0]
         return root
 
     @property
@@ -170,7 +166,7 @@ class Checkpoint:
 class TaskVector:
     """τ = θ_tuned - θ_before (Ilharco et al. 2023, arXiv 2212.04089): coefficients add up to 0."""
 
-    terms: tuple[tuple[float, Checkpoint], ...] = field(default=())
+    terms: Terms = ()
 
     def __add__(self, other: TaskVector) -> TaskVector:
         return TaskVector(_collect((*self.terms, *other.terms)))
@@ -190,9 +186,6 @@ class TaskVector:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskVector) and set(other.terms) == set(self.terms)
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self.terms))
 
 
 def foundation(name: str) -> Checkpoint:
@@ -235,16 +228,13 @@ def in_order(checkpoints: Iterable[Checkpoint], *, keyless: bool = False) -> Ite
 
 def _opened(terms: Iterable[tuple[float, Checkpoint]]) -> Iterator[tuple[float, Checkpoint]]:
     for factor, checkpoint in terms:
-        inner = checkpoint.step.terms if isinstance(checkpoint.step, Merge) else ()
-        if inner:
+        if isinstance(checkpoint.step, Merge) and (inner := checkpoint.step.terms):
             yield from _opened((factor * of, parent) for of, parent in inner)
         else:
             yield factor, checkpoint
 
 
-def _collect(
-    terms: Iterable[tuple[float, Checkpoint]],
-) -> tuple[tuple[float, Checkpoint], ...]:
+def _collect(terms: Iterable[tuple[float, Checkpoint]]) -> Terms:
     """Sums opened up, terms of the same checkpoint added, zeros dropped, in order of writing."""
     totals: dict[Checkpoint, float] = {}
     for factor, checkpoint in _opened(terms):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -75,24 +75,13 @@ class Samples:
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """The checkpoint that writes."""
         return (self.of,)
 
     def recipe(self) -> dict[str, Any]:
         """What the samples depend on, as plain JSON."""
-        return {
-            "step": self.kind,
-            "version": SAMPLING_VERSION,
-            "of": self.of.key,
-            "prompts": self.prompts.recipe(),
-            "max_new_tokens": self.max_new_tokens,
-            "per_prompt": self.per_prompt,
-            "temperature": self.temperature,
-            "top_k": self.top_k,
-            "top_p": self.top_p,
-            "until": list(self.until),
-            "seed": self.seed,
-        }
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own |= {"of": self.of.key, "prompts": self.prompts.recipe(), "until": list(self.until)}
+        return {"step": self.kind, "version": SAMPLING_VERSION, **own}
 
     @cached_property
     def key(self) -> str:

@@ -1,7 +1,5 @@
 """How a training step runs: rates, lengths and amounts, as they enter a key."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Literal, Self
 

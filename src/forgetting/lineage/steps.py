@@ -8,7 +8,7 @@ kind is a subclass of `Step` with a function registered there, in one file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from forgetting.lineage.samples import Recipe, Samples
@@ -18,12 +18,6 @@ from forgetting.tasks import Task
 
 if TYPE_CHECKING:
     from forgetting.lineage.checkpoint import Checkpoint
-
-# Raised when the same recipe would no longer give the same weights.
-TRAINING_VERSION = 1
-MERGING_VERSION = 1
-GRAFTING_VERSION = 1
-ADAPTING_VERSION = 1
 
 # What a recipe says where nothing is given: everything moves, for the next token's sake.
 EVERYTHING = {"kind": "Full"}
@@ -37,14 +31,17 @@ class Value(Protocol):
         """What it is and with which parameters."""
 
 
+@dataclass(frozen=True)
 class Step:
     """Base class of the steps: a frozen dataclass with a `kind` of its own.
 
     `doing` is what people are told while it runs. `costs` says whether its weights are stored, for
-    they take long to compute; otherwise they are computed whenever they are read.
+    they take long to compute; otherwise they are computed whenever they are read. `version` is
+    raised when the same recipe would no longer give the same weights.
     """
 
     kind: ClassVar[str]
+    version: ClassVar[int] = 1
     doing: ClassVar[str] = "computing"
 
     @property
@@ -63,11 +60,19 @@ class Step:
 
     def recipe(self) -> dict[str, Any]:
         """Plain JSON: the kind as `step`, the parameters, the parents' keys."""
-        raise NotImplementedError
+        own = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {"step": self.kind, "version": self.version, **own}
 
     def text(self, *parents: str) -> str:
         """The step for people, given the text of each parent."""
         return f"{self.kind}({', '.join(parents)})"
+
+
+def _plain(value: Any) -> Any:
+    """A checkpoint is its key in a recipe, what has a recipe is that, anything else itself."""
+    if hasattr(value, "key"):
+        return value.key
+    return value.recipe() if hasattr(value, "recipe") else value
 
 
 @dataclass(frozen=True)
@@ -88,16 +93,12 @@ class Train(Step):
     objective: Value | None = None
 
     def recipe(self) -> dict[str, Any]:
-        objective = self.objective.recipe() if self.objective else NEXT_TOKEN
-        return {
-            "step": self.kind,
-            "version": TRAINING_VERSION,
-            "parent": self.parent.key,
-            "task": self.shown.recipe(),
-            "tune": self.tune.recipe() if self.tune else EVERYTHING,
-            "settings": self.settings.recipe(),
-            "seed": self.seed,
-        } | ({} if objective == NEXT_TOKEN else {"objective": objective})
+        recipe = super().recipe()
+        recipe["task"] = recipe.pop("shown")
+        recipe["tune"] = recipe["tune"] or EVERYTHING
+        if recipe["objective"] in (None, NEXT_TOKEN):
+            del recipe["objective"]
+        return recipe
 
     @property
     def costs(self) -> bool:
@@ -169,7 +170,7 @@ class Merge(Step):
             vocabularies.require_one_vocabulary(first, other)
 
     def recipe(self) -> dict[str, Any]:
-        head = {"step": self.kind, "version": MERGING_VERSION}
+        head = {"step": self.kind, "version": self.version}
         if isinstance(self.how, Linear):
             terms = sorted([operand.key, factor] for factor, operand in self.terms)
             return head | {"terms": terms} | self._tokenizer()
@@ -220,14 +221,6 @@ class Adapt(Step):
     parent: Checkpoint
     how: Value
 
-    def recipe(self) -> dict[str, Any]:
-        return {
-            "step": self.kind,
-            "version": ADAPTING_VERSION,
-            "parent": self.parent.key,
-            "how": self.how.recipe(),
-        }
-
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
         return (self.parent,)
@@ -251,16 +244,6 @@ class Graft(Step):
     other: Checkpoint
     connector: Value
     seed: int = 0
-
-    def recipe(self) -> dict[str, Any]:
-        return {
-            "step": self.kind,
-            "version": GRAFTING_VERSION,
-            "parent": self.parent.key,
-            "other": self.other.key,
-            "connector": self.connector.recipe(),
-            "seed": self.seed,
-        }
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:

@@ -1,7 +1,5 @@
 """Sums of weights: task vectors, chat vectors, averages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """State dicts: a parameter's name to its tensor. Merges need the same names and shapes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,43 +1,35 @@
 """Weights on springs: what EWC and MAS share."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
 from forgetting.lineage import Drawn
-from forgetting.models.rows import Row
-from forgetting.objectives.base import Read, Weights
-from forgetting.objectives.cross_entropy import CrossEntropy
-from forgetting.objectives.old import Old, Tensors, moving_weights
+from forgetting.objectives.base import Objective, Read, Weights
+from forgetting.objectives.old import Tensors, WithOld, mean_gradient, moving_weights
 
 
 @dataclass(frozen=True)
-class Anchored(CrossEntropy):
+class Anchored(WithOld):
     """CE + weight/2 · Σ_i Ω_i (θ_i - θ*_i)²: what old tasks need may move little.
 
-    θ* are the weights as the training begins; Ω is the sum over old tasks of each weight's
-    `importance`, computed at the weights that had just learned the task. (With an anchor and an Ω
-    for each old task it would be the sum of as many parabolas: the authors' EWC. Anchoring the sum
-    at the last weights is Huszár's correction, arXiv 1712.03847, and what MAS does.) The recorded
-    loss is the cross-entropy alone. Needs a tuning that trains the model's own weights.
+    θ* are the weights as the training begins. Ω is the sum over old tasks of the mean over examples
+    of the `size` of the gradient of `output`, at the weights that had just learned the task. (With
+    an anchor and an Ω for each old task it would be the sum of as many parabolas: the authors' EWC.
+    Anchoring the sum at the last weights is Huszár's correction, arXiv 1712.03847, and what MAS
+    does.) The recorded loss is the cross-entropy alone.
     """
 
-    old: tuple[Old, ...]
     weight: float = 1.0
-    mean: ClassVar[bool] = False
+    output: ClassVar[Objective]
 
-    def recipe(self) -> dict[str, Any]:
-        old = [task.recipe() for task in self.old]
-        return {"objective": type(self).__name__, "weight": self.weight, "old": old}
-
+    @staticmethod
     @abstractmethod
-    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
-        """Ω of one old task, for each weight that moves."""
+    def size(gradient: torch.Tensor) -> torch.Tensor:
+        """How much a weight matters that has this gradient."""
 
     def begin(
         self, model: Any, tokenizer: Any, read: Read, weights: Weights, drawn: Drawn
@@ -49,7 +41,7 @@ class Anchored(CrossEntropy):
         for task in self.old:
             _lay(moving, weights(task.of))
             rows = task.rows(tokenizer, drawn)
-            for name, omega in self.importance(moving, rows, read).items():
+            for name, omega in mean_gradient(moving, rows, read, self.output, self.size).items():
                 total[name] += omega
         _lay(moving, start)
         model.train()

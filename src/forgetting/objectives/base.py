@@ -6,8 +6,6 @@ the model as it was then (`before`). One may also hold the weights near to where
 (`begin`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple

@@ -1,7 +1,5 @@
 """Cross-entropy: the next token, or the answer's, and nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Entropy-adaptive fine-tuning: confident conflicts teach little (arXiv 2601.02151)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

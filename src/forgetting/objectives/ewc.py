@@ -1,18 +1,22 @@
 """Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796)."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch.nn import functional
 
 from forgetting.method import method
-from forgetting.models.rows import Row
 from forgetting.objectives.anchored import Anchored
-from forgetting.objectives.base import Objective, Read, Step
-from forgetting.objectives.old import Tensors, mean_gradient
+from forgetting.objectives.base import Objective, Step
+
+
+@dataclass(frozen=True)
+class AnswerNats(Objective):
+    """-log p of all supervised tokens together."""
+
+    def loss(self, step: Step) -> torch.Tensor:
+        return functional.cross_entropy(step.logits.float(), step.wanted, reduction="sum")
 
 
 @method(
@@ -37,13 +41,8 @@ class EWC(Anchored):
     log p is the whole answer's. LAMOL's comparison has weight 1.
     """
 
-    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
-        return mean_gradient(moving, rows, read, AnswerNats(), torch.square)
+    output: ClassVar[Objective] = AnswerNats()
 
-
-@dataclass(frozen=True)
-class AnswerNats(Objective):
-    """-log p of all supervised tokens together."""
-
-    def loss(self, step: Step) -> torch.Tensor:
-        return functional.cross_entropy(step.logits.float(), step.wanted, reduction="sum")
+    @staticmethod
+    def size(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.square()

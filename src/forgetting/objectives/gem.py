@@ -1,10 +1,8 @@
 """Gradient episodic memory (Lopez-Paz & Ranzato 2017, arXiv 1706.08840)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from forgetting.lineage import Drawn
 from forgetting.method import method
 from forgetting.objectives.base import Read, Weights
 from forgetting.objectives.cross_entropy import CrossEntropy
-from forgetting.objectives.old import Old, gradient, moving_weights
+from forgetting.objectives.old import WithOld, gradient, moving_weights
 
 
 @method(
@@ -30,7 +28,7 @@ from forgetting.objectives.old import Old, gradient, moving_weights
     marker="o",
 )
 @dataclass(frozen=True)
-class GEM(CrossEntropy):
+class GEM(WithOld):
     """Gradient episodic memory (Lopez-Paz & Ranzato 2017, arXiv 1706.08840).
 
     At every step the gradient g is replaced by the nearest g̃ that hurts no old task to first order,
@@ -38,13 +36,7 @@ class GEM(CrossEntropy):
     constraint as in the authors' code (the multipliers are at least that; LAMOL: 0.5).
     """
 
-    old: tuple[Old, ...]
     margin: float = 0.5
-    mean: ClassVar[bool] = False
-
-    def recipe(self) -> dict[str, Any]:
-        old = [task.recipe() for task in self.old]
-        return {"objective": type(self).__name__, "margin": self.margin, "old": old}
 
     def begin(
         self, model: Any, tokenizer: Any, read: Read, weights: Weights, drawn: Drawn
@@ -82,12 +74,8 @@ def gem_multipliers(products: np.ndarray, violations: np.ndarray, margin: float)
 
 def _inner(gradients: Sequence[Sequence[torch.Tensor]]) -> np.ndarray:
     """(count, count) inner products of gradients."""
-    count = len(gradients)
-    products = np.zeros((count, count))
-    for i in range(count):
-        for j in range(i, count):
-            pairs = zip(gradients[i], gradients[j], strict=True)
-            products[i, j] = products[j, i] = sum(
-                float((a * b).sum(dtype=torch.float64)) for a, b in pairs
-            )
-    return products
+
+    def product(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
+        return sum(float((a * b).sum(dtype=torch.float64)) for a, b in zip(one, other, strict=True))
+
+    return np.array([[product(one, other) for other in gradients] for one in gradients])

@@ -1,7 +1,5 @@
 """Stay near what the model said before (Marek et al. 2026, arXiv 2605.26097)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

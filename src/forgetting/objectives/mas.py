@@ -1,17 +1,21 @@
 """Memory-aware synapses (Aljundi et al. 2018, arXiv 1711.09601)."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from forgetting.method import method
-from forgetting.models.rows import Row
 from forgetting.objectives.anchored import Anchored
-from forgetting.objectives.base import Objective, Read, Step
-from forgetting.objectives.old import Tensors, mean_gradient
+from forgetting.objectives.base import Objective, Step
+
+
+@dataclass(frozen=True)
+class SquaredLogits(Objective):
+    """The mean square of the logits at supervised tokens."""
+
+    def loss(self, step: Step) -> torch.Tensor:
+        return step.logits.float().square().mean()
 
 
 @method(
@@ -29,13 +33,8 @@ class MAS(Anchored):
     of squares; a mean does not grow with the vocabulary.)
     """
 
-    def importance(self, moving: Tensors, rows: Sequence[Row], read: Read) -> Tensors:
-        return mean_gradient(moving, rows, read, SquaredLogits(), torch.abs)
+    output: ClassVar[Objective] = SquaredLogits()
 
-
-@dataclass(frozen=True)
-class SquaredLogits(Objective):
-    """The mean square of the logits at supervised tokens."""
-
-    def loss(self, step: Step) -> torch.Tensor:
-        return step.logits.float().square().mean()
+    @staticmethod
+    def size(gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.abs()

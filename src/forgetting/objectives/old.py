@@ -1,16 +1,15 @@
 """Old tasks: their examples, and the gradients at the weights that had just learned them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 
 from forgetting.lineage import Checkpoint, Drawn, Recipe, Settings
 from forgetting.models.rows import Row, rows_of
 from forgetting.objectives.base import Objective, Read
+from forgetting.objectives.cross_entropy import CrossEntropy
 from forgetting.tasks import Task
 
 Tensors = dict[str, torch.Tensor]
@@ -35,6 +34,19 @@ class Old:
         """One row an example."""
         settings = Settings(style="sft", examples=self.examples, length=self.length)
         return rows_of(self.shown, tokenizer, settings, self.seed, drawn)
+
+
+@dataclass(frozen=True)
+class WithOld(CrossEntropy):
+    """Cross-entropy of what is new, with regard to old tasks; adapters have no old weights."""
+
+    old: tuple[Old, ...]
+    mean: ClassVar[bool] = False
+
+    def recipe(self) -> dict[str, Any]:
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        old = [task.recipe() for task in self.old]
+        return {"objective": type(self).__name__, **own, "old": old}
 
 
 def moving_weights(model: Any) -> Tensors:

@@ -1,7 +1,5 @@
 """REINFORCE: right answers become likelier, wrong ones less (Williams 1992)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """LAMOL's two losses: the answer, and the whole example as a text (arXiv 1909.03329)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

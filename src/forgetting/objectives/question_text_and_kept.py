@@ -1,7 +1,5 @@
 """LAMOL's two losses on what is new; on dreams, staying near what the model said before."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Selective token masking: tokens that surprise the untrained model are not learned."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

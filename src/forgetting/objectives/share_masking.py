@@ -1,7 +1,5 @@
 """The controls of selective masking: as many tokens left out, but others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

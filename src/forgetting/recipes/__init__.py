@@ -5,16 +5,10 @@ step of the graph (`lineage.Samples`), generated once, whoever asks. A recipe sa
 what was written (`report`): kept, refused and why, fallen back, lengths.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from forgetting import method
 from forgetting.recipes.answers import Answers
 from forgetting.recipes.free_text import EMPTY_TURN
 
 __all__ = ["EMPTY_TURN", "Answers"]
 
-method.package(__name__)
-
-if TYPE_CHECKING:  # each method by its name, as `method.Package` gives it
-
-    def __getattr__(name: str) -> Any: ...
+__getattr__ = method.package(__name__)  # each method by its name

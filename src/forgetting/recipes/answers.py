@@ -1,17 +1,17 @@
 """A task's training questions, each with an answer of some origin: what all such recipes share."""
 
-from __future__ import annotations
-
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
-from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.models import template
 from forgetting.models.rows import Row, TooLittleText, example_row
+from forgetting.recipes.base import OneTask, first_fitting
 from forgetting.tasks import Example, Task, Turn
 
 Document = dict[str, Any]
@@ -32,52 +32,28 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answers(ABC):
+class Answers(OneTask):
     """The first `settings.examples` training questions of `task` in the seed's order, answered.
 
     Which questions these are does not depend on the recipe: with one seed, every recipe answers
     the same ones, those that `rows.sft_rows` takes. A recipe may leave some out.
     """
 
-    task: Task
     origin: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """The task's name and whose answers."""
         return f"{self.task.name}, {self.origin}"
-
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        """The checkpoints whose words it shows."""
-        return ()
-
-    def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
-        return self.task.missing()
 
     def recipe(self) -> dict[str, Any]:
         """The task's recipe, and under `shown` what this recipe does with it."""
         return self.task.recipe() | {"shown": {"recipe": type(self).__name__, **self.settings()}}
 
-    def settings(self) -> dict[str, Any]:
-        """What the recipe's answers depend on beside the task, as plain JSON."""
-        return {}
-
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        """What has to be generated first."""
-        return ()
-
-    @abstractmethod
     def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
+        self, documents: Sequence[Document], settings: Settings, seed: int, drawn: Drawn
     ) -> list[Answer]:
-        """An answer for each document, in order."""
+        """An answer for each document, in order; here the data set's own."""
+        return [Answer(self.task.example(document).answer, "gold") for document in documents]
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row for each question that has an answer, cut at `settings.length`.
@@ -85,8 +61,8 @@ class Answers(ABC):
         Raises `rows.TooLittleText` where the task has too few questions, or none was answered.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        answers = self.answers(documents, tokenizer, settings, seed, drawn)
         rows = []
+        answers = self.answers(documents, settings, seed, drawn)
         for document, answer in zip(documents, answers, strict=True):
             if answer.text is not None:
                 example = self.task.example(document).answered(answer.text)
@@ -106,7 +82,7 @@ class Answers(ABC):
         Lengths are before any cut; questions that are left out have none.
         """
         documents = questions(self.task, tokenizer, settings, seed)
-        answers = self.answers(documents, tokenizer, settings, seed, drawn)
+        answers = self.answers(documents, settings, seed, drawn)
         texts = [answer.text for answer in answers if answer.text is not None]
         lengths = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
         return {
@@ -117,31 +93,66 @@ class Answers(ABC):
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Prompts: the questions themselves, after `shots` worked examples that are none of them."""
+class Written(Answers):
+    """Answers out of what the checkpoint `of` writes; all other fields say how it is asked."""
+
+    of: Checkpoint
+
+    @property
+    def parents(self) -> tuple[Checkpoint, ...]:
+        return (self.of,)
+
+    def settings(self) -> dict[str, Any]:
+        how = {field.name: getattr(self, field.name) for field in fields(self)}
+        del how["task"]
+        return how | {"of": self.of.key}
+
+    @abstractmethod
+    def samples(self, settings: Settings, seed: int) -> tuple[Samples]:
+        """The one drawing: some completions for each question."""
+
+    def written(self, settings: Settings, seed: int, drawn: Drawn) -> list[list[Completion]]:
+        """All answers, a list for each question."""
+        (samples,) = self.samples(settings, seed)
+        return drawn(samples)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Prompts: one for each of the questions that `Answers` answers."""
 
     task: Task
     settings: Settings
     seed: int
-    shots: int
 
     def recipe(self) -> dict[str, Any]:
         return {
-            "prompts": "asking",
             "task": self.task.recipe(),
             "examples": self.settings.rows,
             "length": self.settings.length,
             "seed": self.seed,
-            "shots": self.shots,
         }
 
-    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
+    def examples(self, tokenizer: Any) -> list[Example]:
         documents = questions(self.task, tokenizer, self.settings, self.seed)
-        examples = [self.task.example(document) for document in documents]
+        return [self.task.example(document) for document in documents]
+
+
+@dataclass(frozen=True)
+class Asking(Questions):
+    """Prompts: the questions themselves, after `shots` worked examples that are none of them."""
+
+    shots: int = 0
+
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe() | {"prompts": "asking", "shots": self.shots}
+
+    def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
+        examples = self.examples(tokenizer)
         shown = {example.question for example in examples}
         others = self.task.training_examples(self.seed + 1)
-        worked = [example for example in others if example.question not in shown]
-        by_length = sorted(worked[:DRAWN], key=lambda e: len(e.question + e.answer))
+        worked = (example for example in others if example.question not in shown)
+        by_length = sorted(islice(worked, DRAWN), key=lambda e: len(e.question + e.answer))
         return [asked(tokenizer, example, by_length[: self.shots]) for example in examples]
 
 
@@ -150,15 +161,14 @@ def questions(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list
 
     Raises `rows.TooLittleText` where there are not so many.
     """
-    documents: list[Document] = []
-    for document in task.training_documents(seed):
-        if example_row(task.example(document), tokenizer, settings.length) is not None:
-            documents.append(document)
-            if len(documents) == settings.rows:
-                return documents
-    raise TooLittleText(
-        f"examples={settings.rows}: {task.name} has {len(documents)} whose question leaves room in "
-        f"{settings.length} tokens; lower examples or raise length"
+    return first_fitting(
+        task,
+        settings,
+        (
+            document
+            for document in task.training_documents(seed)
+            if example_row(task.example(document), tokenizer, settings.length) is not None
+        ),
     )
 
 

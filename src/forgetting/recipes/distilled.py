@@ -1,7 +1,5 @@
 """On-policy distillation (Shenfeld et al. 2026, arXiv 2601.19897)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,7 +9,7 @@ from forgetting.lineage import Checkpoint, Drawn, Settings
 from forgetting.method import method
 from forgetting.models import template
 from forgetting.models.rows import OLD, Row, read_tokens
-from forgetting.recipes.answers import asked, questions
+from forgetting.recipes.answers import asked
 from forgetting.recipes.spoken import Spoken, spoken_row
 
 # What the teacher is told beside the question (Shenfeld et al. 2026, arXiv 2601.19897).
@@ -58,9 +56,8 @@ class Distilled(Spoken):
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an answer, marked `OLD`, with what the teacher reads in its place."""
-        documents = questions(self.task, tokenizer, settings, seed)
         rows = []
-        for document, each in zip(documents, self.written(settings, seed, drawn), strict=True):
+        for document, each in self.completions(tokenizer, settings, seed, drawn):
             example = self.task.example(document)
             plain = asked(tokenizer, example)
             shown = DEMONSTRATION.format(question=example.question, answer=example.answer)

@@ -3,24 +3,22 @@
 Pure functions of texts; a dream and a real example are (question, answer) each.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-Told = tuple[str, str]
+Pair = tuple[str, str]  # a question and its answer
 LONGEST = 200  # characters of a text that is shown
 
 
-def similarity(one: Told, other: Told) -> float:
+def similarity(one: Pair, other: Pair) -> float:
     """Jaccard's index of two examples' words: shared ÷ all, between 0 and 1 (1 without words)."""
     return _jaccard(_words(one), _words(other))
 
 
 def gallery(
-    dreams: Sequence[Told], real: Mapping[str, Sequence[Told]], shown: int = 2
+    dreams: Sequence[Pair], real: Mapping[str, Sequence[Pair]], shown: int = 2
 ) -> dict[str, dict[str, Any]]:
     """Dreams by the task of their nearest real example, the first of several that are as near.
 
@@ -29,52 +27,52 @@ def gallery(
     commonest `answers` stand in dreams and in real examples; and `shown` dreams beside their
     neighbours, those of middling novelty.
     """
-    places = [(task, told, _words(told)) for task, every in real.items() for told in every]
-    nearest: dict[str, list[tuple[float, Told, Told]]] = {task: [] for task in real}
+    examples = [(task, pair, _words(pair)) for task, pairs in real.items() for pair in pairs]
+    neighbours: dict[str, list[tuple[float, Pair, Pair]]] = {task: [] for task in real}
     for dream in dreams:
         words = _words(dream)
-        alike, task, neighbour = max(
-            ((_jaccard(words, theirs), task, told) for task, told, theirs in places),
-            key=lambda found: found[0],
+        alike, task, nearest = max(
+            ((_jaccard(words, others), task, pair) for task, pair, others in examples),
+            key=lambda example: example[0],
         )
-        nearest[task].append((1 - alike, dream, neighbour))
-    return {task: _about(found, real[task], shown) for task, found in nearest.items()}
+        neighbours[task].append((1 - alike, dream, nearest))
+    return {task: _about(near, real[task], shown) for task, near in neighbours.items()}
 
 
 def _about(
-    found: list[tuple[float, Told, Told]], real: Sequence[Told], shown: int
+    neighbours: list[tuple[float, Pair, Pair]], real: Sequence[Pair], shown: int
 ) -> dict[str, Any]:
-    about: dict[str, Any] = {"dreams": len(found), "real answers": _commonest(real)}
-    if not found:
+    about: dict[str, Any] = {"dreams": len(neighbours), "real answers": _commonest(real)}
+    if not neighbours:
         return about
-    told = [dream for _, dream, _ in found]
-    middling = sorted(found)[max(0, (len(found) - shown) // 2) :][:shown]
+    dreams = [dream for _, dream, _ in neighbours]
+    middling = sorted(neighbours)[max(0, (len(dreams) - shown) // 2) :][:shown]
     return about | {
-        "novelty": round(fmean(novelty for novelty, _, _ in found), 3),
-        "copies": sum(dream in set(real) for dream in told),
-        "distinct": round(len(set(told)) / len(told), 3),
-        "answers": _commonest(told),
+        "novelty": round(fmean(novelty for novelty, _, _ in neighbours), 3),
+        "copies": sum(dream in set(real) for dream in dreams),
+        "distinct": round(len(set(dreams)) / len(dreams), 3),
+        "answers": _commonest(dreams),
         "shown": [
-            {"dream": _short(dream), "answer": dream[1][:LONGEST], "nearest": _short(neighbour)}
+            {"dream": _short(dream), "answer": dream[1][:LONGEST], "nearest": _short(nearest)}
             | {"novelty": round(novelty, 3)}
-            for novelty, dream, neighbour in middling
+            for novelty, dream, nearest in middling
         ],
     }
 
 
-def _commonest(told: Sequence[Told]) -> dict[str, float]:
+def _commonest(pairs: Sequence[Pair]) -> dict[str, float]:
     """Shares of the five commonest answers."""
-    counts = Counter(answer.strip()[:40] for _, answer in told)
-    return {answer: round(n / len(told), 3) for answer, n in counts.most_common(5)}
+    counts = Counter(answer.strip()[:40] for _, answer in pairs)
+    return {answer: round(n / len(pairs), 3) for answer, n in counts.most_common(5)}
 
 
-def _words(told: Told) -> frozenset[str]:
-    return frozenset(" ".join(told).lower().split())
+def _words(pair: Pair) -> frozenset[str]:
+    return frozenset(" ".join(pair).lower().split())
 
 
 def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / len(one | other) if one | other else 1.0
 
 
-def _short(told: Told) -> str:
-    return " ".join(told[0].split())[:LONGEST]
+def _short(pair: Pair) -> str:
+    return " ".join(pair[0].split())[:LONGEST]

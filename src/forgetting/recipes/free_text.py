@@ -1,10 +1,8 @@
 """What a model writes when nobody asks: replay without any old data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
@@ -59,41 +57,26 @@ class FreeText:
 
     of: Checkpoint
     opening: str = ""
-    temperature: float = 1.0
-    top_p: float | None = None
-    KIND: ClassVar[str] = "free text"
 
     @property
     def name(self) -> str:
-        """How the text begins."""
-        return "empty turn" if self.opening == EMPTY_TURN else self.KIND
+        return "empty turn" if self.opening == EMPTY_TURN else "free text"
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """Whose text it is."""
         return (self.of,)
 
     def missing(self) -> list[str]:
-        """Nothing: it needs no data."""
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """What the texts depend on."""
-        own = {"of": self.of.key, "opening": self.opening, "temperature": self.temperature}
-        return {"task": self.name, "shown": {"recipe": "FreeText", **own, "top_p": self.top_p}}
+        own = {"of": self.of.key, "opening": self.opening, "temperature": 1.0, "top_p": None}
+        return {"task": self.name, "shown": {"recipe": "FreeText", **own}}
 
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         """As many texts as rows are wanted, as long as a row."""
-        return (
-            Samples(
-                self.of,
-                Opening(self.opening, settings.rows),
-                max_new_tokens=settings.length - 16,
-                temperature=self.temperature,
-                top_p=self.top_p,
-                seed=seed,
-            ),
-        )
+        prompts = Opening(self.opening, settings.rows)
+        return (Samples(self.of, prompts, settings.length - 16, temperature=1.0, seed=seed),)
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """One text a row; texts that are empty are left out."""

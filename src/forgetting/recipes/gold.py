@@ -1,7 +1,5 @@
 """The data set's own answers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,32 +58,25 @@ class Gold(Answers):
         rows = super().rows(tokenizer, settings, seed, drawn)
         if self.like is None or not self.same_length:
             return rows
-        wanted = sum(map(_supervised, self.like.rows(tokenizer, settings, seed, drawn)))
-        found: list[Row] = []
+        tokens = sum(map(_tokens, self.like.rows(tokenizer, settings, seed, drawn)))
+        as_long: list[Row] = []
         for row in itertools.cycle(rows):
-            if wanted <= _supervised(row) / 2:
-                return found or [row]
-            found.append(row)
-            wanted -= _supervised(row)
+            if tokens <= _tokens(row) / 2:
+                return as_long or [row]
+            as_long.append(row)
+            tokens -= _tokens(row)
         raise AssertionError("rows are never empty")
 
     def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
+        self, documents: Sequence[Document], settings: Settings, seed: int, drawn: Drawn
     ) -> list[Answer]:
-        gold = [Answer(self.task.example(document).answer, "gold") for document in documents]
+        gold = super().answers(documents, settings, seed, drawn)
         if self.like is None:
             return gold
-        other = self.like.answers(documents, tokenizer, settings, seed, drawn)
-        return [
-            mine if theirs.text is not None else theirs
-            for mine, theirs in zip(gold, other, strict=True)
-        ]
+        others = self.like.answers(documents, settings, seed, drawn)
+        pairs = zip(gold, others, strict=True)
+        return [other if other.text is None else own for own, other in pairs]
 
 
-def _supervised(row: Row) -> int:
+def _tokens(row: Row) -> int:
     return int(supervised(row).sum())

@@ -1,15 +1,13 @@
 """A task's examples in LAMOL's form, and nothing else: plain fine-tuning in turn."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
-from forgetting.models.rows import Row, TooLittleText
+from forgetting.models.rows import Row
 from forgetting.recipes import lamol_form
+from forgetting.recipes.base import OneTask, first_fitting
 from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
 
@@ -28,46 +26,21 @@ from forgetting.tasks import Task
     marker="s",
 )
 @dataclass(frozen=True)
-class InForm:
+class InForm(OneTask):
     """A task's own training examples in LAMOL's form, to be answered: plain fine-tuning.
 
     The first `settings.rows` in the seed's order; what leaves a question no room is passed over.
     """
-
-    task: Task
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self.task.name
-
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        """None: it shows no checkpoint's words."""
-        return ()
-
-    def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
-        return self.task.missing()
 
     def recipe(self) -> dict[str, Any]:
         """One name for all tasks of a sequence, whose records are compared; the task is inside."""
         own = {"recipe": type(self).__name__, "task": self.task.recipe()}
         return {"task": "in LAMOL's form", "shown": own | self.settings()}
 
-    def settings(self) -> dict[str, Any]:
-        """What the examples depend on beside the task, as plain JSON."""
-        return {}
-
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        """What has to be generated first."""
-        return ()
-
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example: its answer is supervised."""
         own = examples(self.task, tokenizer, settings, seed)
-        rows = [lamol_form.answer_row(tokenizer, example, settings.length) for example in own]
-        return [row for row in rows if row is not None]
+        return lamol_form.answer_rows(tokenizer, own, settings.length)
 
     def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many examples."""
@@ -79,14 +52,7 @@ def examples(task: Task, tokenizer: Any, settings: Settings, seed: int) -> list[
 
     Raises `rows.TooLittleText` where there are not so many.
     """
-    fitting: list[Example] = []
-    for document in task.training_documents(seed):
-        example = lamol_form.example(tokenizer, task, document)
-        if lamol_form.answer_row(tokenizer, example, settings.length) is not None:
-            fitting.append(example)
-            if len(fitting) == settings.rows:
-                return fitting
-    raise TooLittleText(
-        f"examples={settings.rows}: {task.name} has {len(fitting)} that fit in {settings.length} "
-        "tokens; lower examples or raise length"
-    )
+    documents = task.training_documents(seed)
+    every = (lamol_form.example(tokenizer, task, document) for document in documents)
+    fitting = (one for one in every if lamol_form.answer_row(tokenizer, one, settings.length))
+    return first_fitting(task, settings, fitting)

@@ -1,11 +1,9 @@
 """LAMOL: the model dreams of its old tasks (Sun et al. 2020, arXiv 1909.03329, §3)."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +13,7 @@ from forgetting.lineage import Checkpoint, Completion, Drawn, Samples, Settings
 from forgetting.method import method
 from forgetting.models.rows import OLD, Row
 from forgetting.recipes import lamol_form
-from forgetting.recipes.dreams import LONGEST, gallery
+from forgetting.recipes.dreams import LONGEST, Pair, gallery
 from forgetting.recipes.in_form import InForm, examples
 from forgetting.recipes.lamol_form import Example
 from forgetting.tasks import Task
@@ -58,7 +56,6 @@ class Lamol(InForm):
     gamma: float = 0.2
     tokens: Literal["gen", "task"] = "gen"
     real: bool = False
-    top_k: int = TOP_K
     kept: bool = False
 
     def __post_init__(self) -> None:
@@ -73,7 +70,6 @@ class Lamol(InForm):
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """Who dreams."""
         return (self.by,) if self.by and self.previous else ()
 
     def missing(self) -> list[str]:
@@ -81,12 +77,11 @@ class Lamol(InForm):
         return [name for task in (self.task, *self.previous) for name in task.missing()]
 
     def settings(self) -> dict[str, Any]:
-        """What the examples depend on beside the task, as plain JSON."""
         # Nothing can be old in the first training of a sequence: it has one name for every γ.
         own: dict[str, Any] = {"begin": self.begin(len(self.previous))}
         if self.previous:
             own |= {"previous": [task.recipe() for task in self.previous], "gamma": self.gamma}
-            own |= {"by": "real"} if self.by is None else {"by": self.by.key, "top_k": self.top_k}
+            own |= {"by": "real"} if self.by is None else {"by": self.by.key, "top_k": TOP_K}
             own |= {"kept": True} if self.kept else {}
         return own
 
@@ -104,29 +99,26 @@ class Lamol(InForm):
             Samples(
                 self.by,
                 Begun(begins, each),
-                max_new_tokens=settings.length - 2,
+                settings.length - 2,
                 temperature=1.0,
-                top_k=self.top_k,
+                top_k=TOP_K,
                 seed=seed,
             ),
         )
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example, its answer supervised, its text as `also`; in a drawn order."""
-        new = examples(self.task, tokenizer, settings, seed)
-        placed = [(len(self.previous), example) for example in new]
+        new, last = examples(self.task, tokenizer, settings, seed), len(self.previous)
+        placed = [(last, example) for example in new]
         placed += self.old(tokenizer, settings, seed, drawn)
         marks = lamol_form.marks(tokenizer)
         rows = []
         for place, example in placed:
+            begin = marks[self.begin(place)]
             answer = lamol_form.answer_row(tokenizer, example, settings.length)
-            text = lamol_form.text_row(
-                tokenizer, example, marks[self.begin(place)], settings.length
-            )
+            text = lamol_form.text_row(tokenizer, example, begin, settings.length)
             if answer is not None and text is not None:
-                old = (
-                    {"part": torch.tensor(OLD)} if self.kept and place < len(self.previous) else {}
-                )
+                old = {"part": torch.tensor(OLD)} if self.kept and place < last else {}
                 rows.append(answer | old | {"also": [text | old]})
         random.Random(f"LAMOL {seed}").shuffle(rows)
         return rows
@@ -142,10 +134,11 @@ class Lamol(InForm):
                 for place, task in enumerate(self.previous)
                 for example in examples(task, tokenizer, settings, seed)[:few]
             ]
+        middle = lamol_form.answer_token(tokenizer)
         return [
             (place, example)
-            for place, written in self.dreams(settings, seed, drawn)
-            if (example := lamol_form.split(written.ids, lamol_form.answer_token(tokenizer)))
+            for place, dream in self.dreams(settings, seed, drawn)
+            if (example := lamol_form.split(dream.ids, middle))
         ]
 
     def dreams(self, settings: Settings, seed: int, drawn: Drawn) -> list[tuple[int, Completion]]:
@@ -159,15 +152,16 @@ class Lamol(InForm):
 
     def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many examples are new and old, and of dreams what they are worth (`gallery`)."""
-        counts = {"new": settings.rows, "old": len(self.old(tokenizer, settings, seed, drawn))}
+        old = self.old(tokenizer, settings, seed, drawn)
+        counts = {"new": settings.rows, "old": len(old)}
         dreams = self.dreams(settings, seed, drawn)
         if not dreams:
             return counts
         middle = lamol_form.answer_token(tokenizer)
         marks = Counter(min(dream.ids.count(middle), 2) for _, dream in dreams)
-        kept = [_text(tokenizer, one) for _, one in self.old(tokenizer, settings, seed, drawn)]
+        kept = _texts(tokenizer, (example for _, example in old))
         real = {
-            task.name: [_text(tokenizer, one) for one in examples(task, tokenizer, settings, seed)]
+            task.name: _texts(tokenizer, examples(task, tokenizer, settings, seed))
             for task in self.previous
         }
         refused = [tokenizer.decode(d.ids) for _, d in dreams if d.ids.count(middle) != 1]
@@ -205,5 +199,6 @@ def share(new: int, gamma: float, tasks: int) -> int:
     return math.ceil(new * gamma) // tasks if tasks else 0
 
 
-def _text(tokenizer: Any, example: Example) -> tuple[str, str]:
-    return tokenizer.decode(example.question), tokenizer.decode(example.answer)
+def _texts(tokenizer: Any, examples: Iterable[Example]) -> list[Pair]:
+    decode = tokenizer.decode
+    return [(decode(example.question), decode(example.answer)) for example in examples]

@@ -9,14 +9,13 @@ has and that no text uses (`marks`). Between context and question stands a line 
 tasks' own templates; the authors put nothing there.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
 
 from forgetting.models import template
-from forgetting.models.rows import IGNORED, TARGET, WHOLE
+from forgetting.models.rows import IGNORED, TARGET, WHOLE, Row
 from forgetting.tasks import Task
 
 ANSWER_WEIGHT = 5.0  # of the answer token in the text's loss, as the authors' code has it
@@ -43,10 +42,10 @@ def marks(tokenizer: Any) -> list[str]:
     added = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items())]
     special = [t for t in added if t not in used and t not in template]
     control = [chr(code) for code in (*range(1, 9), *range(14, 32)) if chr(code) not in special]
-    found = [t for t in (*special, *control) if len(_ids(tokenizer, t)) == 1]
-    if len(found) < FEWEST_MARKS:
-        raise ValueError(f"tokenizer: {len(found)} tokens that no text uses; LAMOL needs two")
-    return found
+    single = [t for t in (*special, *control) if len(_ids(tokenizer, t)) == 1]
+    if len(single) < FEWEST_MARKS:
+        raise ValueError(f"tokenizer: {len(single)} tokens that no text uses; LAMOL needs two")
+    return single
 
 
 def answer_token(tokenizer: Any) -> int:
@@ -66,8 +65,11 @@ def prompt(tokenizer: Any, task: Task, document: dict[str, Any]) -> str:
 
 def example(tokenizer: Any, task: Task, document: dict[str, Any]) -> Example:
     """A document of a task as token ids."""
-    asked, answer = question(task, document), task.example(document).answer
-    return Example(_ids(tokenizer, asked), _ids(tokenizer, answer))
+    return encoded(tokenizer, question(task, document), task.example(document).answer)
+
+
+def encoded(tokenizer: Any, question: str, answer: str) -> Example:
+    return Example(_ids(tokenizer, question), _ids(tokenizer, answer))
 
 
 def split(ids: list[int], answer_token: int) -> Example | None:
@@ -81,13 +83,19 @@ def split(ids: list[int], answer_token: int) -> Example | None:
     return Example(ids[:at], ids[at + 1 :])
 
 
-def answer_row(tokenizer: Any, one: Example, length: int) -> dict[str, Any] | None:
+def answer_rows(tokenizer: Any, examples: Iterable[Example], length: int) -> list[Row]:
+    """An `answer_row` for each example that has one."""
+    rows = (answer_row(tokenizer, example, length) for example in examples)
+    return [row for row in rows if row is not None]
+
+
+def answer_row(tokenizer: Any, example: Example, length: int) -> Row | None:
     """The row that teaches the answer: (≤ length,) ids, the answer and its end supervised.
 
     A question that is too long loses its beginning; None where the answer leaves it no room.
     """
     begin = template.begin(tokenizer)
-    cut = _cut(one, length - len(begin))
+    cut = _cut(example, length - len(begin))
     if cut is None:
         return None
     asked = [*begin, *cut.question, answer_token(tokenizer)]
@@ -99,30 +107,28 @@ def answer_row(tokenizer: Any, one: Example, length: int) -> dict[str, Any] | No
     }
 
 
-def text_row(tokenizer: Any, one: Example, begin: str, length: int) -> dict[str, Any] | None:
+def text_row(tokenizer: Any, example: Example, begin: str, length: int) -> Row | None:
     """The row that teaches to write the whole example after the token `begin`.
 
     Every token after it is supervised, the answer token with a weight of 5.
     """
     first = template.begin(tokenizer)
-    cut = _cut(one, length - len(first))
+    cut = _cut(example, length - len(first))
     if cut is None:
         return None
     middle = answer_token(tokenizer)
-    told = [*cut.question, middle, *cut.answer, tokenizer.eos_token_id]
+    text = [*cut.question, middle, *cut.answer, tokenizer.eos_token_id]
     return {
-        "input_ids": torch.tensor([*first, *_ids(tokenizer, begin), *told]),
-        "labels": torch.tensor([IGNORED] * (len(first) + 1) + told),
+        "input_ids": torch.tensor([*first, *_ids(tokenizer, begin), *text]),
+        "labels": torch.tensor([IGNORED] * (len(first) + 1) + text),
         "part": torch.tensor(WHOLE),
-        "weights": torch.tensor([ANSWER_WEIGHT if token == middle else 1.0 for token in told]),
+        "weights": torch.tensor([ANSWER_WEIGHT if token == middle else 1.0 for token in text]),
     }
 
 
-def _cut(one: Example, length: int) -> Example | None:
-    room = length - len(one.answer) - 3  # GEN, ANS and EOS
-    if room < 1:
-        return None
-    return Example(one.question[-room:], one.answer)
+def _cut(example: Example, length: int) -> Example | None:
+    room = length - len(example.answer) - 3  # GEN, ANS and EOS
+    return Example(example.question[-room:], example.answer) if room > 0 else None
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

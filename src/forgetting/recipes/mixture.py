@@ -1,7 +1,5 @@
 """Several things that are shown in one training, in a drawn order: what such recipes share."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -27,15 +25,12 @@ class Mixture(ABC):
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """The checkpoints whose words are shown."""
         return tuple(p for part in self.parts if not isinstance(part, Task) for p in part.parents)
 
     def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
         return [name for part in self.parts for name in part.missing()]
 
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        """What has to be generated first."""
         return [
             samples
             for part, amount in self._recipes(settings)

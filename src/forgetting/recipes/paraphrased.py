@@ -1,14 +1,12 @@
 """SDFT: the model says the right answer in its own words (Yang et al. 2024, arXiv 2402.13669)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.lineage import Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.recipes.answers import Answer, Answers, Document, asked, questions, why_not
+from forgetting.recipes.answers import Answer, Document, Questions, Written, asked, why_not
 from forgetting.tasks import Example, Task
 
 # The paper's words. Of the maths the first two sentences are; there they are a system message.
@@ -35,33 +33,22 @@ TEMPLATES = {
 }
 
 
+def template(task: Task) -> tuple[str, str]:
+    """What the model is told, and how its response begins."""
+    return TEMPLATES.get(task.name, (INSTRUCTIONS, ""))
+
+
 @dataclass(frozen=True)
-class Retelling:
+class Retelling(Questions):
     """Prompts: each question with its answer, to be told anew."""
 
-    task: Task
-    settings: Settings
-    seed: int
-
     def recipe(self) -> dict[str, Any]:
-        return {
-            "prompts": "retelling",
-            "task": self.task.recipe(),
-            "examples": self.settings.rows,
-            "length": self.settings.length,
-            "seed": self.seed,
-            "template": list(self.template),
-        }
-
-    @property
-    def template(self) -> tuple[str, str]:
-        """The template, and how the response begins."""
-        return TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))
+        return super().recipe() | {"prompts": "retelling", "template": list(template(self.task))}
 
     def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
-        template, begun = self.template
-        examples = map(self.task.example, questions(self.task, tokenizer, self.settings, self.seed))
-        texts = [template.format(question=e.question, answer=e.answer) for e in examples]
+        words, begun = template(self.task)
+        examples = self.examples(tokenizer)
+        texts = [words.format(question=e.question, answer=e.answer) for e in examples]
         return [asked(tokenizer, Example.of(text, ""), begun=begun) for text in texts]
 
 
@@ -81,57 +68,36 @@ class Retelling:
     marker="^",
 )
 @dataclass(frozen=True)
-class Paraphrased(Answers):
-    """ỹ ~ by(· | template(x, y)), and y itself where ỹ fails its checks (§3 and their repository).
+class Paraphrased(Written):
+    """ỹ ~ of(· | template(x, y)), and y itself where ỹ fails its checks (§3 and their repository).
 
     Checks: it says nothing of its own making, is not empty, ended by itself, and where the task can
-    grade it, is right. Greedy by default; the model that retells is `by`, the one to be trained.
+    grade it, is right. Greedy by default; the model that retells is `of`, the one to be trained.
     """
 
-    by: Checkpoint
     max_new_tokens: int = 192
     temperature: float = 0.0
     origin: ClassVar[str] = "paraphrase"
 
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        return (self.by,)
-
     def settings(self) -> dict[str, Any]:
-        return {
-            "by": self.by.key,
-            "max_new_tokens": self.max_new_tokens,
-            "temperature": self.temperature,
-            "template": list(TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))),
-        }
+        own = super().settings() | {"template": list(template(self.task))}
+        return own | {"by": own.pop("of")}
 
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
+    def samples(self, settings: Settings, seed: int) -> tuple[Samples]:
         prompts = Retelling(self.task, settings, seed)
         return (
-            Samples(
-                self.by,
-                prompts,
-                max_new_tokens=self.max_new_tokens,
-                temperature=self.temperature,
-                seed=seed,
-            ),
+            Samples(self.of, prompts, self.max_new_tokens, temperature=self.temperature, seed=seed),
         )
 
     def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
+        self, documents: Sequence[Document], settings: Settings, seed: int, drawn: Drawn
     ) -> list[Answer]:
-        (samples,) = self.samples(settings, seed)
-        begun = TEMPLATES.get(self.task.name, (INSTRUCTIONS, ""))[1]
+        _, begun = template(self.task)
+        written = self.written(settings, seed, drawn)
         answers = []
-        for document, (completion,) in zip(documents, drawn(samples), strict=True):
-            text = (begun + completion.text).strip()
-            problem = why_not(self.task, document, text, completion.ended)
-            gold = self.task.example(document).answer
-            retold = Answer(text, self.origin)
-            answers.append(Answer(gold, f"gold: {problem}") if problem else retold)
+        for document, (completion,) in zip(documents, written, strict=True):
+            text, origin = (begun + completion.text).strip(), self.origin
+            if problem := why_not(self.task, document, text, completion.ended):
+                text, origin = self.task.example(document).answer, f"gold: {problem}"
+            answers.append(Answer(text, origin))
         return answers

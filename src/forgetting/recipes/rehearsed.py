@@ -1,7 +1,5 @@
 """Rehearsal: old examples among the new ones, real (experience replay) or written by a model."""
 
-from __future__ import annotations
-
 import math
 import random
 from dataclasses import dataclass
@@ -47,7 +45,6 @@ class Rehearsed(Mixture):
 
     @property
     def name(self) -> str:
-        """What is new, and how much is old."""
         return f"{self.new.name}, {self.ratio:g} rehearsed"
 
     @property

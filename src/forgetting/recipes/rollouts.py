@@ -1,7 +1,5 @@
 """The model's own answers with their reward, right and wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +8,7 @@ import torch
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
 from forgetting.models.rows import Row, supervised
-from forgetting.recipes.answers import asked, questions
+from forgetting.recipes.answers import asked
 from forgetting.recipes.spoken import Spoken, spoken_row
 
 
@@ -34,12 +32,9 @@ class Rollouts(Spoken):
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an answer. Where no answer has an advantage, one row that moves nothing."""
-        documents = questions(self.task, tokenizer, settings, seed)
         rows = []
-        for document, each in zip(documents, self.written(settings, seed, drawn), strict=True):
-            rewards = [
-                float(bool(self.task.is_right(document, completion.text))) for completion in each
-            ]
+        for document, each in self.completions(tokenizer, settings, seed, drawn):
+            rewards = [float(bool(self.task.is_right(document, c.text))) for c in each]
             mean = sum(rewards) / len(rewards)
             prompt = asked(tokenizer, self.task.example(document))
             for completion, reward in zip(each, rewards, strict=True):

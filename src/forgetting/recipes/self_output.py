@@ -1,14 +1,12 @@
 """The model's own right answers (Wu et al. 2025, arXiv 2501.14315; 2409.04787, 2510.18874)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
+from forgetting.lineage import Drawn, Samples, Settings
 from forgetting.method import method
-from forgetting.recipes.answers import Answer, Answers, Asking, Document, why_not
+from forgetting.recipes.answers import Answer, Asking, Document, Written, why_not
 
 
 @method(
@@ -26,7 +24,7 @@ from forgetting.recipes.answers import Answer, Answers, Asking, Document, why_no
     marker="o",
 )
 @dataclass(frozen=True)
-class SelfOutput(Answers):
+class SelfOutput(Written):
     """Of `count` answers drawn for each question the right one that surprises the model least.
 
     The paper draws 32 at temperature 0.7, nucleus 0.95. `otherwise` says what becomes of a question
@@ -36,7 +34,6 @@ class SelfOutput(Answers):
     cannot grade, every answer that ends counts as right.
     """
 
-    of: Checkpoint
     count: int = 32
     max_new_tokens: int = 128
     temperature: float = 0.7
@@ -45,22 +42,13 @@ class SelfOutput(Answers):
     otherwise: Literal["none", "gold"] = "none"
     origin: ClassVar[str] = "own"
 
-    @property
-    def parents(self) -> tuple[Checkpoint, ...]:
-        return (self.of,)
-
-    def settings(self) -> dict[str, Any]:
-        plain = ("count", "max_new_tokens", "temperature", "top_p", "shots", "otherwise")
-        return {"of": self.of.key} | {name: getattr(self, name) for name in plain}
-
-    def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
-        prompts = Asking(self.task, settings, seed, self.shots)
+    def samples(self, settings: Settings, seed: int) -> tuple[Samples]:
         return (
             Samples(
                 self.of,
-                prompts,
+                Asking(self.task, settings, seed, self.shots),
+                self.max_new_tokens,
                 per_prompt=self.count,
-                max_new_tokens=self.max_new_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
                 seed=seed,
@@ -68,18 +56,12 @@ class SelfOutput(Answers):
         )
 
     def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
+        self, documents: Sequence[Document], settings: Settings, seed: int, drawn: Drawn
     ) -> list[Answer]:
-        (samples,) = self.samples(settings, seed)
+        written = self.written(settings, seed, drawn)
         answers = []
-        for document, written in zip(documents, drawn(samples), strict=True):
-            problems = [why_not(self.task, document, c.text, c.ended) for c in written]
-            right = [c for c, problem in zip(written, problems, strict=True) if problem is None]
+        for document, completions in zip(documents, written, strict=True):
+            right = [c for c in completions if not why_not(self.task, document, c.text, c.ended)]
             if right:
                 best = min(right, key=lambda completion: completion.perplexity)
                 answers.append(Answer(best.text.strip(), self.origin))
@@ -88,7 +70,3 @@ class SelfOutput(Answers):
             else:
                 answers.append(Answer(None, "left out: none right"))
         return answers
-
-    def refreshed(self, of: Checkpoint) -> SelfOutput:
-        """The same recipe with the answers of a later checkpoint (§13: fixed against refreshed)."""
-        return replace(self, of=of)

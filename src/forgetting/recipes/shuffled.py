@@ -1,11 +1,9 @@
 """The control of every recipe: answers that are right, to other questions."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
@@ -25,15 +23,10 @@ class Shuffled(Answers):
     origin: ClassVar[str] = "shuffled"
 
     def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
+        self, documents: Sequence[Document], settings: Settings, seed: int, drawn: Drawn
     ) -> list[Answer]:
         order = list(range(len(documents)))
         random.Random(f"shuffled {seed}").shuffle(order)
         gives = dict(zip(order, order[1:] + order[:1], strict=True))
-        gold = [self.task.example(document).answer for document in documents]
-        return [Answer(gold[gives[place]], "shuffled") for place in range(len(documents))]
+        gold = super().answers(documents, settings, seed, drawn)
+        return [Answer(gold[gives[place]].text, self.origin) for place in range(len(gold))]

@@ -1,7 +1,5 @@
 """SSR: old examples synthesised from a few (Huang et al. 2024, arXiv 2403.01244)."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +8,9 @@ from typing import Any
 from forgetting.lineage import Checkpoint, Drawn, Samples, Settings
 from forgetting.method import method
 from forgetting.models.rows import Row
-from forgetting.recipes import dreams, lamol_form
+from forgetting.recipes import lamol_form
+from forgetting.recipes.dreams import Pair, gallery, similarity
+from forgetting.recipes.in_form import InForm
 from forgetting.tasks import Task
 
 # A text that ends in a line break is cut into other tokens than the same text that goes on, and a
@@ -18,24 +18,24 @@ from forgetting.tasks import Task
 # and a prompt ends with it.
 OPENING = "Question:"
 BETWEEN = "\n\n"  # worked examples
+POOL = 20  # real examples to choose them from, as in the paper
+MORE = 2  # as many times more are written than are kept
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Prompts: two worked examples of a task out of its first `pool`, and a third's opening."""
+    """Prompts: two worked examples of a task out of its first `POOL`, and a third's opening."""
 
     task: Task
-    pool: int
     count: int
     seed: int
 
     def recipe(self) -> dict[str, Any]:
-        own: dict[str, Any] = {"prompts": "demonstrations", "task": self.task.recipe()}
-        own["opening"] = OPENING
-        return own | {"pool": self.pool, "count": self.count, "seed": self.seed}
+        own = {"opening": OPENING, "pool": POOL, "count": self.count, "seed": self.seed}
+        return own | {"prompts": "demonstrations", "task": self.task.recipe()}
 
     def texts(self, tokenizer: Any, drawn: Drawn) -> list[str]:
-        documents = self.task.training_documents(self.seed)[: self.pool]
+        documents = self.task.training_documents(self.seed)[:POOL]
         generator = random.Random(f"demonstrations {self.seed}")
         worked = [worked_example(self.task, document) for document in documents]
         return ["".join(generator.sample(worked, 2)) + OPENING for _ in range(self.count)]
@@ -70,98 +70,70 @@ class Refreshed:
     marker="o",
 )
 @dataclass(frozen=True)
-class Synthesised:
+class Synthesised(InForm):
     """Self-synthesised rehearsal of one old task: what stands for `settings.rows` examples of it.
 
     The model `of`, which needs to have learned nothing, writes questions after two worked examples
-    out of `pool` real ones (the paper: 20, temperature 0.9, nucleus 0.6); `latest`, which has
-    learned the task, answers them anew, greedily; of `more` times as many as are wanted those that
+    out of `POOL` real ones (the paper: 20, temperature 0.9, nucleus 0.6); `latest`, which has
+    learned the task, answers them anew, greedily; of `MORE` times as many as are wanted those that
     are unlike one another are kept. Departures: no repetition penalty; the farthest-first choice
     by shared words stands for k-means on sentence embeddings, which the paper finds not essential.
     """
 
-    task: Task
     of: Checkpoint
     latest: Checkpoint
-    pool: int = 20
-    more: int = 2
 
     @property
     def name(self) -> str:
-        """The task's name, and that nobody wrote it."""
         return f"{self.task.name}, synthesised"
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
-        """Who asks, who answers."""
         return (self.of, self.latest)
 
-    def missing(self) -> list[str]:
-        """Public data sets that it needs and that are not at hand."""
-        return self.task.missing()
-
-    def recipe(self) -> dict[str, Any]:
-        """What the examples depend on."""
-        own: dict[str, Any] = {"of": self.of.key, "latest": self.latest.key}
-        own |= {"opening": OPENING, "pool": self.pool, "more": self.more}
-        return {
-            "task": "in LAMOL's form",
-            "shown": {"recipe": "Synthesised", "task": self.task.recipe(), **own},
-        }
+    def settings(self) -> dict[str, Any]:
+        own = {"of": self.of.key, "latest": self.latest.key}
+        return own | {"opening": OPENING, "pool": POOL, "more": MORE}
 
     def samples(self, settings: Settings, seed: int) -> Sequence[Samples]:
         """The questions with an answer that is thrown away; then the answers."""
         asked = Samples(
             self.of,
-            Demonstrations(self.task, self.pool, self.more * settings.rows, seed),
-            max_new_tokens=settings.length,
+            Demonstrations(self.task, MORE * settings.rows, seed),
+            settings.length,
             temperature=0.9,
             top_p=0.6,
             until=(BETWEEN,),
             seed=seed,
         )
         most = self.task.config["generation_kwargs"]["max_gen_toks"]
-        return asked, Samples(self.latest, Refreshed(asked), max_new_tokens=most)
+        return asked, Samples(self.latest, Refreshed(asked), most)
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """A row an example that is kept; fewer than asked for where too few were valid."""
-        rows = []
-        for question, answer in self.kept(settings, seed, drawn):
-            example = lamol_form.Example(
-                *(
-                    tokenizer(text, add_special_tokens=False).input_ids
-                    for text in (question, answer)
-                )
-            )
-            row = lamol_form.answer_row(tokenizer, example, settings.length)
-            if row is not None:
-                rows.append(row)
-        return rows
+        pairs = self.kept(settings, seed, drawn)
+        examples = (lamol_form.encoded(tokenizer, *pair) for pair in pairs)
+        return lamol_form.answer_rows(tokenizer, examples, settings.length)
 
-    def kept(self, settings: Settings, seed: int, drawn: Drawn) -> list[dreams.Told]:
+    def kept(self, settings: Settings, seed: int, drawn: Drawn) -> list[Pair]:
         """(question, answer) of those that are kept, the least alike first."""
         asked, answered = self.samples(settings, seed)
-        pairs = [
-            (question, completion.text.strip())
-            for question, (completion,) in zip(
-                synthesised(asked, drawn), drawn(answered), strict=True
-            )
-            if question
-        ]
-        return spread(pairs, settings.rows)
+        answers = [completion.text.strip() for (completion,) in drawn(answered)]
+        pairs = zip(synthesised(asked, drawn), answers, strict=True)
+        return spread([(question, answer) for question, answer in pairs if question], settings.rows)
 
     def report(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> dict[str, Any]:
         """How many were written, were valid and are kept, and what they are worth."""
         asked, _ = self.samples(settings, seed)
         kept = self.kept(settings, seed, drawn)
         questions = synthesised(asked, drawn)
-        documents = self.task.training_documents(seed)[: max(settings.rows, self.pool)]
+        documents = self.task.training_documents(seed)[: max(settings.rows, POOL)]
         real = [(lamol_form.question(self.task, d), self.task.example(d).answer) for d in documents]
         return {
             "dreams": len(questions),
             "valid": sum(question is not None for question in questions),
             "old": len(kept),
-            "gallery": dreams.gallery(kept, {self.task.name: real}),
+            "gallery": gallery(kept, {self.task.name: real}),
         }
 
 
@@ -181,12 +153,11 @@ def synthesised(asked: Samples, drawn: Drawn) -> list[str | None]:
     return questions
 
 
-def spread(told: Sequence[dreams.Told], count: int) -> list[dreams.Told]:
-    """`count` of the examples, each next one the least similar to its nearest among those taken."""
-    left = list(dict.fromkeys(told))
-    taken: list[dreams.Told] = []
-    while left and len(taken) < count:
-        best = min(left, key=lambda one: max((dreams.similarity(one, t) for t in taken), default=0))
+def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """`count` of the examples, each next one the least similar to its nearest before."""
+    left, chosen = list(dict.fromkeys(pairs)), list[Pair]()
+    while left and len(chosen) < count:
+        best = min(left, key=lambda pair: max((similarity(pair, c) for c in chosen), default=0))
         left.remove(best)
-        taken.append(best)
-    return taken
+        chosen.append(best)
+    return chosen

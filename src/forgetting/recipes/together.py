@@ -1,7 +1,5 @@
 """Several tasks at once: multitask training, the comparison from above."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +24,6 @@ class Together(Mixture):
 
     @property
     def name(self) -> str:
-        """What is shown."""
         return " and ".join(part.name for part in self.shown)
 
     @property

@@ -1,8 +1,5 @@
 """Question and answer read as one text, as in pre-training."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +7,7 @@ from forgetting.lineage import Drawn, Settings
 from forgetting.method import method
 from forgetting.models import template
 from forgetting.models.rows import Row, whole_row
-from forgetting.recipes.answers import Answer, Answers, Document, questions
+from forgetting.recipes.answers import Answers, questions
 
 
 @method(
@@ -35,16 +32,6 @@ class WholeText(Answers):
     """
 
     origin: ClassVar[str] = "whole text"
-
-    def answers(
-        self,
-        documents: Sequence[Document],
-        tokenizer: Any,
-        settings: Settings,
-        seed: int,
-        drawn: Drawn,
-    ) -> list[Answer]:
-        return [Answer(self.task.example(document).answer, "gold") for document in documents]
 
     def rows(self, tokenizer: Any, settings: Settings, seed: int, drawn: Drawn) -> list[Row]:
         """The question, an empty line, the answer and the end token, cut at `settings.length`."""

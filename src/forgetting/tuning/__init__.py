@@ -1,14 +1,8 @@
 """What may move? A tuning names the parts of a model that training is allowed to change."""
 
-from typing import TYPE_CHECKING, Any
-
 from forgetting import method
-from forgetting.tuning.base import Tuning, trainable_count, trainable_table
+from forgetting.tuning.base import Tuning
 
-__all__ = ["Tuning", "trainable_count", "trainable_table"]
+__all__ = ["Tuning"]
 
-method.package(__name__)
-
-if TYPE_CHECKING:  # each method by its name, as `method.Package` gives it
-
-    def __getattr__(name: str) -> Any: ...
+__getattr__ = method.package(__name__)  # each method by its name

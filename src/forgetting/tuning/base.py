@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,27 +77,3 @@ class Adapter(Tuning):
         from peft import get_peft_model
 
         return get_peft_model(model, self.adapter)
-
-
-def trainable_count(model: Any) -> int:
-    """Number of weights that may move in a model that a tuning was applied to."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def trainable_table(tunings: Iterable[Tuning], config: Any) -> list[dict[str, Any]]:
-    """One row a tuning: name, trainable weights, share of the model; built without any weights.
-
-    `config` is a transformers configuration; the model exists on the `meta` device only.
-    """
-    import torch
-
-    from forgetting.models.family import family_of
-
-    rows = []
-    for tuning in tunings:
-        model = family_of(config).outline(config)
-        with torch.device("meta"):
-            total = sum(p.numel() for p in model.parameters())
-            count = trainable_count(tuning.apply(model))
-        rows.append({"tuning": repr(tuning), "trainable": count, "share": count / total})
-    return rows
