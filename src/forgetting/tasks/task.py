@@ -15,7 +15,6 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +25,7 @@ import yaml
 from forgetting import registry
 from forgetting.home import data_dir
 from forgetting.tasks.example import Example, Turn
+from forgetting.wording import did_you_mean
 
 TEMPLATE_FIELDS = (
     "output_type",
@@ -52,9 +52,8 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.name not in names():
-            near = get_close_matches(self.name, names(), n=1)
             families = sorted({path.parent.name for path in _paths().values()})
-            hint = f"did you mean {near[0]!r}?" if near else f"families: {', '.join(families)}"
+            hint = did_you_mean(self.name, names(), f"families: {', '.join(families)}")
             raise UnknownTask(f"task={self.name!r}: no such task; {hint}")
         if self.items is not None and self.items < 1:
             raise ValueError(f"items={self.items}: task {self.name} needs at least one item")
