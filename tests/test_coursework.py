@@ -76,7 +76,7 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
     "freezing": {
         "repetition": (lambda ids, n: 0.0, "count the n-grams"),
         "own_tuning": (FreezeAttention(), "expected False"),
-        "matched_reading": (lambda x, y, at: float(np.interp(at, x, y)), "raise a ValueError"),
+        "matched_reading": (lambda x, y, at: float(np.interp(at, x, y)), "points of the curve"),
     },
     "lora": {
         "rank_90": (np.linalg.matrix_rank, "square the singular values"),

@@ -9,6 +9,7 @@ from forgetting.chapters import published
 from forgetting.evidence import records
 from forgetting.evidence.effects import OutOfRange, matched_effect, paired_effect
 from forgetting.evidence.intervals import Effect
+from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site.markup import render
@@ -22,8 +23,9 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 62, 448, 16, 216  # pixels o
 class Place(NamedTuple):
     """An arm at its central rate. Effects are changes from the model that it started from.
 
-    `matched` compares with the plain arm where both learned the same; None where that arm never
-    learned so much or so little. It and `lost` have the plane's losses in their order.
+    `matched` compares with the plain arm where both learned the same, over its rates and epochs;
+    None where that arm never learned so much or so little, or where fewer than three seeds have a
+    curve to be compared with. It and `lost` have the plane's losses in their order.
     """
 
     method: str
@@ -64,7 +66,7 @@ def measured() -> dict[str, Measured]:
         runs = [run for run in stored if run.start or run.labels.get("epochs", 0) == last]
         if design.plane and any(run.start for run in runs):
             arms = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
-            places = {arm: _place(design.plane, runs, arm) for arm in arms}
+            places = {arm: _place(design.plane, runs, stored, arm) for arm in arms}
             planes[chapter] = Measured(design.plane, runs, places, theme.looks(design))
     return planes
 
@@ -75,9 +77,10 @@ def heads(axes: Plane, against: str = "") -> list[str]:
     return [f"{loss.words}{other}, {loss.unit} ({loss.sign})" for loss in axes.losses]
 
 
-def _place(axes: Plane, runs: Sequence[Run], arm: str) -> Place:
+def _place(axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str) -> Place:
+    """Where an arm lies after the last epoch; `stored` has the plain arm's other epochs too."""
     start = records.start_of(runs)
-    plain = [start, *records.select(runs, method=axes.plain)] if arm != axes.plain else []
+    plain = [start, *records.select(stored, method=axes.plain)] if arm != axes.plain else []
     of_arm = records.select(runs, method=arm)
     rates = sorted({run.labels["learning_rate"] for run in of_arm})
     by_rate = [records.select(of_arm, learning_rate=rate) for rate in rates]
@@ -103,10 +106,13 @@ def effects(axes: Plane, start: Run, group: Sequence[Run]) -> tuple[Effect, dict
 
 
 def _matched(axes: Plane, group: Sequence[Run], plain: Sequence[Run], loss: Loss) -> Effect | None:
+    if not plain:
+        return None
     try:
-        return matched_effect(group, plain, [loss.measure], axes.learned) if plain else None
+        effect = matched_effect(group, plain, [loss.measure], axes.learned, loss.worse)
     except OutOfRange:
         return None
+    return effect if effect.seeds >= FEWEST_SEEDS else None
 
 
 def drawn(runs: Measured, mine: Collection[str]) -> str:

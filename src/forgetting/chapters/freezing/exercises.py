@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
+from forgetting.chapters import published
 from forgetting.chapters.marking import mark
+from forgetting.evidence import records
 from forgetting.models.parts import Part
 from forgetting.tasks import metrics
 from forgetting.tuning import Tuning
@@ -31,11 +34,29 @@ def own_tuning(answer: Tuning) -> str:
     return mark("trains", answer.trains, cases, "the norms move, and nothing else")
 
 
+def own_curve() -> list[tuple[float, float]]:
+    """(Chinese learned, chat answers lost) of training everything, rate by rate, from the records.
+
+    With the start; that alone where nothing is stored.
+    """
+    stored = published.runs("freezing")
+    full = records.select(stored, method="full", seed=0)
+    start = [run for run in stored if run.start]
+    changes = (
+        [run.mean(m) - start[0].mean(m) for m in ("chinese.nats", "chat.nats")] for run in full
+    )
+    return [(0.0, 0.0), *((-chinese, chat) for chinese, chat in changes)]
+
+
 def matched_reading(answer: Callable[[Sequence[float], Sequence[float], float], float]) -> str:
     """Exercise 3: what a method would have lost at another method's learning."""
     learned, lost = [0.0, 0.2, 0.4], [0.0, 0.1, 0.5]
     cases = [(learned, lost, where, loss) for where, loss in ((0.1, 0.05), (0.3, 0.3), (0.4, 0.5))]
-    hint = "interpolate linearly between the two neighbouring points of the curve"
+    cases.append(([0.4, 0.0, 0.2], [0.5, 0.0, 0.1], 0.1, 0.05))  # rates need not come in order
+    points = sorted(own_curve())
+    for (x0, y0), (x1, y1) in pairwise(points):
+        cases.append((*map(list, zip(*points[::-1], strict=True)), (x0 + x1) / 2, (y0 + y1) / 2))
+    hint = "interpolate linearly between the two points of the curve that learned next to as much"
     mark("read", answer, cases, hint, np.isclose)
     try:
         answer(learned, lost, 0.9)
