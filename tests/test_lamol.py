@@ -193,6 +193,7 @@ def test_the_first_training_of_a_sequence_is_one_whatever_comes_later(tiny):
         Lamol(ROLES, (MOOD,), tiny),
         Lamol(ROLES, (MOOD,), tiny, gamma=0.05),
         Lamol(ROLES, (MOOD,), tiny, tokens="task"),
+        Lamol(ROLES, (MOOD,), tiny, top_k=5),
         Lamol(ROLES, (MOOD,), real=True),
     ]
     assert len({tiny.train(recipe, **settings).key for recipe in later}) == len(later)

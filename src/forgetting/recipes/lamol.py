@@ -56,6 +56,7 @@ class Lamol(InForm):
     gamma: float = 0.2
     tokens: Literal["gen", "task"] = "gen"
     real: bool = False
+    top_k: int = TOP_K
     kept: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Lamol(InForm):
         own: dict[str, Any] = {"begin": self.begin(len(self.previous))}
         if self.previous:
             own |= {"previous": [task.recipe() for task in self.previous], "gamma": self.gamma}
-            own |= {"by": "real"} if self.by is None else {"by": self.by.key, "top_k": TOP_K}
+            own |= {"by": "real"} if self.by is None else {"by": self.by.key, "top_k": self.top_k}
             own |= {"kept": True} if self.kept else {}
         return own
 
@@ -101,7 +102,7 @@ class Lamol(InForm):
                 Begun(begins, each),
                 settings.length - 2,
                 temperature=1.0,
-                top_k=TOP_K,
+                top_k=self.top_k,
                 seed=seed,
             ),
         )
