@@ -70,24 +70,36 @@ def lone_effect(runs: Sequence[Run], measures: Sequence[str]) -> Effect:
 def line_effect(runs: Sequence[Run], x: str, y: str) -> Effect:
     """R² of the line of `y` on `x` over runs, with its bootstrap interval over trainings.
 
+    Raises what `correlation_effect` raises.
+    """
+    r = correlation_effect(runs, x, y)
+    return _from_draws(r, r.mean**2, tuple(draw**2 for draw in r.draws))
+
+
+def correlation_effect(runs: Sequence[Run], x: str, y: str) -> Effect:
+    """Pearson's r of two measures over runs, with its bootstrap interval over trainings.
+
     What was read from one training, after several epochs, is drawn together; a System that stands
     in two arms counts once. Raises `OutOfRange` where fewer than three different trainings measured
     both.
     """
     roles = {x.rpartition(".")[0], y.rpartition(".")[0]}
     measured = list({run.key: run for run in runs if roles <= run.scores.keys()}.values())
-    xs, ys = ([run.mean(measure) for run in measured] for measure in (x, y))
+    xs, ys = (np.array([run.mean(measure) for run in measured]) for measure in (x, y))
     trainings = [tuple(run.labels.get(label) for label in RUN_LABELS) for run in measured]
     try:
-        draws = laws.r2_draws(xs, ys, trainings)
-        r2 = laws.line(xs, ys).r2
+        draws = laws.correlations(xs, ys, trainings)
     except ValueError as error:
         raise OutOfRange(str(error)) from error
-    effect = Effect(
-        mean=r2, items=len(measured), seeds=len({run.seed for run in measured}), draws=tuple(draws)
-    )
+    seeds = len({run.seed for run in measured})
+    effect = Effect(mean=0.0, items=len(measured), seeds=seeds)
+    return _from_draws(effect, laws.correlation(xs, ys), tuple(draws))
+
+
+def _from_draws(effect: Effect, mean: float, draws: tuple[float, ...]) -> Effect:
+    effect = effect.model_copy(update={"mean": mean, "centre": mean, "draws": draws})
     low, high = effect.bounds()
-    return effect.model_copy(update={"low": low, "high": high, "centre": r2})
+    return effect.model_copy(update={"low": low, "high": high})
 
 
 def matched_effect(

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 RESAMPLES = 2000
 FEWEST = 3  # points through which a line says something
@@ -43,10 +44,12 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line:
     return Line(float(slope), float(intercept), _r2(ys, slope * xs + intercept))
 
 
-def r2_draws(
-    x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None
+def correlations(
+    x: ArrayLike, y: ArrayLike, groups: Sequence[Hashable] | None = None
 ) -> list[float]:
-    """`line`'s R² for runs drawn with replacement, seed fixed; a group's runs are drawn together.
+    """Pearson's r for runs drawn with replacement, seed fixed; a group's runs are drawn together.
+
+    Its square is the R² of `line`.
 
     Raises `ValueError` for fewer than three groups.
     """
@@ -59,11 +62,11 @@ def r2_draws(
     sets = list(members.values())
     drawn = np.random.default_rng(0).integers(len(sets), size=(RESAMPLES, len(sets)))
     resamples = (np.concatenate([sets[number] for number in numbers]) for numbers in drawn)
-    return [_correlation(xs[at], ys[at]) ** 2 for at in resamples if len(set(xs[at])) >= FEWEST]
+    return [correlation(xs[at], ys[at]) for at in resamples if len(set(xs[at])) >= FEWEST]
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's; its square is a line's R²."""
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's r; 0 where one of the two does not vary."""
     dx, dy = x - x.mean(), y - y.mean()
     spread = float(dx @ dx) * float(dy @ dy)
     return float(dx @ dy) / spread**0.5 if spread else 0.0
@@ -72,8 +75,8 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 def r2_interval(
     x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None
 ) -> tuple[float, float]:
-    """95 % interval of `line`'s R²: percentiles of `r2_draws`."""
-    low, high = np.percentile(r2_draws(x, y, groups), [2.5, 97.5])
+    """95 % interval of `line`'s R²: percentiles of squared `correlations`."""
+    low, high = np.percentile(np.square(correlations(x, y, groups)), [2.5, 97.5])
     return float(low), float(high)
 
 

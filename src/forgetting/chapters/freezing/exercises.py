@@ -54,8 +54,9 @@ def matched_reading(answer: Callable[[Sequence[float], Sequence[float], float], 
     cases = [(learned, lost, where, loss) for where, loss in ((0.1, 0.05), (0.3, 0.3), (0.4, 0.5))]
     cases.append(([0.4, 0.0, 0.2], [0.5, 0.0, 0.1], 0.1, 0.05))  # rates need not come in order
     points = sorted(own_curve())
+    xs, ys = [x for x, _ in points[::-1]], [y for _, y in points[::-1]]
     for (x0, y0), (x1, y1) in pairwise(points):
-        cases.append((*map(list, zip(*points[::-1], strict=True)), (x0 + x1) / 2, (y0 + y1) / 2))
+        cases.append((xs, ys, (x0 + x1) / 2, (y0 + y1) / 2))
     hint = "interpolate linearly between the two points of the curve that learned next to as much"
     mark("read", answer, cases, hint, np.isclose)
     try:

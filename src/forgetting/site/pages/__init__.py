@@ -6,7 +6,7 @@ from pathlib import Path
 from forgetting.chapters import published
 from forgetting.site import plane
 from forgetting.site.markup import Contents
-from forgetting.site.pages import board, choosing, method_cards, run_records
+from forgetting.site.pages import board, choosing, drift, method_cards, run_records
 
 
 def pages(notebooks: Sequence[str]) -> dict[Path, str]:
@@ -20,6 +20,7 @@ def pages(notebooks: Sequence[str]) -> dict[Path, str]:
     return {
         Path("scoreboard.md"): board.scoreboard(verdicts, contents),
         Path("failures.md"): board.failures(verdicts, contents),
+        Path("drift.md"): drift.page(contents),
         Path("intervals.md"): board.intervals(),
         Path("papers.md"): board.papers(verdicts),
         Path("choosing.md"): choosing.page(planes, contents),
