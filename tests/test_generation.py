@@ -173,8 +173,9 @@ def test_rows_that_ended_leave_and_others_join(tiny_pair, read):
 
 def test_padding_is_a_small_part(tiny_pair, read, monkeypatch):
     monkeypatch.setattr(generation, "TOKENS_A_PREFILL", 256)
-    generate(*tiny_pair, PROMPTS, max_new_tokens=1, batch=200)
-    assert sum(rows * columns for rows, columns in read) < 1.05 * sum(map(len, PROMPTS))
+    prompts = mixed_prompts(200)
+    generate(*tiny_pair, prompts, max_new_tokens=1, batch=200)
+    assert sum(rows * columns for rows, columns in read) < 1.05 * sum(map(len, prompts))
     assert max(rows * columns for rows, columns in read) <= 256
 
 
