@@ -21,6 +21,7 @@ def pages(notebooks: Sequence[str]) -> dict[Path, str]:
         Path("scoreboard.md"): board.scoreboard(verdicts, contents),
         Path("failures.md"): board.failures(verdicts, contents),
         Path("drift.md"): drift.page(contents),
+        Path("verdict_changes.md"): board.changes(verdicts),
         Path("intervals.md"): board.intervals(),
         Path("papers.md"): board.papers(verdicts),
         Path("choosing.md"): choosing.page(planes, contents),

@@ -1,13 +1,16 @@
 """Pages about claims: the scoreboard, what did not reproduce, intervals, what the papers state."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from forgetting.chapters import published
 from forgetting.evidence import claims
 from forgetting.evidence import papers as known
 from forgetting.evidence.claims import FAILED, Verdict
 from forgetting.evidence.coverage import KINDS, coverage
+from forgetting.home import data_dir
 from forgetting.site.markup import BookError, Contents, badge, claim_link, render
 
 DRAWS = 1000  # of each kind of items, to show how often an interval is right
@@ -49,6 +52,19 @@ def failures(board: Sequence[Verdict], contents: Contents) -> str:
         runs={chapter: claims.summary(published.runs(chapter)) for chapter in chapters},
         link=contents.link,
     )
+
+
+def changes(board: Sequence[Verdict]) -> str:
+    """The verdicts of before 30 November 2026 beside today's, with the reason of each change."""
+    path = data_dir() / "verdicts_before.json"
+    before = json.loads(path.read_text(encoding="utf-8"))
+    pairs = [(before[v.id], v) for v in board if v.id in before]
+    return render("changes.md.jinja", pairs=pairs, changed=[_changed(*pair) for pair in pairs])
+
+
+def _changed(before: dict[str, Any], verdict: Verdict) -> bool:
+    same = before["verdict"] == verdict.verdict
+    return not (same or (before["verdict"], verdict.verdict) == ("not run", "not tested"))
 
 
 def intervals() -> str:
