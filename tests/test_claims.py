@@ -248,13 +248,19 @@ def test_at_matched_learning_each_run_meets_the_curve_of_its_seed():
 
 
 def test_a_curve_runs_over_epochs_as_well_as_rates():
-    curve = [CURVE[0], at("full", 0, 3.0, 0.1, epochs=1), at("full", 0, 2.0, 1.1, epochs=4)]
-    assert matched([at("LoRA", 0, 2.5, 0.7)], curve).mean == pytest.approx(0.1)
+    once, often = at("full", 0, 3.0, 0.1, epochs=1), at("full", 0, 2.0, 1.1, epochs=4)
+    worse = at("full", 0, 3.0, 2.0, rate=1e-3, epochs=1)
+    assert matched([at("LoRA", 0, 2.5, 0.7)], [CURVE[0], once, often, worse]).mean == (
+        pytest.approx(0.1)
+    )
 
 
 def test_a_curve_of_one_run_decides_nothing():
     with pytest.raises(OutOfRange, match="has one run a seed; a curve needs two rates"):
-        matched([at("LoRA", 0, 2.5, 0.7)], [CURVE[0], at("full", 0, 2.0, 1.1)])
+        matched(
+            [at("LoRA", 0, 2.5, 0.7)],
+            [CURVE[0], at("full", 0, 2.0, 1.1, epochs=1), at("full", 0, 3.0, 0.1)],
+        )
 
 
 def test_nothing_is_read_beyond_a_curve():

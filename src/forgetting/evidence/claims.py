@@ -120,7 +120,10 @@ def judge(
         for name in Claim.model_fields.keys() & Verdict.model_fields.keys() - {"paper"}
     } | {"paper": paper.short, "citation": paper.citation, "threshold": claim.thresholds[-1]}
     left = _side(claim, claim.left, runs, central)
-    right = _side(claim, claim.right, runs, central) if claim.right is not None else []
+    against = dict(claim.right or {})
+    if claim.matched_on:
+        against.pop("epochs", None)  # a curve runs over epochs as well as rates
+    right = _side(claim, against, runs, central) if claim.right is not None else []
     if not left or (claim.right is not None and not right):
         return Verdict(**about, verdict="not tested", reason="not run: no records of both sides")
     sides = [*left, *right]

@@ -12,7 +12,7 @@ from forgetting.evidence import laws
 from forgetting.evidence.intervals import Binary, Effect, interval
 from forgetting.evidence.records import Run
 
-FEWEST_SETTINGS = 2  # trained runs that make a curve, for each seed
+FEWEST_RATES = 2  # that make a curve, for each seed
 RUN_LABELS = (
     "method",
     "learning_rate",
@@ -123,13 +123,12 @@ def matched_effect(
     settings = _frontier(right, measures, matched_on, worse)
     root = all(measure.endswith("_kl") for measure in measures)
     rows, readings, seeds, binary = [], [], set[int](), True
-    curves = {run.seed: _curve(right, settings, run.seed) for run in left}
-    if not any(len(curve) > FEWEST_SETTINGS for curve in curves.values()):
+    paired = [run for run in left if _rates(right, run.seed) >= FEWEST_RATES]
+    if not paired:
         raise OutOfRange("the other method's curve has one run a seed; a curve needs two rates")
-    for run in sorted(left, key=lambda run: run.seed):
-        if len(curves[run.seed]) <= FEWEST_SETTINGS:  # the start is one
-            continue
-        near = _nearest(curves[run.seed], run.mean(matched_on), matched_on)
+    for run in sorted(paired, key=lambda run: run.seed):
+        curve = [p for p in right if p.start or (p.seed == run.seed and _setting(p) in settings)]
+        near = _nearest(curve, run.mean(matched_on), matched_on)
         sides = [item_values(point, measures) for point in near]
         items = item_values(run, measures)
         binary &= items.binary and all(side.binary for side in sides)
@@ -223,9 +222,9 @@ def _frontier(
     }
 
 
-def _curve(runs: Sequence[Run], settings: set[tuple[Any, Any]], seed: int) -> list[Run]:
-    """The start, and a seed's runs at those settings."""
-    return [run for run in runs if run.start or (run.seed == seed and _setting(run) in settings)]
+def _rates(runs: Sequence[Run], seed: int) -> int:
+    """At how many rates a seed was trained; epochs of one training are one run."""
+    return len({run.labels["learning_rate"] for run in runs if run.seed == seed and not run.start})
 
 
 def _nearest(curve: Sequence[Run], where: float, matched_on: str) -> tuple[Run, Run]:

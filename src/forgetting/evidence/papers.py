@@ -36,7 +36,8 @@ class Claim(BaseModel):
 
     `direction` says what is claimed of the effect: "less" (below -tolerance), "greater" (above
     +tolerance) or "equal" (within ±tolerance). With `matched_on`, the right side is not one rate
-    but the method's whole curve, read at the value of that measure which the left side reached.
+    but the method's whole curve over rates and epochs, read at the value of that measure which the
+    left side reached.
 
     `than` is what the effect is compared with instead of 0: a value that was named beforehand.
     Without `right`, the left side alone is compared with it. `same` asks for the share of items
