@@ -30,6 +30,7 @@ _HOME = tempfile.TemporaryDirectory(prefix="forgetting-tests-")
 os.environ["FORGETTING_HOME"] = _HOME.name
 for _variable in (
     "FORGETTING_METHODS",
+    "FORGETTING_PROCESSES",
     "FORGETTING_RENDER",
     "FORGETTING_RESULTS",
     "FORGETTING_ROOT",
@@ -63,6 +64,16 @@ def bundled_data(request):
         if request.node.get_closest_marker("public") is None:
             patch.delenv("FORGETTING_DATA_MIRROR", raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """What a test, or a command that it calls, sets in the environment ends with it."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -102,7 +102,7 @@ def cell(checkpoint, method, rate=1e-3, seed=0, **given):
 
 
 def verdict(**changes):
-    """A claim on the chapter on freezing, contradicted at the laptop tier."""
+    """A claim on the chapter on freezing, reversed at the laptop tier."""
     about = {
         "id": "toy",
         "statement": "Freezing | keeps\nall",
@@ -110,7 +110,7 @@ def verdict(**changes):
         "citation": "li2024examining",
         "source": "C1",
         "chapter": "freezing",
-        "verdict": "contradicted",
+        "verdict": "reversed",
         "effect": -0.12345,
         "low": -0.2,
         "high": -0.05,
@@ -125,7 +125,7 @@ def verdict(**changes):
     return Verdict(**about | changes)
 
 
-NOT_RUN = {"verdict": "not run", "seeds": 0}
+NOT_RUN = {"verdict": "not tested", "seeds": 0}
 NOT_RUN |= dict.fromkeys(("effect", "low", "high", "tier", "date"))
 
 

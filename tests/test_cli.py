@@ -21,11 +21,11 @@ import forgetting
 from forgetting import chapters, cli, registry, store, tasks
 from forgetting.chapters import choices, published
 from forgetting.engine import scheduler
-from forgetting.evidence import records
+from forgetting.evidence import claims, records
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.home import home
-from forgetting.site import book, markup
+from forgetting.site import book
 
 BASE, TUNED = "b" * 20, "c" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
@@ -461,9 +461,10 @@ def judged(monkeypatch):
 def test_check_shows_each_verdict_with_its_interval(root, judged):
     verdicts, asked = judged
     about = {"statement": "Freezing [attention] forgets less.", "unit": "nats a sub-word"}
+    more = {"reason": "3 seeds are asked for", "needed": "2 more seeds"}
     verdicts += [
         verdict(id="c1", verdict="holds", **about),
-        verdict(id="c2", verdict="undecided", seeds=1, reason="3 seeds are asked for", **about),
+        verdict(id="c2", verdict="undecided", seeds=1, **more, **about),
         verdict(id="c3", reason="no records", **about | NOT_RUN),
     ]
     told = rows(answer("check"))
@@ -472,16 +473,18 @@ def test_check_shows_each_verdict_with_its_interval(root, judged):
         ["verdict", "claim", "effect", "measured"],
         ["holds", "Freezing [attention] forgets less.", "−0.123", "laptop"],
         ["c1 · Li & Lee (2024)", "−0.2 to −0.05", "3 seeds"],
-        ["nats a sub-word", "2026-11-21"],
+        ["nats a sub-word,", "2026-11-21"],
+        ["above 0.02"],
         ["undecided", "Freezing [attention] forgets less.", "−0.123", "laptop"],
         ["c2 · Li & Lee (2024)", "−0.2 to −0.05", "1 seed"],
-        ["3 seeds are asked for", "nats a sub-word", "2026-11-21"],
-        ["not run", "Freezing [attention] forgets less.", "–", "–"],
+        ["3 seeds are asked for", "nats a sub-word,", "2026-11-21"],
+        ["would decide: 2 more seeds", "above 0.02"],
+        ["not tested", "Freezing [attention] forgets less.", "–", "–"],
         ["c3 · Li & Lee (2024)"],
         ["no records"],
-        ["1 holds · 1 undecided · 1 not run"],
+        ["1 holds · 1 undecided · 1 not tested"],
     ]
-    assert set(cli.evidence.COLOURS) == set(markup.VERDICTS)
+    assert set(cli.evidence.COLOURS) == set(claims.WORDS)
 
 
 def test_check_of_one_chapter(root, judged):

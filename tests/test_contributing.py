@@ -156,7 +156,7 @@ def test_the_claim(tree, monkeypatch):
     written = (REPOSITORY / path).read_text() + "\n" + file_block("Add a claim", path)
     (tree / path).write_text(written)
     found = {verdict.id: verdict for verdict in published.verdicts("freezing")}["example-english"]
-    assert found.verdict != "not run" and found.seeds >= claims.FEWEST_SEEDS
+    assert found.verdict != "not tested" and found.seeds >= claims.FEWEST_SEEDS
     told = CliRunner().invoke(cli.app, shlex.split(blocks("Add a claim", "console")[0])[1:])
     assert "example-english" in told.stdout
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from studies import put, run
 
-from forgetting.evidence import intervals, records
+from forgetting.evidence import effects, records
 from forgetting.site.pages import explorer
 from forgetting.views import theme
 
@@ -44,7 +44,7 @@ def test_a_change_is_paired_and_weighted_by_tokens():
     # Deviations 4/6 and -2/6, times the weights' shares 2/3 and 4/3: ±4/9; their spread / √2.
     assert error == pytest.approx(math.sqrt(2 * (4 / 9) ** 2) / math.sqrt(2))
     # It is the error that verdicts have.
-    effect = intervals.paired_effect([after], [UNTOUCHED], ["zh.nats"])
+    effect = effects.paired_effect([after], [UNTOUCHED], ["zh.nats"])
     t_of_one_degree = 12.7062
     assert (effect.high - effect.low) / 2 == pytest.approx(t_of_one_degree * error, rel=1e-4)
 

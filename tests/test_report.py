@@ -67,16 +67,16 @@ def test_verdicts_stand_side_by_side(page):
         claim(name="other"),
         claim(name="later", reason="no records", **NOT_RUN),
     ]
-    text = page(now, [claim("contradicted")]).partition("<h2>Verdicts</h2>")[2]
+    text = page(now, [claim("reversed")]).partition("<h2>Verdicts</h2>")[2]
     rows = [seen(row) for row in re.findall(r"<tr>.*?</tr>", text)]
     assert rows[0] == "claim with this run published"
     assert rows[1] == (
         "It learns &lt;more&gt;. undecided +0.25 [−1, +1.5] nats a token laptop tier, 1 seed, "
-        "2026-11-21 contradicted −0.5 [−0.625, −0.375] nats a token laptop tier, 3 seeds, "
+        "2026-11-21 reversed −0.5 [−0.625, −0.375] nats a token laptop tier, 3 seeds, "
         "2026-11-21"
     )
     assert rows[2].endswith(" –")  # a claim that was not there yet
-    assert rows[3].endswith("not run no records –")
+    assert rows[3].endswith("not tested no records –")
     assert "This chapter has no claims." in page([])
 
 
@@ -129,4 +129,4 @@ def test_the_published_verdicts_are_those_of_the_scoreboard(monkeypatch, tmp_pat
     assert any(verdict.verdict == "holds" for verdict in expected)
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))  # the reader's own runs lie elsewhere
     assert report.published("freezing") == expected
-    assert {verdict.verdict for verdict in published.verdicts("freezing")} == {"not run"}
+    assert {verdict.verdict for verdict in published.verdicts("freezing")} == {"not tested"}

@@ -96,7 +96,7 @@ def test_the_book_is_staged_with_it(tree, chapter, monkeypatch):
     assert not (source / "notebooks" / chapter.name).exists()  # it waits for its records
     lines = (source / "scoreboard.md").read_text().splitlines()
     row = next(line for line in lines if "held-out C" in line and "shenfeld" in line)
-    assert "[not run]{.verdict .not-run}" in row
+    assert "[not tested]{.verdict .not-tested}" in row
     toc = tree / "_toc.yml"
     toc.write_text(toc.read_text().replace("notebooks/01_freezing", f"notebooks/{chapter.stem}"))
     page = nbformat.read(staging.stage(tree) / "notebooks" / chapter.name, as_version=4)

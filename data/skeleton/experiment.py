@@ -51,5 +51,9 @@ experiment = Experiment(
         "training everything",
         "what may move",
     ),
-    checks=(Check("Is Chinese learned?", "chinese.nats", arm="full", below=-0.05, change=True),),
+    checks={
+        "learned": Check(
+            "Was Chinese learned?", "chinese.nats", of="left", against="start", below=-0.05
+        ),
+    },
 )

@@ -7,7 +7,7 @@ from forgetting.views import tables
 
 CALL_COLUMNS = {
     "new answers.nats": "calls (nats)",
-    "hellaswag.acc_norm": "HellaSwag",
+    "hellaswag.acc_norm": "HellaSwag, by length",
     "arc challenge.acc": "ARC-challenge",
     "winogrande.acc": "WinoGrande",
     "truthful.acc": "TruthfulQA",
@@ -22,8 +22,8 @@ SKILLS = {
     "label.em": "right label",
     "json.json": "JSON when asked",
     "formats.followed": "formats kept",
-    "hellaswag.acc_norm": "HellaSwag",
-    "arc.acc_norm": "ARC-easy",
+    "hellaswag.acc_norm": "HellaSwag, by length",
+    "arc.acc_norm": "ARC-easy, by length",
 }
 LIKELIHOODS = {
     "new answers.nats": "labels (nats)",

@@ -17,14 +17,13 @@ from forgetting import store
 from forgetting.cli import shared
 from forgetting.cli.shared import dim, from_here, show
 from forgetting.evidence import records
-from forgetting.evidence.claims import Verdict
 from forgetting.evidence.records import Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.wording import count
 
 if TYPE_CHECKING:
-    from forgetting.evidence.claims import Verdict
+    from forgetting.evidence.claims import Verdict  # which loads scipy
 
 app = typer.Typer()
 

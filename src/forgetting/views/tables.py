@@ -72,7 +72,7 @@ def by_arm(runs: Sequence[Run], looks: Looks) -> dict[str, list[Run]]:
 def churn_table(
     groups: Mapping[str, Sequence[Run]], start: Run, tasks: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Accuracy beside what it hides: answers that stayed, items gained and lost, over seeds.
+    """Plain accuracy (`acc`) beside what it hides: answers that stayed, items gained and lost.
 
     `tasks` maps tasks to their titles: multiple-choice ones, or formats that are kept or not.
     """
@@ -83,7 +83,7 @@ def churn_table(
             by_seed = [churn.between(start, run, task, metric) for run in group]
             rows[f"{method}, {title}"] = {
                 "items": by_seed[0].n,
-                "accuracy": f"{fmean(of_seed.difference for of_seed in by_seed):+.3f}",
+                "plain accuracy": f"{fmean(of_seed.difference for of_seed in by_seed):+.3f}",
                 "same answer": f"{fmean(of_seed.agreement for of_seed in by_seed):.0%}",
                 "gained": f"{fmean(of_seed.gained for of_seed in by_seed):.1f}",
                 "lost": f"{fmean(of_seed.lost for of_seed in by_seed):.1f}",

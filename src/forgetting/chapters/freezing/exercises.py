@@ -7,9 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from forgetting.chapters import published
 from forgetting.chapters.marking import mark
-from forgetting.evidence import records
 from forgetting.models.parts import Part
 from forgetting.tasks import metrics
 from forgetting.tuning import Tuning
@@ -39,6 +37,9 @@ def own_curve() -> list[tuple[float, float]]:
 
     With the start; that alone where nothing is stored.
     """
+    from forgetting.chapters import published
+    from forgetting.evidence import records
+
     stored = published.runs("freezing")
     full = records.select(stored, method="full", seed=0)
     start = [run for run in stored if run.start]
