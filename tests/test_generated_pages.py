@@ -156,7 +156,7 @@ def test_the_scoreboard_counts_verdicts_and_links_chapters():
     assert " | ".join(first) == (  # what was run stands before what was not
         r"[Freezing \| keeps all]{#claim-toy} | {cite:t}`li2024examining` | C1 | "
         "{doc}`freezing </notebooks/01_freezing>` | [reversed]{.verdict .reversed} | "
-        "−0.123 [−0.2,\u00a0−0.05] nats | above 0.02 | 0.012 | laptop | 3 seeds | – | "
+        "−0.123 [−0.200,\u00a0−0.050] nats | above 0.02 | 0.012 | laptop | 3 seeds | – | "
         "2026-11-20 to 2026-11-21"
     )
     untested = ["[not tested]{.verdict .not-tested}", "not run", "above 0.02"]
@@ -197,7 +197,7 @@ def test_what_did_not_reproduce_stands_with_effect_and_reason_or_with_what_keeps
     board_of.append(verdict(id="none", verdict="not tested", reason="Was it above chance? No."))
     text = board.failures(board_of, CONTENTS)
     assert "## Too small, or reversed (1)" in text and "#claim-fine" not in text
-    assert "Claimed: above 0.02. Measured: −0.123 [−0.2,\u00a0−0.05] nats" in text
+    assert "Claimed: above 0.02. Measured: −0.123 [−0.200,\u00a0−0.050] nats" in text
     assert "*Why:* It was small." in text and "*Scaled down:*" in text
     assert "## Undecided (1)" in text and "| above 0.02 | 0.4 | 6 more seeds |" in text
     assert "## Not tested (1)" in text and "Was it above chance? No." in text

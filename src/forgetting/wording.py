@@ -26,6 +26,14 @@ def plus_minus(mean: float, half: float) -> str:
     return f"{mean:+.{decimals}f}\u00a0±\u00a0{half:.{decimals}f}".replace("-", "−")
 
 
+def with_bounds(mean: float, low: float, high: float) -> list[str]:
+    """A mean and the ends of its interval, with as many decimals as show two digits of its half."""
+    half = (high - low) / 2
+    known = half > 0 and math.isfinite(half)
+    decimals = max(0, 1 - math.floor(math.log10(half))) if known else 3
+    return [f"{value:+.{decimals}f}".replace("-", "−") for value in (mean, low, high)]
+
+
 def count(amount: int, noun: str) -> str:
     """ "1 run", "1,200 runs"."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"

@@ -7,7 +7,6 @@ leaves it untested.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Literal, get_args
@@ -22,7 +21,7 @@ from forgetting.evidence.intervals import Effect
 from forgetting.evidence.papers import Claim, Paper, papers
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run, Tier
-from forgetting.wording import count
+from forgetting.wording import count, with_bounds
 
 PUBLISHED: tuple[Tier, ...] = ("full", "laptop")
 Word = Literal["holds", "too small", "reversed", "undecided", "not tested"]
@@ -91,11 +90,7 @@ class Verdict(BaseModel):
         """The effect in a sentence: "+0.12 (−0.10 to +0.31; *undecided*)"."""
         if self.effect is None or self.low is None or self.high is None:
             return f"*{self.verdict}*"
-        half = (self.high - self.low) / 2
-        digits = max(0, 1 - math.floor(math.log10(half))) if 0 < half < math.inf else 2
-        mean, low, high = (
-            f"{x:+.{digits}f}".replace("-", "−") for x in (self.effect, self.low, self.high)
-        )
+        mean, low, high = with_bounds(self.effect, self.low, self.high)
         return f"{mean} ({low} to {high}; *{self.verdict}*)"
 
     @property

@@ -68,10 +68,10 @@ def badge(verdict: str) -> str:
 
 
 def interval(verdict: Verdict) -> str:
-    """ "−0.123 [−0.2, −0.05]" on one line; a dash where nothing was measured."""
+    """ "−0.123 [−0.200, −0.050]" on one line; a dash where nothing was measured."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
         return NOTHING
-    effect, low, high = map(wording.number, (verdict.effect, verdict.low, verdict.high))
+    effect, low, high = wording.with_bounds(verdict.effect, verdict.low, verdict.high)
     return f"{effect} [{low},\u00a0{high}]"
 
 
