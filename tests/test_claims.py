@@ -10,7 +10,13 @@ from forgetting.chapters import published
 from forgetting.evidence import claims, papers, power
 from forgetting.evidence.checks import Check
 from forgetting.evidence.claims import Verdict, decide
-from forgetting.evidence.effects import OutOfRange, line_effect, matched_effect, paired_effect
+from forgetting.evidence.effects import (
+    OutOfRange,
+    correlation_effect,
+    line_effect,
+    matched_effect,
+    paired_effect,
+)
 from forgetting.evidence.intervals import Effect, Part
 from forgetting.evidence.papers import Claim, Paper, Table
 from forgetting.experiments.experiment import START
@@ -366,6 +372,15 @@ def test_epochs_of_one_training_are_one_point_of_a_line():
     assert thrice.high - thrice.low == pytest.approx(once.high - once.low)
     again = [*runs(1), *runs(1)]  # a System that stands in two arms
     assert line_effect(again, "chinese.nats", "formats.followed") == once
+
+
+def test_a_correlation_through_runs():
+    """Four trainings on a falling line: r is -1, whichever are drawn."""
+    stored = [a_run("full", 1e-4, seed, [seed, seed], nats=(-seed, -seed)) for seed in range(4)]
+    effect = correlation_effect(stored, "formats.followed", "chinese.nats")
+    assert (effect.mean, effect.high) == (pytest.approx(-1), pytest.approx(-1))
+    with pytest.raises(OutOfRange, match="0 different trainings"):
+        correlation_effect(stored, "formats.followed", "arc.acc")
 
 
 def test_a_ragged_published_table_is_refused():

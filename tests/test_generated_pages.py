@@ -21,7 +21,15 @@ from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
 from forgetting.site import conversation, markup, plane, times
 from forgetting.site.markup import BookError, Contents
-from forgetting.site.pages import board, cards, choosing, method_cards, pages, run_records
+from forgetting.site.pages import (
+    board,
+    cards,
+    choosing,
+    drift,
+    method_cards,
+    pages,
+    run_records,
+)
 from forgetting.site.plane import Measured, Place
 from forgetting.tasks import Task
 from forgetting.views import theme
@@ -201,6 +209,35 @@ def test_what_did_not_reproduce_stands_with_effect_and_reason_or_with_what_keeps
     assert "*Why:* It was small." in text and "*Scaled down:*" in text
     assert "## Undecided (1)" in text and "| above 0.02 | 0.4 | 6 more seeds |" in text
     assert "## Not tested (1)" in text and "Was it above chance? No." in text
+
+
+def test_drift_is_held_against_every_loss_that_was_measured(monkeypatch):
+    """Six trainings whose formats fall as they drift, and whose accuracy does not care."""
+    stored = [
+        run("full", 1e-4, seed, {
+            "old text": {"forward_kl": [seed / 10], "tokens": [1]},
+            "formats": {"followed": [1 - seed / 10]},
+            "arc": {"acc": [seed % 2]},
+            "margin harmful": {"acc": [0], "gold_margin": [0.5]},
+        })
+        for seed in range(6)
+    ]  # fmt: skip
+    monkeypatch.setattr(published, "runs", lambda name, *_: stored if name == "lora" else [])
+    text = drift.page(CONTENTS)
+    assert row_of(text, "| lora | old text | formats kept")[3:] == ["−1 [−1, −1]", "6", "a loss"]
+    assert row_of(text, "| lora | old text | accuracy: arc")[4:] == ["6", "–"]
+    assert "accuracy: margin harmful" not in text and "In 1 of 3 rows" in text
+
+
+def test_old_verdicts_stand_beside_the_new():
+    text = board.changes([verdict(id="li2024-chat"), verdict(id="new")])
+    row = row_of(text, "| <a href")
+    assert row[1:4] == [
+        "contradicted",
+        "−0.0582 [−0.0756, −0.0409]",
+        "[reversed]{.verdict .reversed}",
+    ]
+    assert "1 of\n1 verdicts changed" in text
 
 
 def test_what_a_page_cannot_say_is_refused(verdicts):
@@ -500,7 +537,7 @@ def test_a_click_and_a_choice_change_the_table_and_its_address(tmp_path):
         ("#sort=effect&down=1", ["10", "9", "−0.5", "–"], ("effect", "descending")),
         ("#sort=weights", ["9", "10", "−0.5", "–"], ("weights", "ascending")),
         ("#verdict=holds&sort=effect&down=1", ["10", "−0.5"], ("effect", "descending")),
-        ("#words=NOT+run", ["–"], None),
+        ("#words=NOT+tested", ["–"], None),
     ],
 )
 def test_an_address_brings_back_its_view_of_a_table(tmp_path, view, effects, sorted_by):
