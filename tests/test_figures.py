@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from studies import run, verdict
+from studies import run, scores, verdict
 
 from forgetting import chapters, foundation, method
 from forgetting.chapters import published
@@ -16,7 +16,7 @@ from forgetting.chapters.freezing import views as freezing
 from forgetting.chapters.lora import views as lora
 from forgetting.chapters.own_words import views as own_words
 from forgetting.evidence import records
-from forgetting.views import figures, theme
+from forgetting.views import figures, tables, theme
 from forgetting.views.theme import Look
 
 RUNS = published.runs("freezing")
@@ -134,3 +134,14 @@ def test_arms_stand_in_the_experiments_order_and_those_it_has_not_come_last():
     runs = [run(name) for name in ("b", "untouched", "z", "a", "b")]
     looks = theme.Looks.fromkeys("abc", theme.UNKNOWN)
     assert theme.arms_of(runs, looks) == ["a", "b", "z"]
+
+
+def test_what_guessing_gets_stands_under_the_untouched_model():
+    """Two of four options right; a likelihood has no guess."""
+    start = run("untouched", 0.0, 0, {
+        "arc": scores("arc_easy_pinned", acc=[1, 0, 1, 0]),
+        "text": {"log_likelihood": [-2.0], "tokens": [1]},
+    })  # fmt: skip
+    table = tables.changes_table({}, {"arc.acc": "ARC", "text.nats": "text"}, start)
+    assert list(table["ARC"]) == ["0.50", "0.25"] and list(table["text"]) == ["2.00", ""]
+    assert list(table.index) == ["untouched", "a guess"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from forgetting import tasks
 from forgetting.evidence import churn, claims, records
 from forgetting.evidence.papers import Table
 from forgetting.evidence.records import Run
@@ -21,6 +22,7 @@ from forgetting.wording import thousands
 pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
 
 SURPRISING = math.log(2.5)
+ACCURACIES = ("acc", "acc_norm", "em")
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
 
@@ -38,12 +40,18 @@ def changes_table(
     """One row a group of runs: change from `start` ± half its 95 % interval, seeds pooled.
 
     `measures` maps what was measured to column titles. The first row is the start model itself,
-    in absolute numbers. Columns of `published` stand on the right.
+    in absolute numbers, the second what guessing gets where a task says so. Columns of `published`
+    stand on the right.
     """
     rows: dict[str, dict[str, str]] = {
         "untouched": {"seeds": "", "weights that move": "0"}
         | {title: f"{start.mean(m):.2f}" for m, title in measures.items()}
     }
+    guesses = {title: _chance(start, measure) for measure, title in measures.items()}
+    if any(guess is not None for guess in guesses.values()):
+        rows["a guess"] = {"seeds": "", "weights that move": ""} | {
+            title: "" if guess is None else f"{guess:.2f}" for title, guess in guesses.items()
+        }
     for row, group in groups.items():
         cells = {"seeds": str(len(group)), "weights that move": thousands(group[0].trainable)}
         for measure, title in measures.items():
@@ -56,6 +64,16 @@ def changes_table(
             for column, number in zip(published.columns, numbers, strict=True):
                 rows[row][f"paper: {column}"] = "–" if math.isnan(number) else f"{number:g}"
     return titled(rows, "method")
+
+
+def _chance(run: Run, measure: str) -> float | None:
+    """What guessing gets by an accuracy, where the task says so."""
+    role, _, metric = measure.rpartition(".")
+    name = run.scores_of(role).task
+    if metric not in ACCURACIES or name not in tasks.names():
+        return None
+    chance = Task(name).metadata.get("chance")
+    return None if chance is None else float(chance)
 
 
 def published_table(table: Table) -> pd.DataFrame:
