@@ -168,6 +168,16 @@ def test_a_claim_whose_check_fails_is_not_tested():
     assert claims.judge(claim(needs=["lost"]), PAPER, [START_RUN, *FULL], checks=checks).decided
 
 
+def test_a_check_on_an_arm_means_its_central_runs():
+    """At another rate the arm keeps everything; that is not what the claim is about."""
+    fast = [a_run("full", 1e-3, seed, [1] * 8) for seed in range(3)]
+    checks = {"lost": Check("Was anything lost?", "formats.followed", of="full", below=0.5)}
+    runs = [START_RUN, *FULL, *fast]
+    for order in (runs, runs[::-1]):
+        verdict = claims.judge(claim(needs=["lost"]), PAPER, order, 1e-4, checks)
+        assert verdict.verdict == "holds"
+
+
 def test_an_undecided_claim_says_what_would_decide_it():
     """Of eight items two fall by 1: the interval is wide, and more seeds do not help."""
     runs = [START_RUN, *(a_run("full", 1e-4, seed, [1, 0, 1, 1] * 2) for seed in range(3))]

@@ -135,8 +135,9 @@ def judge(
     except OutOfRange as error:
         return Verdict(**about, verdict="undecided", reason=str(error))
     word, reason = decide(effect, claim)
+    beside = _beside(runs, left[0], central)
     failures = [
-        (checks or {})[name].failure(runs, {"left": left, "right": right}) for name in claim.needs
+        (checks or {})[name].failure(beside, {"left": left, "right": right}) for name in claim.needs
     ]
     if failed := next(filter(None, failures), ""):
         word, reason = "not tested", failed
@@ -182,6 +183,14 @@ def _side(
     if claim.line_on or claim.matched_on or "learning_rate" in labels or central is None:
         return chosen
     return [run for run in chosen if run.start or run.labels["learning_rate"] == central]
+
+
+def _beside(runs: Sequence[Run], like: Run, central: float | None) -> list[Run]:
+    """The start, and the runs that stand where one does: at the central rate, after as much."""
+    place = {k: v for k, v in like.labels.items() if k in ("epochs", "learned")}
+    if central is not None:
+        place["learning_rate"] = central
+    return [run for run in runs if run.start or records.select([run], **place)]
 
 
 def decide(effect: Effect, claim: Claim) -> tuple[Word, str]:
