@@ -90,13 +90,17 @@ def clean(
     kinds = [kind for kind in sizes if everything or named.get(kind)]
     if not kinds:
         return
-    total = filesize.decimal(sum(sizes[kind] for kind in kinds))
+    total = sum(sizes[kind] for kind in kinds)
     if not yes:
-        typer.confirm(f"delete {', '.join(kinds)} ({total})?", abort=True)
+        typer.confirm(f"delete {', '.join(kinds)} ({filesize.decimal(total)})?", abort=True)
     store.clean(set(kinds))
     for kind in {"models", "data"}.intersection(kinds):
         shutil.rmtree(home() / kind, ignore_errors=True)
-    typer.echo(f"freed {total}")
+    left = {kind: size for kind, size in _holdings().items() if kind in kinds and size}
+    typer.echo(f"freed {filesize.decimal(total - sum(left.values()))}")
+    if left:
+        typer.echo(f"could not be deleted: {', '.join(left)} in {from_here(home())}", err=True)
+        raise typer.Exit(1)
 
 
 def _holdings() -> dict[str, int]:
