@@ -168,6 +168,13 @@ def test_a_claim_whose_check_fails_is_not_tested():
     assert claims.judge(claim(needs=["lost"]), PAPER, [START_RUN, *FULL], checks=checks).decided
 
 
+def test_a_check_that_is_not_there_is_told_in_one_line():
+    checks = {"learned": Check("Was it learned?", "formats.followed", above=0.1)}
+    line = r"claim 'toy': needs='lerned': no check of its chapter; did you mean 'learned'\?"
+    with pytest.raises(ValueError, match=line):
+        claims.judge(claim(needs=["lerned"]), PAPER, [START_RUN, *FULL], checks=checks)
+
+
 def test_a_check_on_an_arm_means_its_central_runs():
     """At another rate the arm keeps everything; that is not what the claim is about."""
     fast = [a_run("full", 1e-3, seed, [1] * 8) for seed in range(3)]

@@ -224,7 +224,11 @@ def test_drift_is_held_against_every_loss_that_was_measured(monkeypatch):
     ]  # fmt: skip
     monkeypatch.setattr(published, "runs", lambda name, *_: stored if name == "lora" else [])
     text = drift.page(CONTENTS)
-    assert row_of(text, "| lora | old text | formats kept")[3:] == ["−1 [−1, −1]", "6", "a loss"]
+    assert row_of(text, "| lora | old text | formats kept")[3:] == [
+        "-1.00 [-1.00, -1.00]",
+        "6",
+        "a loss",
+    ]
     assert row_of(text, "| lora | old text | accuracy: arc")[4:] == ["6", "–"]
     assert "accuracy: margin harmful" not in text and "In 1 of 3 rows" in text
 

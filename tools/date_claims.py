@@ -2,8 +2,8 @@
 
     python tools/date_claims.py
 
-`written` is the day and the commit from which on everything that decides a claim (`DECIDES`) is
-what it is today, however often its file was moved or its words were mended. Commit a new claim
+`written` is the day and the commit from which on what is compared (`DECIDES`: all but the checks that
+a claim needs) is what it is today, however often its file was moved or its words were mended. Commit a new claim
 first, then run this.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DECIDES = ("measures", "left", "right", "than", "same", "matched_on", "line_on", "direction")
-PLACES = ("data/papers", "src/forgetting/chapters", "src/forgetting/data")
+PLACES = ("data/papers", "src/forgetting/chapters")
 
 
 def git(*arguments: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from forgetting.evidence.checks import Check
 from forgetting.experiments.asks import Ask
 from forgetting.experiments.experiment import Loss
 from forgetting.probes.measures import Drift
@@ -65,3 +66,39 @@ DRIFT = (
     Loss("old text.forward_kl", "drift on old text", "nats a token", +1),
     Loss("old answers.forward_kl", "drift on old answers", "nats a token", +1),
 )
+
+
+def above_chance(task: str, measure: str, guess: float) -> Check:
+    """That a task was answered better than by guessing before anything was trained."""
+    return Check(f"Was {task} above chance?", measure, above=guess)
+
+
+HELLASWAG = above_chance("HellaSwag", "hellaswag.acc_norm", 0.25)
+WINOGRANDE = above_chance("WinoGrande", "winogrande.acc", 0.5)
+REFUSES = Check("Did the model prefer to refuse?", "margin harmful.gold_margin", above=0.0)
+FORMATS = Check("Was there a form to lose?", "formats.followed", above=0.1)
+DRIFTED = Check("Did the other side drift at all?", "old text.forward_kl", of="right", above=0.005)
+JSON = {
+    "JSON": Check("Was JSON written before?", "json.json", above=0.1),
+    "JSON lost": Check(
+        "Did the other side lose JSON that could be kept?",
+        "json.json",
+        of="right",
+        against="start",
+        below=0.0,
+    ),
+}
+# Whether answers in other words were delivered, of 32 questions.
+TARGETS = {
+    "other targets": Check(
+        "Were the targets others than the reference's?",
+        "shown.mean_tokens",
+        of="left",
+        against="right",
+        apart=0.5,
+    ),
+    "own": Check("Had a quarter an own answer?", "shown.origins.own", of="left", above=8),
+    "paraphrased": Check(
+        "Was a quarter paraphrased?", "shown.origins.paraphrase", of="left", above=8
+    ),
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from statistics import fmean
 from typing import Any
 
@@ -98,5 +97,7 @@ def _shown(run: Run, measure: str) -> float:
     path = measure.split(".")[1:]
     if not run.shown:
         raise KeyError(measure)
-    value: Any = reduce(lambda part, name: part.get(name, 0), path, run.shown)
+    value: Any = run.shown
+    for name in path:
+        value = value[name] if isinstance(value, dict) and name in value else 0
     return float(value)

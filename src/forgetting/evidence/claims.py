@@ -21,7 +21,7 @@ from forgetting.evidence.intervals import Effect
 from forgetting.evidence.papers import Claim, Paper, papers
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run, Tier
-from forgetting.wording import count, with_bounds
+from forgetting.wording import count, did_you_mean, with_bounds
 
 PUBLISHED: tuple[Tier, ...] = ("full", "laptop")
 Word = Literal["holds", "too small", "reversed", "undecided", "not tested"]
@@ -136,9 +136,8 @@ def judge(
         return Verdict(**about, verdict="undecided", reason=str(error))
     word, reason = decide(effect, claim)
     beside = _beside(runs, left[0], central)
-    failures = [
-        (checks or {})[name].failure(beside, {"left": left, "right": right}) for name in claim.needs
-    ]
+    by_side = {"left": left, "right": right}
+    failures = [check.failure(beside, by_side) for check in _needed(claim, checks or {})]
     if failed := next(filter(None, failures), ""):
         word, reason = "not tested", failed
     about |= {"effect": effect.mean, "low": effect.low, "high": effect.high}
@@ -183,6 +182,15 @@ def _side(
     if claim.line_on or claim.matched_on or "learning_rate" in labels or central is None:
         return chosen
     return [run for run in chosen if run.start or run.labels["learning_rate"] == central]
+
+
+def _needed(claim: Claim, checks: Mapping[str, Check]) -> list[Check]:
+    for name in claim.needs:
+        if name not in checks:
+            known = f"there are {', '.join(checks) or 'none'}"
+            hint = did_you_mean(name, checks, known)
+            raise ValueError(f"claim {claim.id!r}: needs={name!r}: no check of its chapter; {hint}")
+    return [checks[name] for name in claim.needs]
 
 
 def _beside(runs: Sequence[Run], like: Run, central: float | None) -> list[Run]:

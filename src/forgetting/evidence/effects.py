@@ -13,12 +13,8 @@ from forgetting.evidence.intervals import Binary, Effect, interval
 from forgetting.evidence.records import Run
 
 FEWEST_RATES = 2  # that make a curve, for each seed
-RUN_LABELS = (
-    "method",
-    "learning_rate",
-    "seed",
-    "order",
-)  # of one training, however often it is read
+# What one training has in common, however often it is read.
+TRAINING = ("method", "learning_rate", "seed", "order")
 
 
 class OutOfRange(ValueError):
@@ -86,7 +82,7 @@ def correlation_effect(runs: Sequence[Run], x: str, y: str) -> Effect:
     roles = {x.rpartition(".")[0], y.rpartition(".")[0]}
     measured = list({run.key: run for run in runs if roles <= run.scores.keys()}.values())
     xs, ys = (np.array([run.mean(measure) for run in measured]) for measure in (x, y))
-    trainings = [tuple(run.labels.get(label) for label in RUN_LABELS) for run in measured]
+    trainings = [tuple(run.labels.get(label) for label in TRAINING) for run in measured]
     try:
         draws = laws.correlations(xs, ys, trainings)
     except ValueError as error:
@@ -230,10 +226,9 @@ def _rates(runs: Sequence[Run], seed: int) -> int:
 def _nearest(curve: Sequence[Run], where: float, matched_on: str) -> tuple[Run, Run]:
     """The two points of a curve between which `where` lies. Raises `OutOfRange`."""
     along = sorted(curve, key=lambda run: run.mean(matched_on))
-    for a, b in pairwise(along):
-        if a.mean(matched_on) <= where <= b.mean(matched_on) and a.mean(matched_on) < b.mean(
-            matched_on
-        ):
-            return a, b
-    ends = f"{along[0].mean(matched_on):.2f} to {along[-1].mean(matched_on):.2f}"
+    places = [run.mean(matched_on) for run in along]
+    for near, (x0, x1) in zip(pairwise(along), pairwise(places), strict=True):
+        if x0 <= where <= x1 and x0 < x1:
+            return near
+    ends = f"{places[0]:.2f} to {places[-1]:.2f}"
     raise OutOfRange(f"learned {where:.2f}, the other method's curve spans {ends}")

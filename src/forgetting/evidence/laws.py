@@ -72,14 +72,6 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
     return float(dx @ dy) / spread**0.5 if spread else 0.0
 
 
-def r2_interval(
-    x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable] | None = None
-) -> tuple[float, float]:
-    """95 % interval of `line`'s R²: percentiles of squared `correlations`."""
-    low, high = np.percentile(np.square(correlations(x, y, groups)), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def power_law(weights: Sequence[float], updates: Sequence[float], y: Sequence[float]) -> PowerLaw:
     """Fit y on trained weights P and optimiser steps N, all positive; y may be shifted.
 

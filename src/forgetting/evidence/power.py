@@ -22,7 +22,8 @@ def needed(effect: Effect, thresholds: tuple[float, ...], seconds: float) -> str
     if effect.parts:
         for factor in FACTORS:
             for seeds in range(effect.seeds, MOST_SEEDS + 1):
-                if half_width(effect, seeds, factor) < distance:
+                more = seeds > effect.seeds or factor > 1
+                if more and half_width(effect, seeds, factor) < distance:
                     return _words(seeds - effect.seeds, factor, effect, seconds)
     return f"no run of up to {MOST_SEEDS} seeds and {FACTORS[-1]} times the items"
 

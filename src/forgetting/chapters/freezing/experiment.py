@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from forgetting.chapters.common import LLAMA, QUESTIONS, REFUSAL
+from forgetting.chapters.common import (
+    FORMATS,
+    HELLASWAG,
+    LLAMA,
+    QUESTIONS,
+    REFUSAL,
+    REFUSES,
+    WINOGRANDE,
+    above_chance,
+)
 from forgetting.evidence.checks import Check
 from forgetting.experiments.arms import Arm, train
 from forgetting.experiments.asks import Ask
@@ -95,12 +104,10 @@ experiment = Experiment(
             against="start",
             above=0.0,
         ),
-        "formats": Check("Was there a form to lose?", "formats.followed", above=0.1),
-        "refuses": Check(
-            "Did the model prefer to refuse?", "margin harmful.gold_margin", above=0.0
-        ),
-        "HellaSwag": Check("Was HellaSwag above chance?", "hellaswag.acc_norm", above=0.25),
-        "ARC": Check("Was ARC-easy above chance?", "arc.acc", above=0.25),
-        "WinoGrande": Check("Was WinoGrande above chance?", "winogrande.acc", above=0.5),
+        "formats": FORMATS,
+        "refuses": REFUSES,
+        "HellaSwag": HELLASWAG,
+        "ARC": above_chance("ARC-easy", "arc.acc", 0.25),
+        "WinoGrande": WINOGRANDE,
     },
 )

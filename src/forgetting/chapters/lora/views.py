@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from forgetting.chapters.lora.experiment import experiment
-from forgetting.evidence import laws, records
+from forgetting.evidence import effects, laws, records
 from forgetting.evidence.records import Run
 from forgetting.views import figures, theme
 from forgetting.views.tables import titled
@@ -108,8 +108,9 @@ def law_table(stored: Sequence[Run], *, x: str, y: str) -> pd.DataFrame:
     trained = [run for run in stored if not run.start]
     xs, ys = _points(trained, x, y)
     fitted = laws.line(xs, ys)
-    low, high = laws.r2_interval(xs, ys)
-    rows = {"all runs": {"runs": len(trained), "R²": f"{fitted.r2:.2f} [{low:.2f}, {high:.2f}]"}}
+    all_runs = effects.line_effect(trained, x, y)
+    interval = f"{all_runs.mean:.2f} [{all_runs.low:.2f}, {all_runs.high:.2f}]"
+    rows = {"all runs": {"runs": len(trained), "R²": interval}}
     for method in arms_of(stored, LOOKS):
         group = records.select(trained, method=method)
         left = [r.mean(y) - fitted.slope * r.mean(x) - fitted.intercept for r in group]

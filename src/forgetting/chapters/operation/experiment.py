@@ -5,7 +5,17 @@ learns from its own answers, four a question and round, and whether they are rig
 free to move.
 """
 
-from forgetting.chapters.common import AFTER_LABELS, DRIFT, LABELS, PLAIN, drift
+from forgetting.chapters.common import (
+    AFTER_LABELS,
+    DRIFT,
+    FORMATS,
+    HELLASWAG,
+    JSON,
+    LABELS,
+    PLAIN,
+    above_chance,
+    drift,
+)
 from forgetting.evidence.checks import Check
 from forgetting.experiments.arms import train
 from forgetting.experiments.asks import Ask
@@ -53,19 +63,12 @@ experiment = Experiment(
     ),
     checks={
         "learned": Check("Were labels learned?", "label.em", of="left", against="start", above=0.0),
-        "JSON": Check("Was JSON written before?", "json.json", above=0.1),
-        "JSON lost": Check(
-            "Did fine-tuning lose JSON that could be kept?",
-            "json.json",
-            of="right",
-            against="start",
-            below=0.0,
-        ),
+        **JSON,
         "drifted": Check(
             "Did fine-tuning drift at all?", "old answers.forward_kl", of="right", above=0.005
         ),
-        "formats": Check("Was there a form to lose?", "formats.followed", above=0.1),
-        "HellaSwag": Check("Was HellaSwag above chance?", "hellaswag.acc_norm", above=0.25),
-        "ARC": Check("Was ARC-easy above chance?", "arc.acc_norm", above=0.25),
+        "formats": FORMATS,
+        "HellaSwag": HELLASWAG,
+        "ARC": above_chance("ARC-easy", "arc.acc_norm", 0.25),
     },
 )

@@ -1,6 +1,14 @@
 """Own answers: the first chapter's skill, judged in whatever words."""
 
-from forgetting.chapters.common import AFTER_LABELS, DRIFT, LABELS, drift
+from forgetting.chapters.common import (
+    AFTER_LABELS,
+    DRIFT,
+    DRIFTED,
+    JSON,
+    LABELS,
+    TARGETS,
+    drift,
+)
 from forgetting.chapters.own_words.arms import arms
 from forgetting.evidence.checks import Check
 from forgetting.experiments.asks import Ask
@@ -43,27 +51,8 @@ experiment = Experiment(
     ),
     checks={
         "learned": Check("Were labels learned?", "label.em", of="left", against="start", above=0.0),
-        "other targets": Check(
-            "Were the targets others than the reference's?",
-            "shown.mean_tokens",
-            of="left",
-            against="right",
-            apart=0.5,
-        ),
-        "own": Check("Had a quarter an own answer?", "shown.origins.own", of="left", above=8),
-        "paraphrased": Check(
-            "Was a quarter paraphrased?", "shown.origins.paraphrase", of="left", above=8
-        ),
-        "drifted": Check(
-            "Did the other side drift at all?", "old text.forward_kl", of="right", above=0.005
-        ),
-        "JSON": Check("Was JSON written before?", "json.json", above=0.1),
-        "JSON lost": Check(
-            "Did labels lose JSON that could be kept?",
-            "json.json",
-            of="right",
-            against="start",
-            below=0.0,
-        ),
+        **TARGETS,
+        "drifted": DRIFTED,
+        **JSON,
     },
 )

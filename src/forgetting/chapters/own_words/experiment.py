@@ -1,6 +1,14 @@
 """Own words: whose answers are shown, and which of their tokens count, on function calls."""
 
-from forgetting.chapters.common import AFTER_CALLS, CALLS, DRIFT, PAIRS
+from forgetting.chapters.common import (
+    AFTER_CALLS,
+    CALLS,
+    DRIFT,
+    DRIFTED,
+    PAIRS,
+    REFUSES,
+    TARGETS,
+)
 from forgetting.chapters.own_words.arms import arms
 from forgetting.evidence.checks import Check
 from forgetting.experiments.asks import Ask
@@ -51,22 +59,8 @@ experiment = Experiment(
         "learned": Check(
             "Were calls learned?", "new answers.nats", of="left", against="start", below=-0.05
         ),
-        "other targets": Check(
-            "Were the targets others than the reference's?",
-            "shown.mean_tokens",
-            of="left",
-            against="right",
-            apart=0.5,
-        ),
-        "own": Check("Had a quarter an own answer?", "shown.origins.own", of="left", above=8),
-        "paraphrased": Check(
-            "Was a quarter paraphrased?", "shown.origins.paraphrase", of="left", above=8
-        ),
-        "drifted": Check(
-            "Did the other side drift at all?", "old text.forward_kl", of="right", above=0.005
-        ),
-        "refuses": Check(
-            "Did the model prefer to refuse?", "margin harmful.gold_margin", above=0.0
-        ),
+        **TARGETS,
+        "drifted": DRIFTED,
+        "refuses": REFUSES,
     },
 )

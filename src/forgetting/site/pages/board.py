@@ -26,6 +26,8 @@ def scoreboard(board: Sequence[Verdict], contents: Contents) -> str:
         "scoreboard.md.jinja",
         board=sorted(board, key=lambda verdict: verdict.effect is None),
         counts=counts,
+        decided=sum(v.decided for v in board),
+        tested=sum(v.decided or v.verdict == "undecided" for v in board),
         link=contents.link,
     )
 
