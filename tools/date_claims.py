@@ -2,9 +2,9 @@
 
     python tools/date_claims.py
 
-`written` is the day and the commit from which on what is compared (`DECIDES`: all but the checks that
-a claim needs) is what it is today, however often its file was moved or its words were mended. Commit a new claim
-first, then run this.
+`written` is the day and the commit from which on what is compared (`DECIDES`: all but the checks
+that a claim needs) is what it is today, however often its file was moved or its words were mended.
+Commit a new claim first, then run this.
 """
 
 from __future__ import annotations
