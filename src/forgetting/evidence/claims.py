@@ -140,6 +140,8 @@ def judge(
     failures = [check.failure(beside, by_side) for check in _needed(claim, checks or {})]
     if failed := next(filter(None, failures), ""):
         word, reason = "not tested", failed
+    if claim.withdrawn:
+        word, reason = "not tested", f"withdrawn: {claim.withdrawn}"
     about |= {"effect": effect.mean, "low": effect.low, "high": effect.high}
     about |= {"seeds": effect.seeds, "orders": effect.orders, "p": _p(effect, claim, word)}
     if word == "undecided":

@@ -48,7 +48,8 @@ class Claim(BaseModel):
     tested. `exploratory` claims were written after some of their runs had been seen; `written` has
     the day and the commit since which what is judged stands as it does (`tools/date_claims.py`).
 
-    `why` is our reason where a claim does not hold, in plain words: the book is not built without.
+    `withdrawn` is the reason why a claim is not judged any more: no run that we can afford decides
+    it. `why` is our reason where one does not hold: the book is not built without.
     Claims stand in the folder of their `chapter` (`claims.toml`) and name their `paper`.
     """
 
@@ -72,6 +73,7 @@ class Claim(BaseModel):
     needs: list[str] = []
     exploratory: bool = False
     written: str = ""
+    withdrawn: str = ""
     why: str = ""
 
     @property
