@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -320,21 +319,6 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
     assert runs.places["(IA)³"].matched["drift on old text"] is None
     assert runs.places["LoRA r 1"].matched["drift on old text"] is None
     assert runs.places["full"].matched == {"drift on old text": None, "drift on old answers": None}
-
-
-def test_a_drawn_plane_names_its_own_arms_and_keeps_all_marks_on_the_sheet(runs):
-    svg = ElementTree.fromstring(plane.drawn(runs["lora"], {"LoRA r 4"}))
-    words = [text.text for text in svg.iter("text")]
-    assert "LoRA r 4" in words and "LoRA r 64" not in words
-    others = [arm for arm in runs["lora"].places if arm != "LoRA r 4"]
-    assert [title.text for title in svg.iter("title")] == others
-    for mark in svg.iter("circle"):
-        assert plane.LEFT <= float(mark.get("cx")) <= plane.WIDTH
-        assert 0 <= float(mark.get("cy")) <= plane.BOTTOM
-    colours = {mark.get("fill") for mark in svg.iter("circle")} - {"#9A9A9A"}
-    assert colours == {runs["lora"].looks["LoRA r 4"].colour}
-    label = svg.get("aria-label")
-    assert "LoRA r 4 learned" in label and f"{len(others)} other methods" in label
 
 
 def test_a_chapters_minutes_are_those_of_its_words_and_of_one_seeds_runs():

@@ -1,6 +1,6 @@
 """Where methods lie on a chapter's plane: what was learned, what was lost, and at what cost."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -12,12 +12,20 @@ from forgetting.evidence.intervals import Effect
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Loss, Plane
-from forgetting.site.markup import render
 from forgetting.views import theme
 from forgetting.views.theme import Look
 
 ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all in float32
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 62, 448, 16, 216  # pixels of a drawn plane
+
+
+class Mark(NamedTuple):
+    """An arm at one of its rates; `step` counts these from the central one, which is 0."""
+
+    step: int
+    rate: float
+    seeds: int
+    learned: Effect
+    lost: dict[str, Effect]
 
 
 class Place(NamedTuple):
@@ -25,7 +33,8 @@ class Place(NamedTuple):
 
     `matched` compares with the plain arm where both learned the same, over its rates and epochs;
     None where that arm never learned so much or so little, or where fewer than three seeds have a
-    curve to be compared with. It and `lost` have the plane's losses in their order.
+    curve to be compared with. It and `lost` have the plane's losses in their order. `marks` are its
+    rates, from the lowest to the highest.
     """
 
     method: str
@@ -37,6 +46,7 @@ class Place(NamedTuple):
     learned: Effect
     lost: dict[str, Effect]
     matched: dict[str, Effect | None]
+    marks: tuple[Mark, ...] = ()
 
     @property
     def memory(self) -> float:
@@ -53,20 +63,22 @@ class Measured(NamedTuple):
     looks: Mapping[str, Look] = {}
 
 
-def measured() -> dict[str, Measured]:
-    """The chapters that have a plane and runs: the best published tier, after the last epoch.
+def measured(of: Sequence[str] = ()) -> dict[str, Measured]:
+    """The chapters that have a plane and runs, `of` these names, or all.
 
-    An arm's central rate is the one with the most seeds; of several, the one that learned most.
+    Runs are those of the best published tier after the last epoch. An arm's central rate is the one
+    with the most seeds; of several, the tier's own, else the one that learned most.
     """
     planes: dict[str, Measured] = {}
-    for chapter in chapters.names():
+    for chapter in of or chapters.names():
         design = chapters.experiment(chapter)
         stored = published.runs(chapter) if design.plane else []
         last = max((run.labels.get("epochs", 0) for run in stored), default=0)
         runs = [run for run in stored if run.start or run.labels.get("epochs", 0) == last]
         if design.plane and any(run.start for run in runs):
             arms = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
-            places = {arm: _place(design.plane, runs, stored, arm) for arm in arms}
+            usual = published.central_rate(stored)
+            places = {arm: _place(design.plane, runs, stored, arm, usual) for arm in arms}
             planes[chapter] = Measured(design.plane, runs, places, theme.looks(design))
     return planes
 
@@ -77,15 +89,26 @@ def heads(axes: Plane, against: str = "") -> list[str]:
     return [f"{loss.words}{other}, {loss.unit} ({loss.sign})" for loss in axes.losses]
 
 
-def _place(axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str) -> Place:
+def _place(
+    axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str, usual: float | None
+) -> Place:
     """Where an arm lies after the last epoch; `stored` has the plain arm's other epochs too."""
     start = records.start_of(runs)
     plain = [start, *records.select(stored, method=axes.plain)] if arm != axes.plain else []
     of_arm = records.select(runs, method=arm)
     rates = sorted({run.labels["learning_rate"] for run in of_arm})
     by_rate = [records.select(of_arm, learning_rate=rate) for rate in rates]
-    central = min(by_rate, key=lambda g: (-len(g), sum(run.mean(axes.learned) for run in g)))
-    learned, lost = effects(axes, start, central)
+
+    def preferred(group: Sequence[Run]) -> tuple[float, ...]:
+        own = group[0].labels["learning_rate"] == usual
+        return -len(group), not own, sum(run.mean(axes.learned) for run in group)
+
+    central = min(by_rate, key=preferred)
+    middle = by_rate.index(central)
+    marks = tuple(
+        Mark(place - middle, rate, len(group), *effects(axes, start, group))
+        for place, (rate, group) in enumerate(zip(rates, by_rate, strict=True))
+    )
     return Place(
         method=arm,
         rate=central[0].labels["learning_rate"],
@@ -93,8 +116,9 @@ def _place(axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str) ->
         trainable=central[0].trainable,
         share=central[0].trainable / central[0].model["parameters"],
         seconds=median(run.timing["training_seconds"] for run in central),
-        learned=learned,
-        lost=lost,
+        learned=marks[middle].learned,
+        lost=marks[middle].lost,
+        marks=marks,
         matched={loss.words: _matched(axes, central, plain, loss) for loss in axes.losses},
     )
 
@@ -113,38 +137,3 @@ def _matched(axes: Plane, group: Sequence[Run], plain: Sequence[Run], loss: Loss
     except OutOfRange:
         return None
     return effect if effect.seeds >= FEWEST_SEEDS else None
-
-
-def drawn(runs: Measured, mine: Collection[str]) -> str:
-    """A plane as an SVG element: learned to the right, the first loss upwards, central rates.
-
-    Every arm is a grey dot; those in `mine` get their colour, their name and their intervals.
-    """
-    places, loss = list(runs.places.values()), runs.axes.losses[0]
-    across, marks_across = _scale((place.learned for place in places), LEFT, RIGHT)
-    up, marks_up = _scale((place.lost[loss.words] for place in places), BOTTOM, TOP)
-    return render(
-        "plane.svg.jinja",
-        named=[place for place in places if place.method in mine],
-        others=[place for place in places if place.method not in mine],
-        axes=runs.axes,
-        loss=loss,
-        across=across,
-        up=up,
-        marks_across=marks_across,
-        marks_up=marks_up,
-        looks=runs.looks,
-        sheet=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
-    )
-
-
-def _scale(
-    effects: Iterable[Effect], start: float, end: float
-) -> tuple[Callable[[float], float], list[float]]:
-    """From values to pixels, with 5 % of room at either end; and its marks: both ends and zero."""
-    values = [0.0, *(value for effect in effects for value in (effect.low, effect.high))]
-    low, high = min(values), max(values)
-    room = 0.05 * (high - low) or 1.0
-    step = (end - start) / (high - low + 2 * room)
-    marks = list(dict.fromkeys((low, 0.0, high)))
-    return lambda value: round(start + (value - (low - room)) * step, 1), marks

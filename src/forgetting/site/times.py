@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from forgetting import chapters
 from forgetting.chapters import published
@@ -21,16 +22,20 @@ def of_chapters(notebooks: Sequence[Path]) -> str:
     lines = [heads("chapter", "to read, minutes", f"to run on {CORES} cores, minutes")]
     for path in notebooks:
         cells = nbformat.read(path, as_version=4).cells
-        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        chapter = doc(text.splitlines()[0].lstrip("# "), f"/notebooks/{path.stem}")
-        # Exercises take as long as they take.
-        words = re.findall(r"\w+", text.partition("## Exercises")[0])
-        reading = math.ceil(len(words) / WORDS_A_MINUTE)
-        lines.append(row(chapter, reading, _running(path.stem.partition("_")[2])))
+        heading = next(cell.source for cell in cells if cell.cell_type == "markdown")
+        chapter = doc(heading.splitlines()[0].lstrip("# "), f"/notebooks/{path.stem}")
+        lines.append(row(chapter, reading(cells), running(path.stem.partition("_")[2])))
     return "\n".join(lines)
 
 
-def _running(chapter: str) -> str:
+def reading(cells: Sequence[NotebookNode]) -> int:
+    """Minutes to read a notebook, up to its exercises: these take as long as they take."""
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    words = re.findall(r"\w+", text.partition("## Exercises")[0])
+    return math.ceil(len(words) / WORDS_A_MINUTE)
+
+
+def running(chapter: str) -> str:
     """Minutes of the published runs of one seed, had the cores nothing else to do.
 
     Of a chapter that learns tasks in several orders, those are counted that a run takes by itself:

@@ -24,6 +24,7 @@ from forgetting.evidence.records import Run
 from forgetting.experiments.arms import Arm, AtOnce, InTurn, Training
 from forgetting.experiments.experiment import Experiment
 from forgetting.tuning import Full
+from forgetting.views.figure_data import as_csv
 
 # Okabe & Ito's colours, safe for colour-blind readers.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A7A00")
@@ -122,7 +123,7 @@ def style() -> None:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display a figure in a notebook with its alternative text, and close it.
+    """Display a figure in a notebook with its alternative text and its data, and close it.
 
     The picture is made here, so that it does not depend on which backend the kernel has set up.
     """
@@ -131,7 +132,8 @@ def show(figure: Figure, alt: str) -> None:
     picture = BytesIO()
     figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
     data = {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": alt}
-    about = {"alt": alt} | ({"records": True} if figure.get_gid() == OF_RECORDS else {})
+    about: dict[str, object] = {"alt": alt, "csv": as_csv(figure)}
+    about |= {"records": True} if figure.get_gid() == OF_RECORDS else {}
     display(data, raw=True, metadata={"image/png": about})
     plt.close(figure)
 

@@ -1,14 +1,15 @@
 """Laying out the source of the book: prose, executed notebooks and generated pages."""
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import nbformat
 from nbformat import NotebookNode
 
-from forgetting.site import run_card
+from forgetting.site import opening, run_card
 from forgetting.site.book.executing import executed
 from forgetting.site.book.verifying import toc_entries
 from forgetting.site.pages import cards, explorer, pages
@@ -32,7 +33,10 @@ def stage(root: Path) -> Path:
     generated = pages([path.stem for path in chapters])
     for path, notebook in zip(chapters, executed(chapters, root, source), strict=True):
         records = Path("records", f"{path.stem.partition('_')[2]}.md")
-        notebook.cells = with_generated_cells(notebook.cells, path, linked=records in generated)
+        figures = data_files(notebook.cells, path.stem.partition("_")[2])
+        files |= {Path(name): text.encode() for name, text in figures.items()}
+        cells = with_generated_cells(notebook.cells, path, linked=records in generated)
+        notebook.cells = with_opening(cells, opening.cells(path, notebook.cells, root / "_toc.yml"))
         files[Path("notebooks", path.name)] = serialise(notebook)
     benchmarks = root / "benchmarks" / "README.md"
     if benchmarks.exists():
@@ -52,19 +56,46 @@ def with_generated_cells(
 ) -> list[NotebookNode]:
     """`cells`, and below them what no author writes.
 
-    Below the parameters stands the run card; below each figure and table that was made from
-    records, where these have a page (`linked`), a link to it.
+    Below the background stands the chapter's diagram, below the parameters the run card; below each figure its words and its data; below each
+    figure and table that was made from records, where these have a page (`linked`), a link to it.
     """
     chapter = notebook.stem.partition("_")[2]
-    link = f"{{.of-records}}\n{{doc}}`Records and recipes </records/{chapter}>`"
+    link = f"{{doc}}`records and recipes </records/{chapter}>`"
     staged: list[NotebookNode] = []
     for cell in cells:
         staged.append(cell)
+        below = []
+        if cell.source.startswith("## Background") and (diagram := opening.diagram(chapter)):
+            below.append(diagram)
         if "parameters" in cell.metadata.get("tags", []):
-            staged.append(nbformat.v4.new_markdown_cell(run_card.card(notebook)))
-        elif linked and any(map(_is_of_records, cell.get("outputs", []))):
-            staged.append(nbformat.v4.new_markdown_cell(link))
+            below.append(run_card.card(notebook))
+        if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+            below.append(f"{{.caption}}\n{alt}")
+        links = [link] if linked and any(map(_is_of_records, cell.get("outputs", []))) else []
+        links += [f"{{download}}`data (CSV) </{name}>`" for name in data_files([cell], chapter)]
+        if links:
+            below.append("{.of-records}\n" + " · ".join(links))
+        staged += map(nbformat.v4.new_markdown_cell, below)
     return staged
+
+
+def data_files(cells: Iterable[NotebookNode], chapter: str) -> dict[str, str]:
+    """The data of the figures of a chapter's cells as CSV, by path under the book's source."""
+    texts = [
+        about["csv"]
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if (about := output.get("metadata", {}).get("image/png", {})).get("csv")
+    ]
+    digests = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts)
+    return {f"data/{chapter}-{name}.csv": text for name, text in zip(digests, texts, strict=True)}
+
+
+def with_opening(cells: Sequence[NotebookNode], generated: Sequence[str]) -> list[NotebookNode]:
+    """`cells`, with what is generated between the title and what follows it in its cell."""
+    title, _, rest = cells[0].source.partition("\n")
+    sources = [title, *generated, rest.strip()]
+    return [nbformat.v4.new_markdown_cell(s) for s in sources if s] + [*cells[1:]]
 
 
 def _is_of_records(output: NotebookNode) -> bool:

@@ -10,7 +10,7 @@ from forgetting.chapters import published
 from forgetting.evidence import claims
 from forgetting.evidence.trajectories import Trajectory, in_one_order
 from forgetting.method import Card
-from forgetting.site import plane
+from forgetting.site import drawing, plane
 from forgetting.site.markup import Contents, render
 from forgetting.site.plane import Measured
 from forgetting.views import theme
@@ -62,7 +62,7 @@ def _planes(card: Card, runs: Mapping[str, Measured]) -> Iterator[dict[str, Any]
                 "chapter": chapter,
                 "axes": of_chapter.axes,
                 "places": [of_chapter.places[name] for name in names],
-                "picture": plane.drawn(of_chapter, names),
+                "picture": drawing.drawn(of_chapter, names),
                 "about": claims.summary(of_chapter.runs),
             }
 
