@@ -1,7 +1,9 @@
 """Figures: what reaches a page, the same picture every time; and how arms look."""
 
+import csv
 from base64 import b64decode
 from functools import cache
+from io import StringIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +19,7 @@ from forgetting.chapters.lora import views as lora
 from forgetting.chapters.own_words import views as own_words
 from forgetting.evidence import records
 from forgetting.views import figures, tables, theme
+from forgetting.views.figure_data import as_csv
 from forgetting.views.theme import Look
 
 RUNS = published.runs("freezing")
@@ -43,10 +46,33 @@ def test_show_gives_a_picture_with_its_alt_text_and_closes_the_figure():
     output = shown(figure)
     assert b64decode(output.data["image/png"]).startswith(b"\x89PNG")
     assert output.data["text/plain"] == "A line."
-    assert output.metadata["image/png"] == {"alt": "A line."}
+    drawn = "across,up,series,x,y,x_low,x_high,y_low,y_high\n,,,0,0,0,0,0,0\n,,,1,1,1,1,1,1\n"
+    assert output.metadata["image/png"] == {"alt": "A line.", "csv": drawn}
     assert not plt.fignum_exists(figure.number)
     theme.sign(signed := plt.figure(), RUNS)
-    assert shown(signed).metadata["image/png"] == {"alt": "A line.", "records": True}
+    assert shown(signed).metadata["image/png"] == {"alt": "A line.", "csv": "", "records": True}
+
+
+def rows(figure):
+    header, *lines = csv.reader(StringIO(as_csv(figure)))
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
+def test_a_figures_data_are_its_marks_with_the_ends_of_their_bars():
+    figure, axis = plt.subplots()
+    axis.errorbar([1, 2], [0.5, 0.7], yerr=[[0.1, 0.2], [0.3, 0.4]], label="full")
+    axis.scatter([3], [0.9], label="LoRA")
+    axis.axhline(0)  # a rule has no data
+    axis.set_xlabel("learned")
+    axis.set_yticks([0, 1], ["none", "all"])
+    marks = rows(figure)
+    assert [(m["series"], m["x"], m["y"], m["y_low"], m["y_high"]) for m in marks] == [
+        ("full", "1", "0.5", "0.4", "0.8"),
+        ("full", "2", "0.7", "0.5", "1.1"),
+        ("LoRA", "3", "0.9", "0.9", "0.9"),
+    ]
+    assert {(m["across"], m["up"]) for m in marks} == {("learned", "0: none; 1: all")}
+    plt.close(figure)
 
 
 DRAWN = {

@@ -13,7 +13,7 @@ from studies import put, run
 from forgetting import chapters
 from forgetting.experiments import parameters
 from forgetting.site import run_card
-from forgetting.site.book.staging import with_generated_cells
+from forgetting.site.book.staging import data_files, with_generated_cells, with_opening
 
 REPOSITORY = Path(__file__).parents[1]
 CHAPTERS = parameters.chapters(REPOSITORY)
@@ -59,22 +59,42 @@ def shown(kind, content, **about):
     return [new_output("display_data", {kind: content}, metadata={kind: about})]
 
 
-def test_the_card_stands_below_the_parameters_and_links_below_what_is_made_of_records(tmp_path):
+def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
+    """The card below the parameters; below a figure its words, its data and its records."""
+    table = "across,up\n0,1\n"
     cells = [
         new_markdown_cell("# A"),
         new_code_cell(CELL, metadata={"tags": ["parameters"]}),
-        new_code_cell("anatomy()", outputs=shown("image/png", "iVBORw0K", alt="a")),
-        new_code_cell("plane()", outputs=shown("image/png", "iVBORw0K", records=True)),
+        new_code_cell(
+            "anatomy()",
+            metadata={"mystnb": {"image": {"alt": "A model."}}},
+            outputs=shown("image/png", "iVBORw0K", alt="A model."),
+        ),
+        new_code_cell("plane()", outputs=shown("image/png", "iVBORw0K", records=True, csv=table)),
         new_code_cell("table()", outputs=shown("text/html", '<table class="dataframe">')),
         new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="x")]),
     ]
     path = write(tmp_path)
-    card, link = run_card.card(path), "{.of-records}\n{doc}`Records and recipes </records/trial>`"
+    card, link = run_card.card(path), "{.of-records}\n{doc}`records and recipes </records/trial>`"
+    ((name, text),) = data_files(cells, "trial").items()
+    assert text == table and re.fullmatch(r"data/trial-[0-9a-f]{8}\.csv", name)
+    data = f"{{download}}`data (CSV) </{name}>`"
     sources = [cell.source for cell in with_generated_cells(cells, path, linked=True)]
-    assert sources == ["# A", CELL, card, "anatomy()", "plane()", link, "table()", link, "print()"]
+    assert sources[:5] == ["# A", CELL, card, "anatomy()", "{.caption}\nA model."]
+    assert sources[5:] == ["plane()", f"{link} · {data}", "table()", link, "print()"]
     staged = with_generated_cells(cells, path, linked=False)
-    assert [cell for cell in staged if cell.source != card] == cells
+    assert link not in [cell.source for cell in staged]
     nbformat.validate(new_notebook(cells=staged))
+
+
+def test_a_diagram_stands_below_the_background_and_the_opening_below_the_title(tmp_path):
+    cells = [new_markdown_cell("# LoRA\n\nThe claim."), new_markdown_cell("## Background\n\nW.")]
+    path = tmp_path / "02_lora.ipynb"
+    staged = with_generated_cells(cells, path, linked=False)
+    assert '<figure class="diagram">' in staged[2].source
+    opened = with_opening(staged, ["kicker", "picture"])
+    first = [cell.source for cell in opened[:5]]
+    assert first == ["# LoRA", "kicker", "picture", "The claim.", "## Background\n\nW."]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -23,8 +23,8 @@ from forgetting.experiments.experiment import Budget, Experiment, Plane
 from forgetting.objectives import PolicyGradient
 from forgetting.recipes import Rollouts, WholeText
 
-LABEL = Ask("label", "sst_chat", "mini_sentiment_chat", 48, everywhere=True, keep=True)
-RATES = (1e-4, 3e-5, 1e-5)
+LABEL = Ask("label", "sst_chat", "mini_sentiment_chat", 48, keep=True)
+RATES = (1e-4, 3e-5)
 TWO = ("pre-train style", "SFT style")
 FULL = LABELS | {"examples": 2048, "batch": 16}
 PAPER = LABELS | {"examples": 6920, "batch": 64}
@@ -47,7 +47,7 @@ experiment = Experiment(
     asks=(
         LABEL,
         drift("new answers", "sst_chat", "mini_sentiment_chat", 48),
-        Ask("json", "sst_json", "mini_sentiment_json", 24, everywhere=True, keep=True),
+        Ask("json", "sst_json", "mini_sentiment_json", 24, keep=True),
         drift("json answers", "sst_json", "mini_sentiment_json", 24, length=384),
         *AFTER_LABELS,
     ),
@@ -55,7 +55,7 @@ experiment = Experiment(
         "smoke": Budget("tiny", LABELS | {"examples": 4, "length": 512}, TWO, RATES[:1], (2,)),
         "classroom": Budget("smollm2-135m", LABELS | {"examples": 24}, TWO, RATES[:1], (3,)),
         "laptop": Budget("smollm2-135m", LABELS | {"examples": 32}, (), RATES, (3,)),
-        "full": Budget("smollm2-135m", FULL, (), (*RATES, 3e-4), (3,)),
+        "full": Budget("smollm2-135m", FULL, (), (*RATES, 1e-5, 3e-4), (3,)),
         "paper": Budget("meta-llama/Llama-3.1-8B-Instruct", PAPER, (), (1e-5, 1e-6, 5e-6), (2,)),
     },
     plane=Plane(

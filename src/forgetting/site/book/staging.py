@@ -56,8 +56,9 @@ def with_generated_cells(
 ) -> list[NotebookNode]:
     """`cells`, and below them what no author writes.
 
-    Below the background stands the chapter's diagram, below the parameters the run card; below each figure its words and its data; below each
-    figure and table that was made from records, where these have a page (`linked`), a link to it.
+    Below the background stands the chapter's diagram, below the parameters the run card; below each
+    figure its words and its data, and below what was made from records, where these have a page
+    (`linked`), a link to it.
     """
     chapter = notebook.stem.partition("_")[2]
     link = f"{{doc}}`records and recipes </records/{chapter}>`"
