@@ -11,6 +11,7 @@ from forgetting.evidence.claims import PUBLISHED, Verdict
 from forgetting.evidence.papers import papers
 from forgetting.evidence.records import Run, Tier
 from forgetting.evidence.trajectories import Trajectory, trajectories
+from forgetting.experiments.arms import At, Training
 from forgetting.experiments.experiment import Experiment
 
 
@@ -57,9 +58,29 @@ def scoreboard() -> list[Verdict]:
 
 
 def whole(design: Experiment, stored: Sequence[Run]) -> list[Run]:
-    """The runs that were asked everything: the start, and those at the central rate to the end."""
+    """The runs that were asked everything: the start, and each arm's at its central rate.
+
+    Another rate that somebody ran as a central one does not count.
+    """
     roles = max((run.scores.keys() for run in stored if not run.start), key=len)
-    return [run for run in stored if run.scores.keys() >= roles]
+    rates = _central_rates(design, stored[0].tier)
+    return [
+        run
+        for run in stored
+        if run.scores.keys() >= roles
+        and (run.start or run.labels["learning_rate"] in rates.get(run.labels["method"], ()))
+    ]
+
+
+def _central_rates(design: Experiment, tier: Tier) -> dict[str, set[float]]:
+    """By curve, the central rate of each of its arms."""
+    budget, base = design.budget(tier), design.base(tier)
+    at = At(base, {}, budget.rates[0])
+    rates: dict[str, set[float]] = {}
+    for name, arm in design.arms_of(base).items():
+        own = arm.learning_rate(at) if isinstance(arm, Training) else at.rate
+        rates.setdefault(getattr(arm, "curve", "") or name, set()).add(own)
+    return rates
 
 
 def sequences(chapter: str) -> list[Trajectory]:

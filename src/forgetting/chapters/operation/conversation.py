@@ -33,7 +33,7 @@ def conversation() -> list[Exchange]:
     runs = published.runs(experiment.name)
     try:
         start = records.start_of(runs)
-        taught = max(records.select(runs, method=ARM), key=lambda run: len(run.scores))
+        taught = records.select(published.whole(experiment, runs), method=ARM)[0]
         return [_exchange(role, start, taught) for role in ASKED]
     except (LookupError, ValueError, StopIteration) as error:
         raise NoConversation(
