@@ -67,22 +67,22 @@ def test_links_and_files_that_are_named_exist():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The method's file as it is printed, in a folder of one's own."""
-    path = tmp_path / "tuning" / "freeze_embeddings.py"
+    path = tmp_path / "tuning" / "freeze_norms.py"
     path.parent.mkdir()
-    path.write_text(file_block("Add a method", "src/forgetting/tuning/freeze_embeddings.py"))
+    path.write_text(file_block("Add a method", "src/forgetting/tuning/freeze_norms.py"))
     monkeypatch.setenv("FORGETTING_METHODS", str(tmp_path))
     yield tmp_path
-    sys.modules.pop("forgetting.tuning.freeze_embeddings", None)
+    sys.modules.pop("forgetting.tuning.freeze_norms", None)
 
 
 def test_the_method(folder, tiny_model):
     model, _ = tiny_model
-    added = method.named("FreezeEmbeddings").load()
+    added = method.named("FreezeNorms").load()
     _, case, arm = blocks("Add a method", "python")
-    names = vars(test_tuning) | {"FreezeEmbeddings": added, "train": train}
+    names = vars(test_tuning) | {"FreezeNorms": added, "train": train}
     tune, expected = eval(case, names)
     assert test_tuning.moving(tune, model) == expected
-    assert eval(arm, names) == {"freeze embeddings": train(added())}
+    assert eval(arm, names) == {"freeze norms": train(added())}
 
 
 def test_the_method_is_found_by_a_run_a_figure_and_its_page(folder, tiny, own_home):
@@ -91,7 +91,7 @@ def test_the_method_is_found_by_a_run_a_figure_and_its_page(folder, tiny, own_ho
     cells, _ = design.cells(
         tiny,
         design.taught("smoke", "bundled"),
-        methods=["full", "FreezeEmbeddings"],
+        methods=["full", "FreezeNorms"],
         rates=(1e-3,),
         tokens=64,
         length=32,
@@ -99,17 +99,17 @@ def test_the_method_is_found_by_a_run_a_figure_and_its_page(folder, tiny, own_ho
     )
     asks = {"chinese": Task("zh_everyday", 2), "chat": Task("chat", 2)}
     runs = study.measure("freezing", cells, asks, "smoke", say=lambda line: None)
-    assert runs[-1].labels["method"] == "FreezeEmbeddings"
-    look = theme.looks(design)["FreezeEmbeddings"]
-    assert look == ("#332288", "d")
+    assert runs[-1].labels["method"] == "FreezeNorms"
+    look = theme.looks(design)["FreezeNorms"]
+    assert look == ("#882255", "p")
     losses = {"chat.nats": "lost"}
     drawn = figures.plane(
         runs, theme.looks(design), learned="chinese.nats", losses=losses, skill="Chinese"
     )
-    assert "FreezeEmbeddings" in [text.get_text() for text in drawn.legends[0].get_texts()]
-    (card,) = [card for card in method.cards() if card.title == "Freezing the embeddings"]
+    assert "FreezeNorms" in [text.get_text() for text in drawn.legends[0].get_texts()]
+    (card,) = [card for card in method.cards() if card.title == "Freezing the norms"]
     page = method_cards.page(card, {}, markup.Contents(()))
-    assert "The vectors of the tokens stay" in page and "FreezeEmbeddings" in page
+    assert "The scales of the norms stay" in page and "FreezeNorms" in page
 
 
 def test_the_commands_that_run_it(folder, monkeypatch):
@@ -119,9 +119,9 @@ def test_the_commands_that_run_it(folder, monkeypatch):
     for command in blocks("Add a method", "console")[0].splitlines():
         called = CliRunner().invoke(cli.app, shlex.split(command)[1:])
         assert called.exit_code == 0, called.output
-    assert asked[0]["methods"] == ["full", "FreezeEmbeddings"]
+    assert asked[0]["methods"] == ["full", "FreezeNorms"]
     assert asked[1] == {
-        "methods": ["FreezeEmbeddings"],
+        "methods": ["FreezeNorms"],
         "learning_rates": [1e-4, 3e-5, 3e-4],
         "seeds": [0, 1, 2],
     }

@@ -16,7 +16,7 @@ from transformers import GPT2Config, PreTrainedConfig
 from forgetting import FreezeFirst, Full, LoRA, Settings, Task, evaluate, foundation, tasks
 from forgetting.engine import compute, training
 from forgetting.experiments import resources
-from forgetting.models import foundations, template
+from forgetting.models import foundations, packaged, template
 from forgetting.models.causal import Causal
 from forgetting.models.family import Family, UnknownFamily, family_of
 from forgetting.models.parts import KINDS, Part
@@ -26,7 +26,7 @@ from forgetting.probes.measures import Drift
 from forgetting.tasks import Example, Turn
 
 FAST = ["tiny", "tiny-gpt2"]
-NAMES = list(foundations.TINY)
+NAMES = list(packaged.TINY)
 HEARING = "tiny-frames"
 # How many parameters are of each kind, by hand: two blocks, a norm after them, embeddings.
 PARTS = {
@@ -82,7 +82,7 @@ def test_every_parameter_belongs_to_a_part_and_blocks_are_numbered(name, model):
         Part(kind, block) for kind in inner for block in (0, 1)
     }
     assert foundation(name).layers == family_of(model[0]).layers(model[0].config) == 2
-    assert foundations.parameter_count(foundation(name).foundation.folder) == foundations.TINY[name]
+    assert foundations.parameter_count(foundation(name).foundation.folder) == packaged.TINY[name]
 
 
 def test_a_name_of_no_kind_is_told():
@@ -319,6 +319,6 @@ def test_what_a_token_leaves_behind_by_hand():
 
 def test_every_family_says_what_training_needs(name):
     memory = resources.training_memory(foundation(name), Full(), Settings(batch=2, length=64))
-    assert memory.weights == 4 * foundations.TINY[name]
+    assert memory.weights == 4 * packaged.TINY[name]
     assert memory.logits == resources.LOGIT_COPIES * 4 * 259 * 128
     assert math.isfinite(memory.peak) and memory.activations > 0

@@ -9,6 +9,7 @@ from transformers import GPT2Config, LlamaConfig
 from forgetting import (
     IA3,
     FreezeAttention,
+    FreezeEmbeddings,
     FreezeFirst,
     FreezeLast,
     FreezeMLP,
@@ -81,6 +82,7 @@ def moving_count(tuning, config):
             EMBEDDING | attention(0) | attention(1) | norms(0) | norms(1) | LAST_NORM,
         ),
         (OnlyMLP(), mlp(0) | mlp(1)),
+        (FreezeEmbeddings(), block(0) | block(1) | LAST_NORM),
         (OnlyLast(1), block(1) | LAST_NORM),
         (OnlyLast(2), block(0) | block(1) | LAST_NORM),
     ],
@@ -134,6 +136,7 @@ def test_counts_of_tiny_by_hand(tiny_config):
         OnlyAttention(): 6144,
         FreezeMLP(): 14592,
         OnlyMLP(): 12288,
+        FreezeEmbeddings(): 26880 - 8288,
         OnlyLast(1): 3072 + 6144 + 64 + 32,
         LoRA(): 2 * 8 * ((32 + 32) + (32 + 16)),
         IA3(): 2 * (16 + 16 + 64),
@@ -154,6 +157,7 @@ def test_counts_of_smollm2_by_formula():
         OnlyAttention(): layers * att,
         FreezeMLP(): embedding + layers * (att + both_norms) + last_norm,
         OnlyMLP(): layers * mlps,
+        FreezeEmbeddings(): layers * block + last_norm,
         LoRA(): layers * 8 * ((d + d) + (d + kv)),
         IA3(): layers * (kv + kv + inner),
     }

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from safetensors import SafetensorError
+
 from forgetting.home import home
 
 MANIFEST = "manifest.json"
@@ -174,9 +176,10 @@ def explained(what: str, folder: Path) -> Iterator[None]:
         yield
     except NotStored:
         raise
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # whose is a full disk too, without its number
+        reason = getattr(error, "strerror", None) or error
         raise NotStored(
-            f"{what} could not be written to {folder} ({error.strerror or error}); what is stored "
+            f"{what} could not be written to {folder} ({reason}); what is stored "
             "can be read; free space with `forgetting clean`, or name another folder "
             "(FORGETTING_HOME for the cache, FORGETTING_RESULTS for records)"
         ) from error

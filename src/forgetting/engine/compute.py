@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -48,7 +47,7 @@ def model(checkpoint: Checkpoint) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     """
     untouched = isinstance(checkpoint.step, Foundation)
     loaded = _loaded(checkpoint, None if untouched else state(checkpoint))
-    return loaded, foundations.load_tokenizer(checkpoint.foundation.folder)
+    return loaded, checkpoint.foundation.tokenizer()
 
 
 def configuration(checkpoint: Checkpoint) -> Any:
@@ -144,7 +143,7 @@ def shown(checkpoint: Checkpoint) -> dict[str, Any]:
     step = checkpoint.step
     if not isinstance(step, Train) or isinstance(step.shown, Task):
         return {}
-    tokenizer = foundations.load_tokenizer(checkpoint.foundation.folder)
+    tokenizer = checkpoint.foundation.tokenizer()
     return step.shown.report(tokenizer, step.settings, step.seed, samples)
 
 
@@ -314,10 +313,7 @@ def _writer(
     """What fills a checkpoint's folder in the store."""
 
     def write(folder: Path) -> None:
-        try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, folder / name)
-        except SafetensorError as error:  # a full disk, told without its number
-            raise OSError(str(error)) from error
+        save_file({name: t.contiguous() for name, t in tensors.items()}, folder / name)
         if losses is not None:
             (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
         (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))

@@ -2,22 +2,72 @@
 
 What a model reads begins with its beginning-of-text token if and only if its tokenizer puts one
 before a text by default. So does a text that already begins with it: templates may write it.
+
+A base model has no chat template. Where one of the book's (`GIVEN`) is named for it, turns are
+written in that; else it is not asked in turns. What a model answers ends with its own end token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
 from forgetting.tasks import HEARD, Example, Turn
 
 
+class BadTemplate(ValueError):
+    """A model has no chat template where it is asked in turns, or is given one that does not fit."""
+
+
+class Given(NamedTuple):
+    """A chat template of the book's, and the tokens around its turns, which a model must have."""
+
+    text: str
+    marks: tuple[str, str]
+
+
+# By name, which stands in lineages: another text is another name.
+GIVEN = {
+    "chatml": Given(
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
+        "message['content'] + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+        ("<|im_start|>", "<|im_end|>"),
+    ),
+    "gemma": Given(
+        "{{ bos_token }}{% for message in messages %}{{ '<start_of_turn>' + "
+        "('model' if message['role'] == 'assistant' else message['role']) + '\n' + "
+        "message['content'] + '<end_of_turn>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}",
+        ("<start_of_turn>", "<end_of_turn>"),
+    ),
+}
+
+
+def give(tokenizer: Any, name: str, model: str) -> None:
+    """Let a base model's tokenizer write turns in the template of that name.
+
+    Raises `BadTemplate` where it has one of its own, or lacks the tokens around turns.
+    """
+    given = GIVEN[name]
+    if tokenizer.chat_template:
+        raise BadTemplate(f"model={model!r}: has a chat template of its own; leave out ':{name}'")
+    for mark in given.marks:
+        if len(tokenizer(mark, add_special_tokens=False).input_ids) != 1:
+            others = ", ".join(other for other in GIVEN if other != name)
+            raise BadTemplate(
+                f"model={model!r}: {mark} is no token of it, so it cannot be given the chat "
+                f"template {name!r}; there are also: {others}"
+            )
+    tokenizer.chat_template = given.text
+
+
 def chat(tokenizer: Any, turns: Sequence[Turn]) -> str:
     """The turns in the chat template, up to where the answer begins.
 
-    Raises `ValueError` where the tokenizer has no template for them.
+    Raises `BadTemplate` where the tokenizer has no template, and `ValueError` for such turns.
     """
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     return _rendered(tokenizer, messages, add_generation_prompt=True)
@@ -73,9 +123,11 @@ def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[in
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
     if not tokenizer.chat_template:
-        raise ValueError(
-            f"{tokenizer.name_or_path}: has no chat template; name a model that chats, or a task "
-            "with chat_template: false"
+        names = ", ".join(f":{name}" for name in GIVEN)
+        raise BadTemplate(
+            f"{tokenizer.name_or_path}: has no chat template; put the name of one of the book's "
+            f"behind the model's ({names}), or name a model that chats or a task with "
+            "chat_template: false"
         )
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))

@@ -25,11 +25,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content']"
-    " + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+from forgetting.models.template import GIVEN
+
 TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SEED = 20241
 SHAPE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -71,7 +68,7 @@ def byte_tokenizer(*, begins: bool, ends: bool) -> PreTrainedTokenizerFast:
         pad_token=END,
         unk_token=TEXT,
     )
-    tokenizer.chat_template = "{{ bos_token }}" * begins + CHATML
+    tokenizer.chat_template = "{{ bos_token }}" * begins + GIVEN["chatml"].text
     return tokenizer
 
 

