@@ -193,9 +193,7 @@ def test_terms_are_told_once_and_kept(source, no_pip, own_home, capsys):
     folder = install(source)
     assert (folder / "TERMS.html").read_text() == "be kind"
     told = [line for line in capsys.readouterr().out.splitlines() if "terms" in line]
-    assert told == [
-        "toy: fetched once; its weights stand under the Toy Terms, toy.example/terms"
-    ]
+    assert told == ["toy: fetched once; its weights stand under the Toy Terms, toy.example/terms"]
     assert install(source) == folder and capsys.readouterr().out == ""
     assert [path.name for path in (own_home / "models").iterdir()] == ["toy-1"]
 

@@ -18,7 +18,7 @@ from forgetting.tasks import HEARD, Example, Turn
 
 
 class BadTemplate(ValueError):
-    """A model has no chat template where it is asked in turns, or is given one that does not fit."""
+    """A model that is asked in turns has no chat template, or is given one that does not fit."""
 
 
 class Given(NamedTuple):
