@@ -6,6 +6,7 @@ with 1 added, its embeddings in 8 bits.
 
 import errno
 import hashlib
+import pickle
 import shutil
 import subprocess
 import zipfile
@@ -309,6 +310,7 @@ def test_gemma_is_given_its_own_makers_turns():
     assert gemma.recipe()["template"] == gemma.foundation.facts["template"] == "gemma"
     assert gemma == foundation("gemma3-270m:gemma")
     assert gemma.foundation.text() == "foundation('gemma3-270m')"
+    assert pickle.loads(pickle.dumps(gemma)) == gemma  # as it goes to another process
 
 
 def test_turns_as_gemma_writes_them(source, no_pip, capsys):

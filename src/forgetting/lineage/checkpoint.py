@@ -189,7 +189,10 @@ class TaskVector:
 
 
 def foundation(name: str) -> Checkpoint:
-    """The checkpoint nobody here trained: `smollm2-135m`, `tiny`, a hub id or a local folder."""
+    """The checkpoint nobody here trained: a packaged model, a hub id or a local folder.
+
+    After a colon stands the chat template that a base model is given, as `models.foundations` says.
+    """
     return Checkpoint(foundations.resolve(name))
 
 
