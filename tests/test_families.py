@@ -20,7 +20,7 @@ from forgetting.models import foundations, packaged, template
 from forgetting.models.causal import Causal
 from forgetting.models.family import Family, UnknownFamily, family_of
 from forgetting.models.parts import KINDS, Part
-from forgetting.models.rows import IGNORED, continued, example_row, prompt_row
+from forgetting.models.rows import IGNORED, continued, example_row, pretrain_rows, prompt_row
 from forgetting.probes.evaluation import FamilyLM
 from forgetting.probes.measures import Drift
 from forgetting.tasks import Example, Turn
@@ -228,6 +228,21 @@ def test_a_step_moves_what_the_tuning_names(own_home, name, tune):
     assert before["chat"].mean("nats") != after["chat"].mean("nats")
     assert before["chat:drift"].mean("forward_kl") == 0 < after["chat:drift"].mean("forward_kl")
     assert before["formats"].n == after["formats"].n == 2
+
+
+def test_a_row_within_a_document_begins_as_a_text_does(name, model):
+    """Gemma without its first token is at a loss; what rows hold beside it is the texts."""
+    _, tokenizer = model
+    task, settings = Task("zh_everyday"), Settings(tokens=256, length=64)
+    rows = [row["input_ids"].tolist() for row in pretrain_rows(task, tokenizer, settings, 0)]
+    first = template.begin(tokenizer)
+    assert (len(first) == 1) is (name == "tiny-gemma") and [*map(len, rows)] == [64] * 4
+    assert all(row[: len(first)] == first for row in rows)
+    stream = []
+    for text in task.training_texts(0):
+        stream += [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+    joined = [token for row in rows for token in row if token not in first]
+    assert joined == stream[: len(joined)]
 
 
 def test_what_is_heard_is_learned(tiny, session_home):

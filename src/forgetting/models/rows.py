@@ -56,7 +56,8 @@ def pretrain_rows(
 ) -> list[Row]:
     """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
 
-    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). Raises
+    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). A row that
+    begins within a document begins with the beginning-of-text token too, where texts do. Raises
     `TooLittleText` where the task's training split is too short.
     """
     rows: list[Row] = []
@@ -65,7 +66,8 @@ def pretrain_rows(
         buffer += [*template.ids(tokenizer, text), tokenizer.eos_token_id]
         while len(buffer) >= settings.length:
             rows.append(whole_row(buffer, settings.length))
-            buffer = buffer[settings.length :]
+            rest = buffer[settings.length :]
+            buffer = template.begun(tokenizer, rest) if rest else []
             if len(rows) == settings.rows:
                 return rows
     amount = "tokens" if settings.examples is None else "examples"

@@ -102,7 +102,12 @@ def begin(tokenizer: Any) -> list[int]:
 
 def ids(tokenizer: Any, text: str) -> list[int]:
     """The token ids of a text from its beginning; `chat` and `prompt` give such texts."""
-    tokens, first = tokenizer(text, add_special_tokens=False).input_ids, begin(tokenizer)
+    return begun(tokenizer, tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def begun(tokenizer: Any, tokens: list[int]) -> list[int]:
+    """Tokens after the beginning-of-text token, unless they begin with it."""
+    first = begin(tokenizer)
     return tokens if tokens[: len(first)] == first else [*first, *tokens]
 
 
