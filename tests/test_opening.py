@@ -79,11 +79,11 @@ def test_the_slider_has_a_step_for_each_rate_and_names_what_was_run_there():
     slider = figure.find(".//input")
     assert (slider.get("min"), slider.get("max"), slider.get("value")) == ("-1", "1", "0")
     assert [each.text for each in figure.iter("data")] == [
-        "lower, 3e-5",
-        "the usual, 1e-4 (full), 3e-4 (LoRA)",
-        "higher, 3e-4",
+        "lower: 3e-5",
+        "each at its own rate: 1e-4 (full), 3e-4 (LoRA)",
+        "higher: 3e-4",
     ]
-    assert figure.find(".//output").text == "the usual, 1e-4 (full), 3e-4 (LoRA)"
+    assert figure.find(".//output").text == "each at its own rate: 1e-4 (full), 3e-4 (LoRA)"
     shown = {g.get("data-step"): g.get("class") for g in figure.iter("g") if g.get("data-step")}
     assert shown == {"-1": "at", "0": "at on", "1": "at"}
     assert figure.find("figcaption").text == "What it shows."

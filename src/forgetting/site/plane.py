@@ -67,7 +67,7 @@ def measured(of: Sequence[str] = ()) -> dict[str, Measured]:
     """The chapters that have a plane and runs, `of` these names, or all.
 
     Runs are those of the best published tier after the last epoch. An arm's central rate is the one
-    with the most seeds; of several, the tier's own, else the one that learned most.
+    with the most seeds; of several, the one that learned most.
     """
     planes: dict[str, Measured] = {}
     for chapter in of or chapters.names():
@@ -77,8 +77,7 @@ def measured(of: Sequence[str] = ()) -> dict[str, Measured]:
         runs = [run for run in stored if run.start or run.labels.get("epochs", 0) == last]
         if design.plane and any(run.start for run in runs):
             arms = dict.fromkeys(run.labels["method"] for run in runs if not run.start)
-            usual = published.central_rate(stored)
-            places = {arm: _place(design.plane, runs, stored, arm, usual) for arm in arms}
+            places = {arm: _place(design.plane, runs, stored, arm) for arm in arms}
             planes[chapter] = Measured(design.plane, runs, places, theme.looks(design))
     return planes
 
@@ -89,21 +88,14 @@ def heads(axes: Plane, against: str = "") -> list[str]:
     return [f"{loss.words}{other}, {loss.unit} ({loss.sign})" for loss in axes.losses]
 
 
-def _place(
-    axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str, usual: float | None
-) -> Place:
+def _place(axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str) -> Place:
     """Where an arm lies after the last epoch; `stored` has the plain arm's other epochs too."""
     start = records.start_of(runs)
     plain = [start, *records.select(stored, method=axes.plain)] if arm != axes.plain else []
     of_arm = records.select(runs, method=arm)
     rates = sorted({run.labels["learning_rate"] for run in of_arm})
     by_rate = [records.select(of_arm, learning_rate=rate) for rate in rates]
-
-    def preferred(group: Sequence[Run]) -> tuple[float, ...]:
-        own = group[0].labels["learning_rate"] == usual
-        return -len(group), not own, sum(run.mean(axes.learned) for run in group)
-
-    central = min(by_rate, key=preferred)
+    central = min(by_rate, key=lambda g: (-len(g), sum(run.mean(axes.learned) for run in g)))
     middle = by_rate.index(central)
     marks = tuple(
         Mark(place - middle, rate, len(group), *effects(axes, start, group))

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 COLUMNS = ("across", "up", "series", "x", "y", "x_low", "x_high", "y_low", "y_high")
@@ -63,10 +62,9 @@ def _points(axes: Axes) -> Iterator[Row]:
             for x, y in np.asarray(collection.get_offsets()):
                 yield (_label(collection.get_label()), x, y, x, x, y, y)
     for line in axes.lines:
-        xs, ys = line.get_data()
-        if line not in drawn and len(np.atleast_1d(xs)) > 1 and not _is_rule(axes, line):
-            for x, y in zip(xs, ys, strict=True):
-                yield (_label(line.get_label()), float(x), float(y), *map(float, (x, x, y, y)))
+        if line not in drawn and line.get_transform() == axes.transData:  # a rule has no data
+            for x, y in np.atleast_2d(line.get_xydata()).tolist():
+                yield (_label(line.get_label()), x, y, x, x, y, y)
 
 
 def _marks(name: str, data: tuple, bars: tuple[LineCollection, ...]) -> Iterator[Row]:
@@ -75,11 +73,6 @@ def _marks(name: str, data: tuple, bars: tuple[LineCollection, ...]) -> Iterator
         ends = np.array([(x, y), *(point for bar in segments for point in bar[place])])
         (x_low, y_low), (x_high, y_high) = ends.min(axis=0), ends.max(axis=0)
         yield (_label(name), float(x), float(y), x_low, x_high, y_low, y_high)
-
-
-def _is_rule(axes: Axes, line: Line2D) -> bool:
-    """Whether a line is one across the whole figure, which has no data."""
-    return line.get_transform() != axes.transData
 
 
 def _label(name: object) -> str:
