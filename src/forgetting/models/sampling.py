@@ -5,7 +5,8 @@ Where a family has no faster way, `write` lets `model.generate` read and chooses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,4 +194,17 @@ def write(
             decoder_start_token_id=getattr(writer.config, "decoder_start_token_id", None),
         )
         choice = _Choice(sampler, [drafts[place] for place in places])
-        writer.generate(**inputs, generation_config=config, logits_processor=[choice])
+        with told_alone(writer):
+            writer.generate(**inputs, generation_config=config, logits_processor=[choice])
+
+
+@contextmanager
+def told_alone(model: Any) -> Iterator[None]:
+    """Within it, `model.generate` does what it is told, and nothing that the model's own
+    `generation_config` has beside."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own

@@ -33,5 +33,8 @@ class AttentionDropout(Full):
         if not modules:
             raise ValueError(f"{self!r}: {type(model).__name__} has no attention_dropout to set")
         for module in modules:
-            setattr(module, "attention_dropout", self.p)  # noqa: B010
+            if isinstance(module.attention_dropout, float):
+                module.attention_dropout = self.p
+            else:
+                module.attention_dropout.p = self.p
         return super().apply(model)
