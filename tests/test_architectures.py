@@ -250,7 +250,7 @@ def test_an_adapter_may_be_told_other_names(modules):
 
 
 # Those whose attention drops nothing, or calls it otherwise.
-WITHOUT_DROPOUT = {"gpt2", "opt", "mamba", "lfm2"}
+WITHOUT_DROPOUT = {"gpt2", "opt", "falcon", "falcon alibi", "bloom", "mamba", "lfm2"}
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ written in that; else it is not asked in turns. What a model answers ends with i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -90,14 +91,38 @@ def empty_turn(tokenizer: Any) -> str:
 
 
 def start(tokenizer: Any) -> str:
-    """The token after which a model writes freely: that of a text's beginning, or of its end."""
-    return tokenizer.bos_token or tokenizer.eos_token
+    """The token after which a model writes freely: that of a text's beginning, or of its end.
+
+    Raises `ValueError` where there is neither.
+    """
+    return tokenizer.bos_token or str(tokenizer.convert_ids_to_tokens(end(tokenizer)))
 
 
 def begin(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before a text by default: its beginning-of-text token, or nothing."""
-    first = tokenizer("a").input_ids[:1]
-    return first if first == [tokenizer.bos_token_id] else []
+    own, whole = (tokenizer("a", add_special_tokens=added).input_ids for added in (False, True))
+    return whole[: whole.index(own[0])]
+
+
+def end(tokenizer: Any, *, chat: bool = False) -> int:
+    """The token that a model writes last: a text's, or, in a chat, that of its turn's end.
+
+    Raises `ValueError` where there is none.
+    """
+    token = _turn_end(tokenizer) if chat else None
+    token = tokenizer.eos_token_id if token is None else token
+    if token is None:
+        raise ValueError(
+            f"{tokenizer.name_or_path}: its tokenizer has no end token, so that no answer would "
+            "end; set eos_token in its tokenizer_config.json"
+        )
+    return token
+
+
+def ends(tokenizer: Any) -> list[int]:
+    """All tokens that `end` may say, once each. Raises `ValueError` where there is none."""
+    chats = (False, True) if tokenizer.chat_template else (False,)
+    return list(dict.fromkeys(end(tokenizer, chat=chat) for chat in chats))
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -109,6 +134,21 @@ def begun(tokenizer: Any, tokens: list[int]) -> list[int]:
     """Tokens after the beginning-of-text token, unless they begin with it."""
     first = begin(tokenizer)
     return tokens if tokens[: len(first)] == first else [*first, *tokens]
+
+
+def answer_ids(tokenizer: Any, before: str, answer: str) -> list[int]:
+    """The tokens of an answer as they stand in one text with what is read before it.
+
+    Where a token would span both, that of the answer alone: what is read is read alone. So it is
+    where nothing stands in one text, in encoder-decoders, whose tokenizers end a text and begin
+    none.
+    """
+    cut = partial(tokenizer, add_special_tokens=False)
+    read, whole = cut(before).input_ids, cut(before + answer).input_ids
+    encodes = tokenizer.bos_token is None and tokenizer("a").input_ids[-1] == tokenizer.eos_token_id
+    if not encodes and whole[: len(read)] == read and len(whole) > len(read):
+        return whole[len(read) :]
+    return cut(answer).input_ids
 
 
 def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[int], list[int]]:
@@ -124,6 +164,19 @@ def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[in
         places.append(len(tokens))
         tokens += tokenizer(piece, add_special_tokens=False).input_ids
     return tokens, places
+
+
+def _turn_end(tokenizer: Any) -> int | None:
+    """The token after an assistant's words, in the chat template; None if these are just text."""
+    words = "\ue000"  # no template writes it
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": words}]
+    _, said, after = _rendered(tokenizer, turns).partition(words)
+    added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
+    after = after.lstrip()
+    closing = max(
+        (token for token in added if token and after.startswith(token)), key=len, default=""
+    )
+    return added[closing] if said and closing else None
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
