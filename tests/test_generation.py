@@ -360,7 +360,9 @@ def test_penalties_that_are_not_known_are_refused(tokenizer, model):
         generate(network, tokenizer, ["a"], max_new_tokens=2)
     network.generation_config.num_beams = 1
     network.generation_config.min_new_tokens = 1
-    with pytest.raises(ValueError, match="generation_config: min_new_tokens=1: answers are greedy or"):
+    with pytest.raises(
+        ValueError, match="generation_config: min_new_tokens=1: answers are greedy or"
+    ):
         generate(network, tokenizer, ["a"], max_new_tokens=2)
 
 
