@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from lm_eval.api.instance import Instance
+from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
@@ -26,6 +27,7 @@ from forgetting import (
     OnlyLast,
     OnlyMLP,
     Task,
+    chapters,
     foundation,
 )
 from forgetting.engine import compute, training
@@ -300,3 +302,34 @@ def test_a_fast_path_that_gives_other_numbers_is_not_taken(name, monkeypatch):
     monkeypatch.setitem(packing.KNOWN, model.config.model_type, LAYOUTS[name])
     monkeypatch.setattr(agreement, "_known", {})
     assert agreement.fast(model) == (name in ALIKE)
+
+
+# -- models that the book names -----------------------------------------------------------------
+
+
+def test_paper_tiers_name_kinds_of_model_that_are_tried_here():
+    """By a hub's name, so that no reader is told of a model that is nowhere."""
+    kinds = {"openai-community/gpt2": "gpt2", "google/gemma-2-2b-it": "gemma2"}
+    llamas = ("Llama-2-7b-hf", "Llama-2-7b-chat-hf", "Llama-3.1-8B-Instruct")
+    kinds |= {f"meta-llama/{llama}": "llama" for llama in llamas}
+    named = {chapters.experiment(chapter).budgets["paper"].model for chapter in chapters.names()}
+    assert named - {"smollm2-135m"} == kinds.keys() and set(kinds.values()) <= CONFIGS.keys()
+
+
+def test_gpt2_as_the_hub_has_it(own_home, tmp_path):
+    """Its tensors lack a prefix, and masks lie among them; its configuration says n_layer."""
+    network("gpt2").save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    tensors = {n.removeprefix("transformer."): p for n, p in network("gpt2").named_parameters()}
+    masks = {f"h.{block}.attn.bias": torch.ones(1, 1, 512, 512).tril() for block in (0, 1)}
+    plain = {n: p.detach().clone() for n, p in tensors.items()} | masks
+    save_file(plain, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    base = foundation(str(tmp_path))
+    assert base.layers == 2
+    settings = {"style": "sft", "examples": 2, "batch": 2, "length": 256, "learning_rate": 1e-3}
+    trained = base.train(Task("mini_sentiment"), **settings)
+    before, after, half = (compute.state(c) for c in (base, trained, base + 0.5 * (trained - base)))
+    assert before.keys() == after.keys() == dict(network("gpt2").named_parameters()).keys()
+    for n, weight in half.items():
+        torch.testing.assert_close(weight, before[n].lerp(after[n], 0.5))
+    compute.model(trained)

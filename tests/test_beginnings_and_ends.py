@@ -42,7 +42,9 @@ def model(vocabulary=259):
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "bos_token_id": 1, "eos_token_id": 2}
-    return AutoModelForCausalLM.from_config(LlamaConfig(vocab_size=vocabulary, **shape, **heads)).eval()
+    return AutoModelForCausalLM.from_config(
+        LlamaConfig(vocab_size=vocabulary, **shape, **heads)
+    ).eval()
 
 
 def log_likelihood(network, ids, written):
