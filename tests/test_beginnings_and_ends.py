@@ -161,6 +161,11 @@ def test_which_token_ends_a_turn(plain, after):
     assert template.end(plain, chat=True) == (END if "im_end" in after else TEXT)
 
 
+def test_a_template_that_takes_no_answers_has_no_end_of_its_own(plain):
+    plain.chat_template = "{{ raise_exception('one turn of a user') if messages|length > 1 }}"
+    assert template.end(plain, chat=True) == END
+
+
 def test_no_end_is_told(plain):
     plain.eos_token = None
     plain.chat_template = None

@@ -65,10 +65,14 @@ def give(tokenizer: Any, name: str, model: str) -> None:
     tokenizer.chat_template = given.text
 
 
+class BadTurns(ValueError):
+    """The chat template takes no such turns."""
+
+
 def chat(tokenizer: Any, turns: Sequence[Turn]) -> str:
     """The turns in the chat template, up to where the answer begins.
 
-    Raises `BadTemplate` where the tokenizer has no template, and `ValueError` for such turns.
+    Raises `BadTemplate` where the tokenizer has no template, `BadTurns` for what it does not take.
     """
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     return _rendered(tokenizer, messages, add_generation_prompt=True)
@@ -170,13 +174,18 @@ def _turn_end(tokenizer: Any) -> int | None:
     """The token after an assistant's words, in the chat template; None if these are just text."""
     words = "\ue000"  # no template writes it
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": words}]
-    _, said, after = _rendered(tokenizer, turns).partition(words)
-    added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
+    try:
+        _, said, after = _rendered(tokenizer, turns).partition(words)
+    except BadTurns:
+        return None
     after = after.lstrip()
-    closing = max(
-        (token for token in added if token and after.startswith(token)), key=len, default=""
-    )
-    return added[closing] if said and closing else None
+    if not said or not after:
+        return None
+    if tokenizer.eos_token and after.startswith(tokenizer.eos_token):
+        return int(tokenizer.eos_token_id)
+    added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
+    closing = [token for token in added if token and after.startswith(token)]
+    return added[max(closing, key=len)] if closing else None
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
@@ -191,6 +200,6 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) ->
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(
+        raise BadTurns(
             f"turns: {roles}: the chat template takes no such turns ({error})"
         ) from error
