@@ -17,7 +17,7 @@ from transformers import GenerationConfig, LogitsProcessor
 
 from forgetting.models import generation, packing, shared_prefix
 from forgetting.models.family import unwrapped
-from forgetting.models.rows import continued, prompt_row, whole_row
+from forgetting.models.rows import IGNORED, whole_row
 from forgetting.models.sampling import Draft, told_alone
 
 TOLERANCE = 1e-4  # of the largest logit; rounding in float32 is a hundredth of it
@@ -81,8 +81,8 @@ def _plain_head(model: Any) -> bool:
     finally:
         for hook in hooks:
             hook.remove()
-    last, read = states if len(states) == 2 else (None, None)
-    return last is not None and torch.equal(last, read) and torch.equal(logits, said[0])
+    found = len(states) == 2 and all(isinstance(each, torch.Tensor) for each in states)
+    return found and torch.equal(*states) and torch.equal(logits, said[0])
 
 
 def _alone(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
@@ -101,9 +101,10 @@ def _packed(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
 
 def _shared(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
     """From the last token that rows share; what each is to write ends with some token more."""
-    begun = prompt_row(rows[0][:SHARED], None)
-    answered = [continued(begun, [*row[SHARED:], row[0]]) for row in rows]
-    lines = shared_prefix.lines([row for row in answered if row])
+    asked = [whole_row([*row, row[0]], len(row) + 1) for row in rows]
+    for row in asked:
+        row["labels"][:SHARED] = IGNORED
+    lines = shared_prefix.lines(asked)
     logits = model.get_output_embeddings()(shared_prefix.states(model.base_model, lines))
     return list(logits.split([count for line in lines for _, count in line.members]))
 
@@ -160,8 +161,10 @@ def _close(logits: list[torch.Tensor], alone: list[torch.Tensor]) -> bool:
     """Whether some of the rows' last logits are those of the rows alone."""
     ends = [plain[-len(ours) :] for ours, plain in zip(logits, alone, strict=True)]
     size = max(float(end.abs().nan_to_num().max()) for end in ends)
-    near = {"rtol": 0.0, "atol": TOLERANCE * size, "equal_nan": True}
-    return all(torch.allclose(o, end, **near) for o, end in zip(logits, ends, strict=True))
+    return all(
+        torch.allclose(ours, end, rtol=0.0, atol=TOLERANCE * size, equal_nan=True)
+        for ours, end in zip(logits, ends, strict=True)
+    )
 
 
 @contextmanager

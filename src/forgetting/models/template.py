@@ -4,7 +4,7 @@ What a model reads begins with its beginning-of-text token if and only if its to
 before a text by default. So does a text that already begins with it: templates may write it.
 
 A base model has no chat template. Where one of the book's (`GIVEN`) is named for it, turns are
-written in that; else it is not asked in turns. What a model answers ends with its own end token.
+written in that; else it is not asked in turns. An answer ends as the template ends a turn (`end`).
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Adapter(Tuning):
 
 
 def _require_modules(adapter: Adapter, model: PreTrainedModel) -> None:
-    asked = adapter.adapter.target_modules
+    asked = getattr(adapter.adapter, "target_modules", None) or ()
     names = {name for name, _ in model.named_modules()}
     for module in () if isinstance(asked, str) else sorted(asked):
         if not any(name == module or name.endswith(f".{module}") for name in names):
