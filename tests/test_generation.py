@@ -11,6 +11,7 @@ from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
@@ -18,7 +19,7 @@ from transformers import (
 from forgetting.engine import compute
 from forgetting.models import generation
 from forgetting.models.causal import Causal
-from forgetting.models.sampling import draw
+from forgetting.models.sampling import Sampler, draw
 
 generate = Causal().answer
 
@@ -28,7 +29,7 @@ def ids_of(completions):
 
 
 NEW = 20
-ENDS = list(range(150, 190))  # so many end tokens that answers have all lengths
+ENDS = [2, *range(150, 190)]  # so many end tokens that answers have all lengths
 
 
 def lively(model, factor):
@@ -119,12 +120,21 @@ def lora(model):
     return adapter.eval()
 
 
+def penalised(model):
+    model.generation_config.repetition_penalty = 1.3
+    model.generation_config.no_repeat_ngram_size = 2
+    model.generation_config.suppress_tokens = list(range(40, 60))
+    return model
+
+
 SMALL = dict(vocab_size=259, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
 LLAMA = dict(SMALL, intermediate_size=64, num_key_value_heads=1, max_position_embeddings=256)
 GPT2 = dict(vocab_size=259, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
 MODELS = {
     "gpt2": lambda: made(GPT2Config(**GPT2)),
     "llama": lambda: made(LlamaConfig(**LLAMA)),
+    "llama, penalties": lambda: penalised(made(LlamaConfig(**LLAMA))),
+    "mistral, penalties": lambda: penalised(made(MistralConfig(**LLAMA))),
     "llama, eager": lambda: made(LlamaConfig(**LLAMA, attn_implementation="eager")),
     "llama, LoRA": lambda: lora(made(LlamaConfig(**LLAMA))),
 }
@@ -204,6 +214,17 @@ class Reciter(torch.nn.Module):
         return type("Output", (), {"logits": logits})
 
 
+def recited(text, tokenizer, prompts, new, until=()):
+    """What the batch that stays full writes, asked for so many tokens."""
+    reciter = Reciter(tokenizer, text)
+    sampler = Sampler(reciter, tokenizer, new, until, 0.0, None, None)
+    drafts = sampler.drafts(
+        [tokenizer(p, add_special_tokens=False).input_ids for p in prompts], None
+    )
+    generation.write(sampler, drafts, 64)
+    return [sampler.completion(draft) for draft in drafts]
+
+
 @pytest.mark.parametrize(
     "until, text, ended",
     [
@@ -216,8 +237,8 @@ class Reciter(torch.nn.Module):
     ],
 )
 def test_stop_strings(tokenizer, until, text, ended):
-    reciter = Reciter(tokenizer, "Q: A: six\n\nB: ten<|im_end|>never read")
-    (completion,) = generate(reciter, tokenizer, ["Q: "], max_new_tokens=30, until=until)
+    whole = "Q: A: six\n\nB: ten<|im_end|>never read"
+    (completion,) = recited(whole, tokenizer, ["Q: "], 30, until)
     assert (completion.text, completion.ended) == (text, ended)
     stop = next((s for s in until if s and s in "A: six\n\nB: ten"), None)
     written = text + (stop or "")
@@ -228,8 +249,7 @@ def test_stop_strings(tokenizer, until, text, ended):
 
 
 def test_an_answer_that_is_cut_short(tokenizer):
-    reciter = Reciter(tokenizer, "Q: A: six\n\nB: ten<|im_end|>")
-    completions = generate(reciter, tokenizer, ["Q: ", "Q: A"], max_new_tokens=6)
+    completions = recited("Q: A: six\n\nB: ten<|im_end|>", tokenizer, ["Q: ", "Q: A"], 6)
     assert [(c.text, c.ended) for c in completions] == [("A: six", False), (": six\n", False)]
 
 
@@ -329,3 +349,31 @@ def test_global_random_numbers_are_left_alone(tiny_pair):
 def test_settings_without_sense(tiny_pair, wrong, message):
     with pytest.raises(ValueError, match=message):
         generate(*tiny_pair, **({"prompts": [[5]], "max_new_tokens": NEW} | wrong))
+
+
+@pytest.mark.parametrize("model", [LlamaConfig, MistralConfig])
+def test_penalties_that_are_not_known_are_refused(tokenizer, model):
+    """Qwen's repetition penalty and its like are honoured, as `test_other_models` shows."""
+    network = made(model(**LLAMA))
+    network.generation_config.num_beams = 4
+    with pytest.raises(ValueError, match="generation_config: num_beams=4: answers are greedy or"):
+        generate(network, tokenizer, ["a"], max_new_tokens=2)
+    network.generation_config.num_beams = 1
+    network.generation_config.min_new_tokens = 1
+    with pytest.raises(
+        ValueError, match="generation_config: min_new_tokens=1: answers are greedy or"
+    ):
+        generate(network, tokenizer, ["a"], max_new_tokens=2)
+
+
+def test_what_a_model_likes_to_be_drawn_by_is_for_others(tokenizer):
+    """Temperature and nucleus of its `generation_config`: what is asked for here is drawn."""
+    plain, hot = made(MistralConfig(**LLAMA)), made(MistralConfig(**LLAMA))
+    hot.generation_config.update(do_sample=True, temperature=5.0, top_k=3, top_p=0.1)
+    state = torch.random.get_rng_state()
+    for asked in ({}, {"temperature": 1.0}):
+        ours, theirs = (
+            generate(m, tokenizer, PROMPTS[:4], max_new_tokens=9, **asked) for m in (plain, hot)
+        )
+        assert ours == theirs
+    assert torch.equal(state, torch.random.get_rng_state())

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from tokenizers import AddedToken
 from torch.nn import functional
 
 from forgetting import Settings, Task
@@ -58,10 +59,11 @@ def test_unused_special_tokens_come_first():
         chat_template = "{{ '<turn>' + messages[0]['content'] }}"
 
         def __init__(self, control, added):
-            self.control, self.added_tokens_decoder = control, dict(enumerate(added))
+            tokens = [AddedToken(token, special=True) for token in added]
+            self.control, self.added_tokens_decoder = control, dict(enumerate(tokens))
 
         def __call__(self, text, add_special_tokens):
-            known = text in self.added_tokens_decoder.values() or self.control
+            known = text in map(str, self.added_tokens_decoder.values()) or self.control
             return type("Ids", (), {"input_ids": [7] if known else [7, 8]})
 
     added = ["<s>", "</s>", "<turn>", "<file>", "<repo>"]
@@ -69,6 +71,15 @@ def test_unused_special_tokens_come_first():
     assert lamol_form.marks(Fake(False, added)) == ["<file>", "<repo>"]
     with pytest.raises(ValueError, match="1 tokens that no text uses"):
         lamol_form.marks(Fake(False, added[:4]))
+
+
+def test_tokens_that_texts_use_are_no_marks(tiny):
+    """Pythia's and Phi's runs of spaces, Gemma's tags: added to the vocabulary, and not special."""
+    tokenizer = compute.foundations.load_tokenizer(tiny.foundation.folder)
+    marks = lamol_form.marks(tokenizer)
+    added = [AddedToken(text, normalized=False, special=False) for text in ("    ", "\n\n", "<h1>")]
+    assert tokenizer.add_tokens(added) == 3 and len(ids(tokenizer, "    ")) == 1
+    assert lamol_form.marks(tokenizer) == marks
 
 
 def test_an_example_is_asked_at_test_time_as_it_was_learned(tokenizer):

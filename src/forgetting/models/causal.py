@@ -1,7 +1,7 @@
 """Causal language models: decoders alone, of Llama's, GPT-2's or Gemma's names.
 
 Where tokens meet in attention alone, rows are trained packed, prompts are read once for all their
-answers, and answers come from a batch that stays full.
+answers, and answers come from a batch that stays full; `agreement` tries this before it is done.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from forgetting.models import generation, packing, shared_prefix
+from forgetting.models import agreement, generation, packing, shared_prefix
 from forgetting.models.family import (
     Family,
     Plain,
@@ -40,8 +39,8 @@ KINDS = {
     "head": re.compile(r"(?:^|\.)(?:lm_head|embed_out)\."),
     "attention": re.compile(r"\.(?:self_attn|attn|attention|self_attention)\."),
     "mlp": re.compile(r"\.(?:mlp|ffn|feed_forward|fc1|fc2)\."),
+    "embedding": re.compile(r"(?:^|\.)(?:embed_\w+|(?:word_)?embeddings\w*|wte|wpe)\."),
     "norm": re.compile(r"norm|(?:^|\.)ln_"),
-    "embedding": re.compile(r"(?:^|\.)(?:embed_\w+|word_embeddings|wte|wpe)\."),
 }
 # Linear maps whose input is kept where their weights move, by what it is; Llama's and GPT-2's.
 # Queries share theirs with keys and values, a gate with its other half.
@@ -94,7 +93,7 @@ class Causal(Family):
 
     @contextmanager
     def reader(self, model: Any, *, keep: bool, alone: bool) -> Iterator[Reader]:
-        if alone and packing.readable(model):
+        if alone and agreement.fast(model):
             packed = packing.Reader(model, keep=keep)
             with packing.attention_by_row(model):
                 yield packed
@@ -102,11 +101,12 @@ class Causal(Family):
             yield Plain(self, model)
 
     def head(self, model: Any) -> nn.Module:
-        return unwrapped(model).get_output_embeddings() if has_plain_head(model) else nn.Identity()
+        plain = agreement.has_plain_head(model)
+        return unwrapped(model).get_output_embeddings() if plain else nn.Identity()
 
     def states(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
         """The last hidden states, where the head alone makes logits of them."""
-        if not has_plain_head(model):
+        if not agreement.has_plain_head(model):
             return super().states(model, rows)
         inputs, at = self.collate(model, rows)
         base = unwrapped(model).base_model
@@ -115,7 +115,7 @@ class Causal(Family):
 
     @torch.no_grad()
     def log_likelihoods(self, model: Any, rows: Sequence[Row]) -> list[Scored]:
-        if not packing.readable(model):
+        if not agreement.fast(model):
             return super().log_likelihoods(model, rows)
         causal = unwrapped(model)
         by_number: dict[int, Scored] = {}
@@ -128,10 +128,11 @@ class Causal(Family):
         return [by_number[number] for number in range(len(rows))]
 
     def write(self, sampler: Sampler, rows: list[Row], drafts: list[Draft], batch: int) -> None:
-        if packing.meets_in_attention(unwrapped(sampler.model).config):
+        if agreement.fast(sampler.model):
             generation.write(sampler, drafts, batch)
         else:
-            super().write(sampler, rows, drafts, batch)
+            side_by_side = agreement.side_by_side(sampler.model)
+            super().write(sampler, rows, drafts, batch if side_by_side else 1)
 
 
 def padded(ids: Sequence[torch.Tensor], side: str = "right") -> dict[str, torch.Tensor]:
@@ -141,25 +142,3 @@ def padded(ids: Sequence[torch.Tensor], side: str = "right") -> dict[str, torch.
         name: pad_sequence(list(each), batch_first=True, padding_side=side)
         for name, each in (("input_ids", ids), ("attention_mask", mask))
     }
-
-
-_PLAIN_HEADS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
-
-
-@torch.no_grad()
-def has_plain_head(model: Any) -> bool:
-    """Whether the logits are the output embedding of the last hidden state, and no more.
-
-    Of kinds that are not known it is tried, once a head: some scale or cap their logits.
-    """
-    if packing.readable(model):
-        return True
-    causal = unwrapped(model)
-    head = causal.get_output_embeddings()
-    if head not in _PLAIN_HEADS and not model.training:  # dropout: two readings differ
-        ids = torch.tensor([[0, 1]], device=model.device)
-        logits = model(input_ids=ids, use_cache=False).logits
-        ours = head(causal.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-        same = torch.allclose(logits, ours, rtol=1e-5, atol=1e-6, equal_nan=True)
-        _PLAIN_HEADS[head] = same
-    return _PLAIN_HEADS.get(head, False)

@@ -223,7 +223,7 @@ class Family(ABC):
 
     def write(self, sampler: Sampler, rows: list[Row], drafts: list[Draft], batch: int) -> None:
         """Write the drafts of rows to their ends, `batch` rows at a time."""
-        sampling.write(partial(self.begin, sampler.model), sampler, rows, drafts, batch)
+        sampling.write(partial(self.begin, unwrapped(sampler.model)), sampler, rows, drafts, batch)
 
 
 class Sizes(NamedTuple):

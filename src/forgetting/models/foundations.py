@@ -130,12 +130,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All weights of `folder`, by parameter name, float32."""
-    state: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            state |= {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    return state
+    """All weights of `folder`'s model by parameter name, float32: as loaded, a tied head once."""
+    return {name: weight.detach() for name, weight in load_model(folder).named_parameters()}
 
 
 def parameter_count(folder: Path) -> int:

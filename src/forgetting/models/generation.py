@@ -30,7 +30,7 @@ SPARE_COLUMNS = 64
 def write(sampler: Sampler, drafts: list[Draft], batch: int) -> None:
     """Write drafts to their ends: up to `batch` run together, fewer for `TOKENS_A_CACHE`."""
     queue = sorted(drafts, key=lambda draft: len(draft.prompt))
-    running = _Batch(sampler.model, _common_prefix([draft.prompt for draft in drafts]))
+    running = Batch(sampler.model, _common_prefix([draft.prompt for draft in drafts]))
     while queue or running.rows:
         newcomers = _newcomers(queue, running.rows, sampler.max_new_tokens, batch)
         if newcomers:
@@ -74,7 +74,7 @@ class _Layer(DynamicLayer):
         return self.keys[:rows, :, start : end + 1], self.values[:rows, :, start : end + 1]
 
 
-class _Batch:
+class Batch:
     """The rows that run together, with their cache; all of them begin with `prefix`."""
 
     def __init__(self, model: PreTrainedModel, prefix: list[int]) -> None:

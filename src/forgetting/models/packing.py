@@ -23,6 +23,7 @@ from forgetting.models.rows import Row, supervised
 # attention alone; the names of their blocks and of the norm after these.
 LLAMA, GPT2 = ("layers", "norm"), ("h", "ln_f")
 KNOWN = {"llama": LLAMA, "qwen2": LLAMA, "qwen3": LLAMA, "gpt2": GPT2}
+BY_LENGTH = ("dynamic", "longrope")  # rotations that depend on the longest row beside a token
 KEPT_BYTES = 2**30
 
 
@@ -82,21 +83,17 @@ class Reader:
 
 
 def readable(model: Any) -> bool:
-    """Whether `Reader` gives this model's own numbers."""
+    """Whether `Reader` knows models of this kind; `agreement` tries whether it reads them right."""
     causal = unwrapped(model)
-    head = causal.get_output_embeddings()
+    config, head = causal.config, causal.get_output_embeddings()
     return (
-        meets_in_attention(causal.config)
-        and causal.config._attn_implementation == "sdpa"
+        config.model_type in KNOWN
+        and set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+        and (getattr(config, "rope_parameters", None) or {}).get("rope_type") not in BY_LENGTH
+        and config._attn_implementation == "sdpa"
         and type(head) is nn.Linear
         and head.bias is None
     )
-
-
-def meets_in_attention(config: Any) -> bool:
-    """Whether tokens of such a model meet in attention alone, each with all before it."""
-    layers = set(getattr(config, "layer_types", None) or ())
-    return config.model_type in KNOWN and layers <= {"full_attention"}
 
 
 @contextmanager

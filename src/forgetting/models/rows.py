@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from forgetting.lineage.samples import Drawn, Recipe, nothing_drawn
 from forgetting.models import template
-from forgetting.tasks import Example, Task
+from forgetting.tasks import HEARD, Example, Task
 
 if TYPE_CHECKING:
     from forgetting.lineage import Settings
@@ -56,18 +56,24 @@ def pretrain_rows(
 ) -> list[Row]:
     """Documents in an order drawn from `seed`, joined by the end token, cut into equal rows.
 
-    Every token is supervised; the remainder is dropped (Li & Lee 2024's preparation). A row that
-    begins within a document begins with the beginning-of-text token too, where texts do. Raises
-    `TooLittleText` where the task's training split is too short.
+    Every token is supervised but those that begin a text: nobody asks for them. The remainder is
+    dropped (Li & Lee 2024's preparation). A row that begins within a document begins with the
+    beginning-of-text token too, where texts do. Raises `TooLittleText` where the task's training
+    split is too short.
     """
     rows: list[Row] = []
-    buffer: list[int] = []
+    ids: list[int] = []
+    labels: list[int] = []
+    begin, end = template.begin(tokenizer), template.end(tokenizer)
     for text in task.training_texts(seed):
-        buffer += [*template.ids(tokenizer, text), tokenizer.eos_token_id]
-        while len(buffer) >= settings.length:
-            rows.append(whole_row(buffer, settings.length))
-            rest = buffer[settings.length :]
-            buffer = template.begun(tokenizer, rest) if rest else []
+        tokens = template.ids(tokenizer, text)
+        ids += [*tokens, end]
+        labels += [IGNORED] * len(begin) + [*tokens[len(begin) :], end]
+        while len(ids) >= settings.length:
+            rows.append(_cut(ids, labels, settings.length))
+            ids, labels = ids[settings.length :], labels[settings.length :]
+            if ids and ids[: len(begin)] != begin:
+                ids, labels = [*begin, *ids], [IGNORED] * len(begin) + labels
             if len(rows) == settings.rows:
                 return rows
     amount = "tokens" if settings.examples is None else "examples"
@@ -108,8 +114,10 @@ def sft_rows(
 def example_row(example: Example, tokenizer: PreTrainedTokenizerBase, length: int) -> Row | None:
     """An example as one row of at most `length` tokens; None if its turns alone fill it."""
     answer = example.answer if example.chat else example.delimiter + example.answer
-    written = tokenizer(answer, add_special_tokens=False).input_ids
-    return continued(asked_row(example, tokenizer), [*written, tokenizer.eos_token_id], length)
+    before = template.prompt(tokenizer, example).rpartition(HEARD)[2]
+    written = template.answer_ids(tokenizer, before, answer)
+    end = template.end(tokenizer, chat=example.chat)
+    return continued(asked_row(example, tokenizer), [*written, end], length)
 
 
 def asked_row(example: Example, tokenizer: PreTrainedTokenizerBase) -> Row:
@@ -151,8 +159,11 @@ def shortened(row: Row, length: int) -> Row:
 
 def whole_row(ids: list[int], length: int) -> Row:
     """Tokens that are all supervised, cut at `length`."""
-    whole = torch.tensor(ids[:length])
-    return {"input_ids": whole, "labels": whole.clone()}
+    return _cut(ids, ids, length)
+
+
+def _cut(ids: list[int], labels: list[int], length: int) -> Row:
+    return {"input_ids": torch.tensor(ids[:length]), "labels": torch.tensor(labels[:length])}
 
 
 def supervised(row: Row) -> torch.Tensor:

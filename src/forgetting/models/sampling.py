@@ -5,7 +5,8 @@ Where a family has no faster way, `write` lets `model.generate` read and chooses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting.lineage.samples import Completion
+from forgetting.models import penalties, template
 from forgetting.models.rows import Row
 
 
@@ -32,8 +34,10 @@ class Draft:
 class Sampler:
     """How tokens are chosen and where answers end; temperature 0 is greedy.
 
-    Otherwise tokens are drawn as `draw` says, by random numbers of the draft's own. Raises
-    `ValueError` for settings that make no sense.
+    Otherwise tokens are drawn as `draw` says, by random numbers of the draft's own. An answer ends
+    with whatever ends one for the model's `generation_config`, and with the ends that are taught;
+    the penalties of that configuration count. Raises `ValueError` for settings that make no sense,
+    and for penalties that are not known.
     """
 
     model: PreTrainedModel
@@ -57,8 +61,9 @@ class Sampler:
         lengths = [len(self.tokenizer(s, add_special_tokens=False).input_ids) for s in self.until]
         self.tail = max(lengths, default=0) + 2  # a string may be written in more tokens
         ends = self.model.generation_config.eos_token_id
-        ends = self.tokenizer.eos_token_id if ends is None else ends
-        self.ends = list(ends) if isinstance(ends, list) else [ends]
+        own = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        self.ends = list(dict.fromkeys([*own, *template.ends(self.tokenizer)]))
+        self.penalties = penalties.of(self.model.generation_config)
 
     def drafts(self, prompts: Sequence[list[int]], seeds: Sequence[int] | None) -> list[Draft]:
         """A draft for each prompt, with random numbers from `seeds` (default: 0, 1, 2, …).
@@ -86,11 +91,12 @@ class Sampler:
 
     def write(self, drafts: list[Draft], logits: torch.Tensor) -> torch.Tensor:
         """Let each draft take its next token, (drafts,), given `logits` (drafts, vocabulary)."""
+        scores = self._penalised(drafts, logits)
         if self.temperature > 0:
             numbers = torch.stack([draft.numbers[len(draft.written)] for draft in drafts])
-            chosen = draw(logits, numbers, self.temperature, self.top_k, self.top_p)
+            chosen = draw(scores, numbers, self.temperature, self.top_k, self.top_p)
         else:
-            chosen = logits.argmax(dim=-1)
+            chosen = scores.argmax(dim=-1)
         logits = logits.float()
         nats = logits.logsumexp(dim=-1) - logits.gather(1, chosen[:, None])[:, 0]
         for draft, token, surprise in zip(drafts, chosen.tolist(), nats.tolist(), strict=True):
@@ -107,6 +113,20 @@ class Sampler:
         for draft in drafts:
             draft.done = draft.ended or len(draft.written) == self.max_new_tokens
         return chosen
+
+    def _penalised(self, drafts: list[Draft], logits: torch.Tensor) -> torch.Tensor:
+        """The logits as the model's own penalties leave them; a decoder's prompt counts too."""
+        if not self.penalties:
+            return logits
+        config, scores = self.model.config, []
+        for draft, row in zip(drafts, logits.float().split(1), strict=True):
+            encoded = config.is_encoder_decoder
+            read = [config.decoder_start_token_id] if encoded else draft.prompt
+            ids = torch.tensor([[*read, *draft.written]], device=logits.device)
+            for penalty in self.penalties:
+                row = penalty(ids, row)
+            scores.append(row)
+        return torch.cat(scores)
 
     def completion(self, draft: Draft) -> Completion:
         """What was written, its text cut before its first stop string, without special tokens."""
@@ -193,4 +213,17 @@ def write(
             decoder_start_token_id=getattr(writer.config, "decoder_start_token_id", None),
         )
         choice = _Choice(sampler, [drafts[place] for place in places])
-        writer.generate(**inputs, generation_config=config, logits_processor=[choice])
+        with told_alone(writer):
+            writer.generate(**inputs, generation_config=config, logits_processor=[choice])
+
+
+@contextmanager
+def told_alone(model: Any) -> Iterator[None]:
+    """Within it, `model.generate` does what it is told, and nothing that the model's own
+    `generation_config` has beside."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own

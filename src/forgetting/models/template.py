@@ -4,12 +4,13 @@ What a model reads begins with its beginning-of-text token if and only if its to
 before a text by default. So does a text that already begins with it: templates may write it.
 
 A base model has no chat template. Where one of the book's (`GIVEN`) is named for it, turns are
-written in that; else it is not asked in turns. What a model answers ends with its own end token.
+written in that; else it is not asked in turns. An answer ends as the template ends a turn (`end`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -64,10 +65,14 @@ def give(tokenizer: Any, name: str, model: str) -> None:
     tokenizer.chat_template = given.text
 
 
+class BadTurns(ValueError):
+    """The chat template takes no such turns."""
+
+
 def chat(tokenizer: Any, turns: Sequence[Turn]) -> str:
     """The turns in the chat template, up to where the answer begins.
 
-    Raises `BadTemplate` where the tokenizer has no template, and `ValueError` for such turns.
+    Raises `BadTemplate` where the tokenizer has no template, `BadTurns` for what it does not take.
     """
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     return _rendered(tokenizer, messages, add_generation_prompt=True)
@@ -90,14 +95,38 @@ def empty_turn(tokenizer: Any) -> str:
 
 
 def start(tokenizer: Any) -> str:
-    """The token after which a model writes freely: that of a text's beginning, or of its end."""
-    return tokenizer.bos_token or tokenizer.eos_token
+    """The token after which a model writes freely: that of a text's beginning, or of its end.
+
+    Raises `ValueError` where there is neither.
+    """
+    return tokenizer.bos_token or str(tokenizer.convert_ids_to_tokens(end(tokenizer)))
 
 
 def begin(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before a text by default: its beginning-of-text token, or nothing."""
-    first = tokenizer("a").input_ids[:1]
-    return first if first == [tokenizer.bos_token_id] else []
+    own, whole = (tokenizer("a", add_special_tokens=added).input_ids for added in (False, True))
+    return whole[: whole.index(own[0])]
+
+
+def end(tokenizer: Any, *, chat: bool = False) -> int:
+    """The token that a model writes last: a text's, or, in a chat, that of its turn's end.
+
+    Raises `ValueError` where there is none.
+    """
+    token = _turn_end(tokenizer) if chat else None
+    token = tokenizer.eos_token_id if token is None else token
+    if token is None:
+        raise ValueError(
+            f"{tokenizer.name_or_path}: its tokenizer has no end token, so that no answer would "
+            "end; set eos_token in its tokenizer_config.json"
+        )
+    return token
+
+
+def ends(tokenizer: Any) -> list[int]:
+    """All tokens that `end` may say, once each. Raises `ValueError` where there is none."""
+    chats = (False, True) if tokenizer.chat_template else (False,)
+    return list(dict.fromkeys(end(tokenizer, chat=chat) for chat in chats))
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -109,6 +138,21 @@ def begun(tokenizer: Any, tokens: list[int]) -> list[int]:
     """Tokens after the beginning-of-text token, unless they begin with it."""
     first = begin(tokenizer)
     return tokens if tokens[: len(first)] == first else [*first, *tokens]
+
+
+def answer_ids(tokenizer: Any, before: str, answer: str) -> list[int]:
+    """The tokens of an answer as they stand in one text with what is read before it.
+
+    Where a token would span both, that of the answer alone: what is read is read alone. So it is
+    where nothing stands in one text, in encoder-decoders, whose tokenizers end a text and begin
+    none.
+    """
+    cut = partial(tokenizer, add_special_tokens=False)
+    read, whole = cut(before).input_ids, cut(before + answer).input_ids
+    encodes = tokenizer.bos_token is None and tokenizer("a").input_ids[-1] == tokenizer.eos_token_id
+    if not encodes and whole[: len(read)] == read and len(whole) > len(read):
+        return whole[len(read) :]
+    return cut(answer).input_ids
 
 
 def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[int], list[int]]:
@@ -126,6 +170,24 @@ def heard_ids(tokenizer: Any, text: str, frames: Sequence[Any]) -> tuple[list[in
     return tokens, places
 
 
+def _turn_end(tokenizer: Any) -> int | None:
+    """The token after an assistant's words, in the chat template; None if these are just text."""
+    words = "\ue000"  # no template writes it
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": words}]
+    try:
+        _, said, after = _rendered(tokenizer, turns).partition(words)
+    except BadTurns:
+        return None
+    after = after.lstrip()
+    if not said or not after:
+        return None
+    if tokenizer.eos_token and after.startswith(tokenizer.eos_token):
+        return int(tokenizer.eos_token_id)
+    added = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}
+    closing = [token for token in added if token and after.startswith(token)]
+    return added[max(closing, key=len)] if closing else None
+
+
 def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
     if not tokenizer.chat_template:
         names = ", ".join(f":{name}" for name in GIVEN)
@@ -138,6 +200,6 @@ def _rendered(tokenizer: Any, messages: list[dict[str, str]], **options: Any) ->
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(
+        raise BadTurns(
             f"turns: {roles}: the chat template takes no such turns ({error})"
         ) from error

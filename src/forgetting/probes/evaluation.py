@@ -30,7 +30,7 @@ from forgetting.models.family import family_of
 from forgetting.models.rows import TOKENS_A_BATCH, Row, continued, prompt_row, shortened
 from forgetting.probes.scores import Sample, Scores, rounded
 from forgetting.store import hash_key
-from forgetting.tasks import Task, Turn, metrics
+from forgetting.tasks import HEARD, Task, Turn, metrics
 from forgetting.tasks.example import Role
 
 # Raised when the same model and task would no longer give the same scores.
@@ -79,7 +79,7 @@ class FamilyLM(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        return self.tokenizer.eos_token_id
+        return template.end(self.tokenizer)
 
     @property
     def prefix_token_id(self) -> int:
@@ -110,8 +110,15 @@ class FamilyLM(TemplateLM):
         for request in requests:
             prompt, answer = request.args[:2]
             row = prompt_row(prompt, self.tokenizer, _recordings(request))
-            rows.append(_answered(row, self.tok_encode(answer, add_special_tokens=False)))
+            before = prompt.rpartition(HEARD)[2]
+            rows.append(_answered(row, template.answer_ids(self.tokenizer, before, answer)))
         return self._score(rows)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """As lm-eval cuts it, also where a token would span both: see `template.answer_ids`."""
+        read = context.rstrip()
+        answer = context[len(read) :] + continuation
+        return self.tok_encode(read), template.answer_ids(self.tokenizer, read, answer)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
         windows, counts = [], []

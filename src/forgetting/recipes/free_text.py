@@ -84,7 +84,7 @@ class FreeText:
         prompts = samples.prompts.texts(tokenizer, drawn)
         pairs = zip(prompts, drawn(samples), strict=True)
         return [
-            spoken_row(tokenizer, prompt, completion, settings.length)
+            spoken_row(tokenizer, prompt, completion, settings.length, chat=bool(self.opening))
             for prompt, (completion,) in pairs
             if completion.ids
         ]

@@ -34,13 +34,14 @@ def marks(tokenizer: Any) -> list[str]:
     """Strings that are one token each and stand in no text: the answer's, then those to begin with.
 
     They are special tokens without a use in the chat template (SmolLM2 has 14), and after them
-    control characters that are a token (a tokenizer over bytes has them, GPT-2's too). Raises
-    `ValueError` where there are fewer than two.
+    control characters that are a token (a tokenizer over bytes has them, GPT-2's too). Tokens that
+    were added and are not special are a text's own: runs of spaces, tags. Raises `ValueError` where
+    there are fewer than two.
     """
     used = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token}
     template = tokenizer.chat_template or ""
-    added = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items())]
-    special = [t for t in added if t not in used and t not in template]
+    added = [token for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+    special = [str(t) for t in added if str(t) not in used and str(t) not in template]
     control = [chr(code) for code in (*range(1, 9), *range(14, 32)) if chr(code) not in special]
     single = [t for t in (*special, *control) if len(_ids(tokenizer, t)) == 1]
     if len(single) < FEWEST_MARKS:
@@ -99,7 +100,7 @@ def answer_row(tokenizer: Any, example: Example, length: int) -> Row | None:
     if cut is None:
         return None
     asked = [*begin, *cut.question, answer_token(tokenizer)]
-    answered = [*cut.answer, tokenizer.eos_token_id]
+    answered = [*cut.answer, template.end(tokenizer)]
     return {
         "input_ids": torch.tensor([*asked, *answered]),
         "labels": torch.tensor([IGNORED] * len(asked) + answered),
@@ -117,7 +118,7 @@ def text_row(tokenizer: Any, example: Example, begin: str, length: int) -> Row |
     if cut is None:
         return None
     middle = answer_token(tokenizer)
-    text = [*cut.question, middle, *cut.answer, tokenizer.eos_token_id]
+    text = [*cut.question, middle, *cut.answer, template.end(tokenizer)]
     return {
         "input_ids": torch.tensor([*first, *_ids(tokenizer, begin), *text]),
         "labels": torch.tensor([IGNORED] * (len(first) + 1) + text),

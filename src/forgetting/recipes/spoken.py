@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forgetting.lineage import Completion, Drawn, Samples, Settings
+from forgetting.models import template
 from forgetting.models.rows import Row, continued, prompt_row
 from forgetting.recipes.answers import Asking, Document, Written, questions
 
@@ -60,12 +61,16 @@ class Spoken(Written):
         }
 
 
-def spoken_row(tokenizer: Any, prompt: str, completion: Completion, length: int) -> Row:
+def spoken_row(
+    tokenizer: Any, prompt: str, completion: Completion, length: int, *, chat: bool = True
+) -> Row:
     """A prompt and the very tokens that were drawn after it, cut at `length`; these supervised.
 
-    Text is not made tokens again: what was drawn may be other tokens than those of its text.
+    Text is not made tokens again: what was drawn may be other tokens than those of its text. One
+    that ended has the end of a turn, without `chat` that of a text.
     """
-    written = [*completion.ids, *[tokenizer.eos_token_id] * completion.ended]
+    end = template.end(tokenizer, chat=chat)
+    written = [*completion.ids, *[end] * completion.ended]
     row = continued(prompt_row(prompt, tokenizer), written, length)
     assert row is not None  # its prompt leaves room
     return row

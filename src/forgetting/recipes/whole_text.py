@@ -39,6 +39,6 @@ class WholeText(Answers):
         for document in questions(self.task, tokenizer, settings, seed):
             example = self.task.example(document)
             text = f"{example.question}\n\n{example.answer}"
-            ids = [*template.ids(tokenizer, text), tokenizer.eos_token_id]
+            ids = [*template.ids(tokenizer, text), template.end(tokenizer)]
             rows.append(whole_row(ids, settings.length))
         return rows

@@ -29,7 +29,8 @@ class AttentionDropout(Full):
 
     def apply(self, model: Any) -> Any:
         """As `Full.apply`. Raises `ValueError` where attention has no dropout of Llama's kind."""
-        modules = [m for m in model.modules() if hasattr(m, "attention_dropout")]
+        rates = ((module, getattr(module, "attention_dropout", None)) for module in model.modules())
+        modules = [module for module, rate in rates if isinstance(rate, int | float)]
         if not modules:
             raise ValueError(f"{self!r}: {type(model).__name__} has no attention_dropout to set")
         for module in modules:

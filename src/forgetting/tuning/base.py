@@ -73,7 +73,24 @@ class Adapter(Tuning):
         raise NotImplementedError
 
     def apply(self, model: PreTrainedModel) -> Any:
-        """The model, wrapped by peft."""
+        """The model, wrapped by peft.
+
+        Raises `ValueError` where it lacks one of the modules: peft would train the others alone.
+        """
         from peft import get_peft_model
 
+        _require_modules(self, model)
         return get_peft_model(model, self.adapter)
+
+
+def _require_modules(adapter: Adapter, model: PreTrainedModel) -> None:
+    asked = getattr(adapter.adapter, "target_modules", None) or ()
+    names = {name for name, _ in model.named_modules()}
+    for module in () if isinstance(asked, str) else sorted(asked):
+        if not any(name == module or name.endswith(f".{module}") for name in names):
+            weights = (n.removesuffix(".weight") for n, p in model.named_parameters() if p.ndim > 1)
+            has = sorted({name.rpartition(".")[2] for name in weights})
+            raise ValueError(
+                f"modules={module!r}: {type(model).__name__} has none, and {adapter!r} would train "
+                f"without it; name modules that it has: {', '.join(has)}"
+            )

@@ -147,7 +147,9 @@ experiment = Experiment(
         "classroom": Budget("smollm2-135m", SETTINGS | {"examples": 96}, THREE, RATES, tasks=2),
         "laptop": Budget("smollm2-135m", SETTINGS | {"examples": 128}, NINE, RATES),
         "full": Budget("smollm2-135m", ALL | {"length": 512}, (), (6.25e-5,), (3,), orders=None),
-        "paper": Budget("gpt2", ALL | {"length": 1024}, (), (6.25e-5,), (9,), orders=None),
+        "paper": Budget(
+            "openai-community/gpt2", ALL | {"length": 1024}, (), (6.25e-5,), (9,), orders=None
+        ),
     },
     checks={
         "learned": Check("Was the last task learned?", "woz.ds_em", of="left", above=0.05),
