@@ -61,10 +61,10 @@ def get(kind: str, key: str) -> Path | None:
     folder = root() / kind / key
     if not folder.exists():
         return None
-    problem = _problem(folder)
-    if problem is None:
+    damage = problem(folder)
+    if damage is None:
         return folder
-    set_aside(folder, f"{kind} {key}", problem)
+    set_aside(folder, f"{kind} {key}", damage)
     return None
 
 
@@ -98,8 +98,7 @@ def put(kind: str, key: str, write: Callable[[Path], None]) -> Path:
         scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=".writing-"))
         try:
             write(scratch)
-            hashes = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
-            (scratch / MANIFEST).write_text(_manifest(hashes))
+            note_files(scratch)
             for path in scratch.iterdir():
                 _flush(path)
             try:
@@ -151,7 +150,14 @@ def clean(kinds: set[str] | None = None) -> int:
     return freed
 
 
-def _problem(folder: Path) -> str | None:
+def note_files(folder: Path) -> None:
+    """Write a folder's manifest: the sha256 of every file in it."""
+    hashes = {path.name: _sha256(path) for path in _files(folder)}
+    (folder / MANIFEST).write_text(_manifest(hashes))
+
+
+def problem(folder: Path) -> str | None:
+    """What in a folder is not as its manifest says; None where all is."""
     try:
         text = (folder / MANIFEST).read_text()
         hashes = json.loads(text)
@@ -160,9 +166,18 @@ def _problem(folder: Path) -> str | None:
         for name, expected in hashes.items():
             if _sha256(folder / name) != expected:
                 return f"{name} does not match its sha256"
+        for path in _files(folder):
+            if path.name not in hashes:
+                return f"{path.name} was not there"
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a manifest lists: all but itself and hidden files, which desktops leave."""
+    hidden = {MANIFEST, *(path.name for path in folder.glob(".*"))}
+    return sorted(path for path in folder.iterdir() if path.name not in hidden)
 
 
 def _manifest(hashes: dict[str, str]) -> str:

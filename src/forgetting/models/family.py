@@ -23,7 +23,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import forgetting.models
 from forgetting.lineage.samples import Completion
-from forgetting.models import sampling
+from forgetting.models import loading, sampling
 from forgetting.models.parts import Part
 from forgetting.models.rows import Row, batches, prompt_row, supervised
 from forgetting.models.sampling import Draft, Sampler
@@ -110,9 +110,10 @@ class Family(ABC):
     def load(self, folder: Path, state: State | None = None) -> Any:
         """The model of `folder` in float32, from safetensors, with `state` laid over its weights.
 
-        Raises `ValueError` for tensors that the model lacks.
+        Raises `ValueError` for tensors that the model lacks, `loading.BadFolder` for a folder that
+        has not all its weights, or others.
         """
-        model = self.auto.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        model = loading.model(self.auto, folder)
         if state:
             unexpected = model.load_state_dict(dict(state), strict=False).unexpected_keys
             if unexpected:
@@ -292,7 +293,7 @@ def graft(parent: Any, other: Any, connector: Any) -> Grafting:
 def config_of(folder: Path) -> Any:
     """The transformers configuration of a model's folder, of a kind of this package too."""
     _import_all()
-    return AutoConfig.from_pretrained(folder)
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def families() -> Iterator[Family]:
