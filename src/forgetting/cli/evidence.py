@@ -117,7 +117,7 @@ def show_records(
         table = shared.new_table("key", "labels", "seconds", "date", right=["seconds"])
         for run in group:
             seconds = f"{run.timing['seconds']:.0f}"
-            labels = escape(_words(run.labels))
+            labels = escape(_words(run.labels) + ", diverged" * run.diverged)
             table.add_row(run.key[:SHORT_KEY], labels, seconds, shared.date_of(run))
         show(table)
         show("")

@@ -189,12 +189,13 @@ def _recordings(request: Any) -> tuple[Any, ...]:
 def evaluate(checkpoint: Checkpoint, asked: Sequence[Asked]) -> dict[str, Scores]:
     """The checkpoint's scores on each task or measure, by name; only missing ones are computed.
 
-    Adding a task measures that task alone and trains nothing.
+    Adding a task measures that task alone and trains nothing. Raises `compute.Diverged`.
     """
     missing = [task for task in asked if store.get("scores", _key(checkpoint, task)) is None]
     if missing:
         compute.refuse_while_rendering(f"scores of {checkpoint.key}")
         model, tokenizer = compute.model(checkpoint)
+        compute.require_finite(checkpoint, model)
         for chat in (False, True):
             group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
             while group:  # lm-eval knows tasks by name: one with two numbers of items comes twice

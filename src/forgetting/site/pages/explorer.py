@@ -46,6 +46,8 @@ def studies() -> Iterator[dict[str, Any]]:
         for tier in claims.PUBLISHED:
             designs: dict[str, list[Run]] = {}
             for run in records.stored(name, tier):
+                if run.diverged:
+                    continue
                 designs.setdefault(run.design, []).append(run)
             compared = [runs for runs in designs.values() if not all(run.start for run in runs)]
             for count, runs in enumerate(sorted(compared, key=len, reverse=True), 1):
