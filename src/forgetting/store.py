@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
+from forgetting.checking import BadValue
 from forgetting.home import home
 
 MANIFEST = "manifest.json"
@@ -48,7 +50,15 @@ def root() -> Path:
 
 
 def hash_key(recipe: dict[str, Any]) -> str:
-    """A key: 20 hexadecimal digits of the sha256 over a recipe's canonical JSON."""
+    """A key: 20 hexadecimal digits of the sha256 over a recipe's canonical JSON.
+
+    Raises `BadValue` for a number that is not finite, and for what JSON cannot hold.
+    """
+    for name, value in _leaves(recipe):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadValue(f"{name}={value}: a finite number is needed")
+        if not isinstance(value, str | bool | int | float | None):
+            raise BadValue(f"{name}={value!r}: no recipe holds a {type(value).__name__}")
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -141,13 +151,30 @@ def entries() -> Iterator[Entry]:
 
 
 def clean(kinds: set[str] | None = None) -> int:
-    """Delete the entries of `kinds` (all kinds by default) and leftovers; bytes freed."""
+    """Delete the entries of `kinds` (all kinds by default) and leftovers; bytes freed.
+
+    What a symbolic link points to is somebody else's: it stays, and so does the link.
+    """
     freed = 0
     for entry in list(entries()):
+        if entry.folder.is_symlink() or entry.folder.parent.is_symlink():
+            continue
         if kinds is None or entry.kind in kinds or entry.key.startswith(".writing-"):
             shutil.rmtree(entry.folder)
             freed += entry.size
     return freed
+
+
+def _leaves(value: Any, name: str = "recipe") -> Iterator[tuple[str, Any]]:
+    """Every plain value of nested ones, with the name of its field."""
+    if isinstance(value, Mapping):
+        for field, inner in value.items():
+            yield from _leaves(inner, str(field))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner, name)
+    else:
+        yield name, value
 
 
 def note_files(folder: Path) -> None:

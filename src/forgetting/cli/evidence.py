@@ -54,7 +54,9 @@ def check(
     from forgetting.chapters import published
 
     name = None if chapter is None else shared.find_chapter(chapter)[0]
-    verdicts = published.verdicts(name)
+    bad: list[records.BadRecord] = []
+    verdicts = published.verdicts(name, bad=bad)
+    shared.tell(bad)
     if not verdicts:
         typer.echo("no claims are written down" + (f" for {name}" if name else ""))
         return

@@ -277,24 +277,41 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Reco
     )
 
 
-def stored(experiment: str, tier: Tier = "laptop") -> list[Run]:
+def stored(experiment: str, tier: Tier = "laptop", bad: list[BadRecord] | None = None) -> list[Run]:
     """All runs of an experiment and tier, ordered by their labels.
 
-    Raises `BadRecord` for a damaged file, or where a record that the index names is not there.
+    Raises `BadRecord` for a damaged file, or where a record that the index names is not there;
+    with a list `bad` such files are left out, and their errors added to it.
     """
-    index, known, runs = load_index(experiment, tier), dict[str, Record](), []
-    folder = path_of("", tier).parent
-    for entry in index.runs:
-        if entry.tier != tier:
-            continue
-        if entry.system not in known:
-            path = folder / f"{entry.system}.json"
-            if not path.exists():
-                raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
-            known[entry.system] = load(path)
-        record = known[entry.system]
-        runs.append(run_of(experiment, index.panels[entry.panel], entry, record))
+    known, runs = dict[str, Record](), []
+    with noted(bad):
+        index = load_index(experiment, tier)
+        for entry in index.runs:
+            if entry.tier == tier:
+                with noted(bad):
+                    if entry.system not in known:
+                        known[entry.system] = _named_record(experiment, entry)
+                    panel = index.panels[entry.panel]
+                    runs.append(run_of(experiment, panel, entry, known[entry.system]))
     return runs
+
+
+def _named_record(experiment: str, entry: Entry) -> Record:
+    path = path_of(entry.system, entry.tier)
+    if not path.exists():
+        raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
+    return load(path)
+
+
+@contextmanager
+def noted(bad: list[BadRecord] | None) -> Iterator[None]:
+    """Within it a `BadRecord` goes onto the list, where there is one."""
+    try:
+        yield
+    except BadRecord as error:
+        if bad is None:
+            raise
+        bad.append(error)
 
 
 def comparable(runs: Sequence[Run], design: str | None = None) -> list[Run]:

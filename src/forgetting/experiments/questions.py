@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from forgetting.evidence.records import Record, Tier
+from pydantic import ValidationError
+
+from forgetting import checking
+from forgetting.checking import BadValue
+from forgetting.evidence.records import Entry, Record, Tier
 from forgetting.lineage import Checkpoint
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
@@ -39,6 +44,20 @@ class Question:
     asks: Mapping[str, Asked]
     keep: Sequence[str] = ()
     design: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `BadValue` for what could not be recorded after all is computed."""
+        name = self.experiment
+        if not name or Path(name).name != name or name.startswith("."):
+            raise BadValue(f"experiment={name!r}: it names a file; write it without / or a first .")
+        for role, probe in self.asks.items():
+            checking.instance(role, probe, "test_recipe")
+        for cell in self.cells:
+            entry = {"tier": self.tier, "design": self.design, "labels": cell.labels}
+            try:
+                Entry(system="0" * 20, sessions=[], **entry)
+            except ValidationError as error:
+                raise BadValue(checking.first_problem(error)) from None
 
     @cached_property
     def panel(self) -> dict[str, str]:

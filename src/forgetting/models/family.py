@@ -22,6 +22,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import forgetting.models
+from forgetting import checking
 from forgetting.lineage.samples import Completion
 from forgetting.models import loading, sampling
 from forgetting.models.parts import Part
@@ -214,8 +215,10 @@ class Family(ABC):
         Raises `ValueError` for settings that make no sense, and for a prompt that is empty or
         leaves no room for `max_new_tokens` in the model's positions.
         """
-        if batch < 1:
-            raise ValueError(f"batch={batch}: at least 1 is needed")
+        checking.whole("batch", batch, 1)
+        checking.whole("max_new_tokens", max_new_tokens, 1)
+        for seed in seeds or ():
+            checking.seed(seed)
         sampler = Sampler(model, tokenizer, max_new_tokens, until, temperature, top_k, top_p)
         rows = [p if isinstance(p, dict) else prompt_row(p, tokenizer) for p in prompts]
         drafts = sampler.drafts([row["input_ids"].tolist() for row in rows], seeds)

@@ -23,6 +23,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import store, tasks
+from forgetting.checking import BadValue
 from forgetting.engine import compute
 from forgetting.lineage import Checkpoint
 from forgetting.models import template
@@ -191,6 +192,9 @@ def evaluate(checkpoint: Checkpoint, asked: Sequence[Asked]) -> dict[str, Scores
 
     Adding a task measures that task alone and trains nothing. Raises `compute.Diverged`.
     """
+    names = [task.name for task in asked]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadValue(f"asked={twice[0]!r}: asked twice, and scores go by name; ask once more")
     missing = [task for task in asked if store.get("scores", _key(checkpoint, task)) is None]
     if missing:
         compute.refuse_while_rendering(f"scores of {checkpoint.key}")
