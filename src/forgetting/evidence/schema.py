@@ -20,6 +20,7 @@ Tier = Literal["smoke", "classroom", "laptop", "full", "paper"]
 TIERS: tuple[Tier, ...] = ("smoke", "classroom", "laptop", "full", "paper")
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 NUMBER = (int, float)
+MARKUP = "<>{}[]`$\\"
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
@@ -27,6 +28,21 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name}={value}: not a finite number")
     return values
+
+
+def _harmless(value: Any) -> Any:
+    """Texts that pages, tables and figures show as they are: no markup, no code, one line each."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _harmless(name)
+            _harmless(inner)
+    elif isinstance(value, str) and (bad := next((c for c in value if _is_markup(c)), None)):
+        raise ValueError(f"{value!r}: {bad!r} may be markup; write it without")
+    return value
+
+
+def _is_markup(character: str) -> bool:
+    return character in MARKUP or not (character.isprintable() or character == "\u00a0")
 
 
 def _having(**kinds: Any) -> AfterValidator:
@@ -50,7 +66,7 @@ def _dated(timing: dict[str, Any]) -> dict[str, Any]:
 
 
 Key = Annotated[str, Field(pattern="^[0-9a-f]{20}$")]
-Plain = Annotated[dict[str, Any], AfterValidator(_finite)]
+Plain = Annotated[dict[str, Any], AfterValidator(_finite), AfterValidator(_harmless)]
 
 
 class Session(BaseModel):
@@ -63,7 +79,7 @@ class Session(BaseModel):
 
     scores: dict[str, Scores]
     samples: list[Sample] = []
-    environment: dict[str, str]
+    environment: Annotated[dict[str, str], AfterValidator(_harmless)]
     timing: Annotated[Plain, _having(date=str, seconds=NUMBER), AfterValidator(_dated)]
 
     @model_validator(mode="after")
@@ -136,7 +152,7 @@ class Entry(BaseModel):
 
     system: Key
     tier: Tier
-    design: str
+    design: Annotated[str, AfterValidator(_harmless)]
     panel: str = ""
     sessions: list[Annotated[int, Field(ge=0)]]
     start: bool = Field(default=False, exclude_if=lambda start: not start)
@@ -154,8 +170,8 @@ class Index(BaseModel):
     model_config = STRICT
 
     schema_version: Literal[2] = SCHEMA
-    experiment: str
-    panels: dict[str, dict[str, str]] = {}
+    experiment: Annotated[str, AfterValidator(_harmless)]
+    panels: Annotated[dict[str, dict[str, str]], AfterValidator(_harmless)] = {}
     runs: list[Entry] = []
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ class Samples:
         for name in ("max_new_tokens", "per_prompt"):
             checking.whole(name, getattr(self, name), 1)
         checking.seed(self.seed)
-        checking.instance("prompts", self.prompts, "recipe", "texts")
+        checking.instance("prompts", self.prompts, "recipe")
         if not 0 <= self.temperature < math.inf:
             raise BadValue(f"temperature={self.temperature}: 0 or a finite number above it")
 

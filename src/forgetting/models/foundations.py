@@ -100,7 +100,7 @@ def resolve(name: str) -> Foundation:
     if packaged := PACKAGED.get(name):
         return Foundation(name, packaged.digest, packaged.locate, packaged.template)
     bare, colon, given = name.rpartition(":")
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         folder = Path(name).resolve()
     elif bare and given in template.GIVEN:
         found = resolve(bare)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from forgetting.store import MANIFEST
 
@@ -159,14 +160,18 @@ def model(auto: Any, folder: Path) -> Any:
     that contradict the configuration about what is tied.
     """
     weight_files(folder)
-    with _told(str(folder)):
+    with _told(str(folder)), _quietly():
         loaded, report = auto.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are told below, by their names
             output_loading_info=True,
         )
+    for name, stored, wanted in sorted(report["mismatched_keys"]):
+        shapes = f"{tuple(stored)}, and the configuration wants {tuple(wanted)}"
+        raise BadFolder(f"{folder}: weights: {name} has the shape {shapes}; mend config.json")
     for problem, remedy in (
         ("missing", "would be random numbers; fetch the whole model"),
         ("unexpected", "would not be read; take the configuration that belongs to the weights"),
@@ -196,6 +201,17 @@ def require_causal(model: Any, folder: Path) -> None:
             f"{folder}: model_type={model.config.model_type!r}: its tokens see those after them; "
             "name a model that goes on from a text"
         )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Within it transformers writes no report of many lines: what matters is raised."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextmanager

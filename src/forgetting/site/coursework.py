@@ -124,16 +124,12 @@ def _stub(definition: ast.FunctionDef | ast.ClassDef, exercise: Exercise) -> str
 
 
 def grade(
-    chapter: str,
-    exercises: Sequence[Exercise],
-    code: str,
-    name: str = "answers",
-    seconds: float = SECONDS,
+    chapter: str, exercises: Sequence[Exercise], code: str, name: str = "answers"
 ) -> list[Grade]:
     """Test each exercise of a chapter on what the Python text `code` defines.
 
-    Each is tested in a process of its own, which has so many seconds: an answer that ends the
-    program, or never ends, has failed. Raises `BadExercise` in one line where the text itself
+    Each is tested in a process of its own, which has a minute: an answer that ends the program,
+    or never ends, has failed. Raises `BadExercise` in one line where the text itself
     cannot be run, or the chapter has no tests.
     """
     if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
@@ -141,22 +137,22 @@ def grade(
     tests = import_module(f"forgetting.chapters.{chapter}.exercises")
     grades = []
     for exercise in exercises:
-        result = _alone(partial(_grade, exercise, tests, code, name), seconds)
+        result = _alone(partial(_grade, exercise, tests, code, name))
         if isinstance(result, BadExercise):
             raise result
         grades.append(result if isinstance(result, Grade) else Grade(exercise, "failed", result))
     return grades
 
 
-def _alone(work: Callable[[], Grade | BadExercise], seconds: float) -> Grade | BadExercise | str:
+def _alone(work: Callable[[], Grade | BadExercise]) -> Grade | BadExercise | str:
     """What `work` gives in another process; in words where it ends without, or does not end."""
     ours, theirs = FORK.Pipe(duplex=False)
     child = FORK.Process(target=_send, args=(work, theirs), daemon=True)
     child.start()
     theirs.close()
     try:
-        if not ours.poll(seconds):
-            return f"has not ended after {seconds:g} s"
+        if not ours.poll(SECONDS):
+            return f"has not ended after {SECONDS} s"
         return ours.recv()
     except EOFError:
         return "ends the program instead of giving an answer"
