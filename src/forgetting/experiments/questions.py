@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from forgetting import checking
 from forgetting.checking import BadValue
-from forgetting.evidence.records import Entry, Record, Tier
+from forgetting.evidence.records import Entry, Index, Record, Tier
 from forgetting.lineage import Checkpoint
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
@@ -56,6 +56,7 @@ class Question:
             entry = {"tier": self.tier, "design": self.design, "labels": cell.labels}
             try:
                 Entry(system="0" * 20, sessions=[], **entry)
+                Index(experiment=name, panels={"": dict.fromkeys(self.asks, "")})
             except ValidationError as error:
                 raise BadValue(checking.first_problem(error)) from None
 
