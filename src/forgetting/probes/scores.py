@@ -26,7 +26,7 @@ class Scores(BaseModel):
     templates: str
     n: int = Field(ge=1)
     batch: int = Field(ge=1)
-    items: dict[Annotated[str, Field(pattern=r"^\w+$")], list[float]]
+    items: dict[Annotated[str, Field(pattern=r"^[\w -]+$")], list[float]]
     tokens: list[Annotated[int, Field(ge=1)]] | None = None
     blocks: list[int] | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
 
