@@ -1,4 +1,4 @@
-"""What comes from outside, checked: values, and files of TOML. Every fault is told in one line."""
+"""What comes from outside, checked: values, TOML, YAML. Every fault is told in one line."""
 
 from __future__ import annotations
 
@@ -52,6 +52,19 @@ def toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of TOML, and of UTF-8
         raise BadFile(f"{path}: not TOML: {error}; mend it") from error
+
+
+def yaml(path: Path) -> dict[str, Any]:
+    """What a YAML file holds, where that is a mapping. Raises `BadFile`."""
+    from yaml import YAMLError, safe_load
+
+    try:
+        content = safe_load(path.read_text(encoding="utf-8"))
+    except (YAMLError, ValueError) as error:
+        raise BadFile(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from error
+    if not isinstance(content, dict):
+        raise BadFile(f"{path}: {content!r}: expected fields")
+    return content
 
 
 def read(kind: type[Kind], path: Path, values: Any, **more: Any) -> Kind:

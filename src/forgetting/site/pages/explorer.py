@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from forgetting import chapters
+from forgetting import chapters, checking
 from forgetting.evidence import claims, effects, records
 from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Experiment
@@ -28,7 +27,7 @@ DIGITS = 4
 def page(root: Path) -> str:
     """The explorer as HTML: `book/explorer/`'s markup, script and the data, in one piece."""
     parts = root / "book" / "explorer"
-    host = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    host = checking.yaml(root / "_config.yml")["repository"]
     return render(
         "explorer.html.jinja",
         markup=(parts / "markup.html").read_text(encoding="utf-8"),
