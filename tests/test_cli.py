@@ -455,7 +455,7 @@ def test_how_to_go_on_repeats_every_option(root, monkeypatch):
 def judged(monkeypatch):
     """The verdicts that `published` gives, and the chapters it was asked for."""
     verdicts, asked = [], []
-    monkeypatch.setattr(published, "verdicts", lambda name: asked.append(name) or verdicts)
+    monkeypatch.setattr(published, "verdicts", lambda name, **_: asked.append(name) or verdicts)
     return verdicts, asked
 
 

@@ -33,7 +33,11 @@ def refuse(constant):
 
 
 def test_it_is_recorded_as_diverged_and_the_others_are_measured(blown, trainings):
-    start, full, gone = small_study(asked=cells()[:3], asks=SMALL[:2], keep=())
+    said = []
+    about = {"asks": SMALL[:2], "keep": (), "say": said.append}
+    start, full, gone = small_study(asked=cells()[:3], **about)
+    told = "method full, learning_rate 0.001, seed 1: diverged, so it has no scores; lower its "
+    assert [line for line in said if "diverged" in line] == [f"{told}learning rate"]
     assert [run.diverged for run in (start, full, gone)] == [False, False, True]
     assert gone.scores == {} and gone.samples == [] and len(gone.losses) == 1
     assert full.mean("zh_everyday.nats") != start.mean("zh_everyday.nats")

@@ -92,7 +92,11 @@ def answer(
         stored |= _stored(missing)
         count = sum(step.kind == "record" for step in graph.values())
         say(f"{count} runs in {(time.monotonic() - started) / 60:.1f} min")
-    return [_runs(question, stored) for question in questions]
+    answers = [_runs(question, stored) for question in questions]
+    for run in {run.key: run for runs in answers for run in runs if run.diverged}.values():
+        labels = ", ".join(f"{name} {value}" for name, value in run.labels.items())
+        say(f"{labels}: diverged, so it has no scores; lower its learning rate")
+    return answers
 
 
 def _stored(questions: Sequence[Question]) -> dict[tuple[Tier, str], Record]:

@@ -178,13 +178,14 @@ def model(auto: Any, folder: Path) -> Any:
     ):
         if names := report[f"{problem}_keys"]:
             raise BadFolder(f"{folder}: weights: {min(names)} is {problem}: {remedy}")
-    tied = getattr(loaded, "_tied_weights_keys", None) or {}
+    head = loaded.get_output_embeddings()
+    tied = loaded.config.get_text_config().tie_word_embeddings and loaded._tied_weights_keys
+    if tied and head is not None and head.weight is not loaded.get_input_embeddings().weight:
+        raise BadFolder(
+            f"{folder}: tie_word_embeddings=true: {min(tied)} differs from what it is tied to; say "
+            "false, or leave it out of the weights"
+        )
     for name, weight in loaded.named_parameters():
-        if name in tied and loaded.config.get_text_config().tie_word_embeddings:
-            raise BadFolder(
-                f"{folder}: tie_word_embeddings=true: {name} differs from what it is tied to; say "
-                "false, or leave it out of the weights"
-            )
         if not weight.isfinite().all():
             raise BadFolder(f"{folder}: weights: {name} has values that are not finite; fetch it")
     return loaded
