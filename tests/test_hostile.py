@@ -232,7 +232,7 @@ MODELS = [
     ("no model's name", "", "model=''", "packaged: "),
     ("a hub that is not reached", "no-one/nothing", "model='no-one/nothing'", "local folder"),
     ("a folder that is not there", "/no/such/folder", "/no/such/folder", "local folder"),
-    ("an address", "https://example.org/model", "https://example.org/model", "local folder"),
+    ("an address", "https://example.org/model", "https://example.org/model", "packaged: "),
 ]
 
 
