@@ -9,6 +9,7 @@ from forgetting.evidence.records import Entry, Record, Run, Session
 from forgetting.probes.scores import Sample, Scores
 
 CHINESE = Task("zh_everyday")
+BASE = "ba5e" * 5  # the key of the model that arms start from
 SMALL = [Task("zh_everyday", 2), Task("arc_easy_standin", 2), Task("prompts_en", 2)]
 
 
@@ -39,7 +40,7 @@ def run(
 
     `asked` has `scores`, or their arguments, by role; `answers` (prompt, answer)s by role. `labels`
     are further ones, `timing` is the session's, and `recorded` are fields of the record. The run's
-    System is named by `key`: by default after its labels, or "base", which arms are trained from.
+    System is named by `key`: by default after its labels, or `BASE`, which arms are trained from.
     """
     labels = {"method": method, "learning_rate": learning_rate, "seed": seed} | (labels or {})
     asked = {"quiz": {"acc": [1, 0, 1]}} if asked is None else asked
@@ -53,14 +54,14 @@ def run(
         | (timing or {}),
     )
     start = method == "untouched"
-    key = recorded.get("key", "base" if start else store.hash_key(labels))
+    key = recorded.get("key", BASE if start else store.hash_key(labels))
     settings = {"learning_rate": learning_rate}
-    lineage = {"base": {"step": "foundation", "digest": "d"}}
-    lineage |= {key: {"step": "train", "parent": "base", "settings": settings, "seed": seed}}
+    lineage = {BASE: {"step": "foundation", "digest": "d"}}
+    lineage |= {key: {"step": "train", "parent": BASE, "settings": settings, "seed": seed}}
     record = {
         "key": key,
         "model": {"name": "tiny", "digest": "d", "layers": 2, "parameters": 1000},
-        "lineage": {key: lineage["base"]} if start else lineage,
+        "lineage": {key: lineage[BASE]} if start else lineage,
         "trainable": 0,
         "losses": [],
         "sessions": [session],

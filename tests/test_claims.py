@@ -376,7 +376,7 @@ def test_epochs_of_one_training_are_one_point_of_a_line():
                 [y, y],
                 nats=(x, x),
                 labels={"epochs": epoch},
-                key=f"{seed}{epoch}",
+                key=f"{seed}{epoch}" * 10,
             )
             for seed, (x, y) in enumerate(zip((0.0, 1.0, 2.0, 3.0), values, strict=True))
             for epoch in range(times)

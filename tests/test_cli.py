@@ -27,7 +27,7 @@ from forgetting.experiments.parameters import BadParameter
 from forgetting.home import home
 from forgetting.site import book
 
-BASE, TUNED = "b" * 20, "c" * 20
+BASE, TUNED = "b" * 20, "a" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARAMETERS = """\
@@ -53,7 +53,7 @@ def write_notebook(root, code, name="01_freezing", title="Freezing"):
     nbformat.write(v4.new_notebook(cells=cells), path)
 
 
-def stored_run(key="a" * 20, **fields):
+def stored_run(key=TUNED, **fields):
     """A stored run of `freezing`, by default at the laptop tier: a base, then a training step."""
     train = {
         "step": "train",
@@ -70,7 +70,7 @@ def stored_run(key="a" * 20, **fields):
         "asked": {"zh": {"log_likelihood": [-8.0, -4.0], "tokens": [4, 4]}},
         "experiment": "freezing",
         "model": {"name": "smollm2-135m", "digest": "d" * 64, "layers": 30, "parameters": 134},
-        "lineage": {BASE: {"step": "foundation", "digest": "d" * 64}, TUNED: train},
+        "lineage": {BASE: {"step": "foundation", "digest": "d" * 64}, key: train},
         "trainable": 1_234_567,
         "losses": [3.0, 2.5],
         "environment": {"device": "a laptop", "torch": "2.9.0"},
@@ -455,7 +455,7 @@ def test_how_to_go_on_repeats_every_option(root, monkeypatch):
 def judged(monkeypatch):
     """The verdicts that `published` gives, and the chapters it was asked for."""
     verdicts, asked = [], []
-    monkeypatch.setattr(published, "verdicts", lambda name: asked.append(name) or verdicts)
+    monkeypatch.setattr(published, "verdicts", lambda name, **_: asked.append(name) or verdicts)
     return verdicts, asked
 
 
@@ -536,12 +536,12 @@ def test_a_record_shows_its_whole_lineage(root):
         "terms": [[BASE, 0.5], [TUNED, 0.5]],
     }
     trained = stored_run()
-    stored_run("ab" * 10, lineage=trained.lineage | {"e" * 20: added})
+    stored_run("ab" * 10, lineage=trained.lineage | {"ab" * 10: added})
     assert answer("records", "--key", "AB").splitlines() == [
         f"record {'ab' * 10}  freezing, laptop tier",
         "├── labels  freeze first third, learning_rate 0.0003, seed 0",
         "├── recipe, last step first",
-        f"│   └── merge {'e' * 20}",
+        f"│   └── merge {'ab' * 10}",
         "│       ├── version  1",
         f"│       ├── terms  {BASE} 0.5 {TUNED} 0.5",
         f"│       ├── foundation {BASE}",

@@ -370,7 +370,7 @@ NO_ARM = "trial has no such arm, and no method is called so; did you mean 'LoRA 
         (BadExperiment, "methods='lamoll': trial has no such arm", {"orders": ["lamoll"]}),
         (BadExperiment, "learning_rate=0.1: give it as an axis: ", {"learning_rate": 0.1}),
         (BadExperiment, "tokenz=64: no such setting; did you mean 'tokens'?", {"tokenz": 64}),
-        (BadExperiment, "length=4: Input should be greater than or equal to 8", {"length": 4}),
+        (BadExperiment, "length=4: should be greater than or equal to 8", {"length": 4}),
         (BadExperiment, "examples=4: tokens=64 is given; name one", {"examples": 4}),
         (UnknownTask, "task='woztastic'", {"tasks": ["woztastic"]}),
         (ValueError, "data='open': expected auto, public, bundled", {"data": "open"}),

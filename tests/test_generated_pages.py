@@ -464,12 +464,12 @@ def test_every_published_run_stands_on_its_chapters_page_with_its_recipe(made):
 
 
 def test_a_merge_has_its_recipe_and_a_system_with_two_runs_one_anchor():
-    lineage = {"m": {"step": "merge", "how": {"kind": "ties"}}}
-    merged = run("half way", key="m" * 20, lineage=lineage)
+    lineage = {"e" * 20: {"step": "merge", "how": {"kind": "ties"}}}
+    merged = run("half way", key="e" * 20, lineage=lineage)
     twice = [run("untouched", key="b" * 20, design=design) for design in ("a", "b")]
     text = run_records.chapter_page("freezing", [merged, *twice], CONTENTS)
     assert "<summary>merge, ties</summary>" in text and "<td>0.0001</td>" in text
-    assert re.findall(r'<a id="(\w+)"', text) == ["m" * 20, "b" * 20]
+    assert re.findall(r'<a id="(\w+)"', text) == ["e" * 20, "b" * 20]
     assert text.count("<tr>\n<td>") == 3
 
 

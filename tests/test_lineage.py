@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from forgetting import (
     FreezeFirst,
@@ -15,6 +14,7 @@ from forgetting import (
     Task,
     foundation,
 )
+from forgetting.checking import BadValue
 from forgetting.lineage import Merge, Samples, Settings, TaskVector
 from forgetting.models import foundations
 from forgetting.objectives import CrossEntropy, SelectiveMasking
@@ -192,7 +192,7 @@ def test_the_lineage_holds_every_ancestor_and_ends_with_oneself(base):
     ],
 )
 def test_an_impossible_setting_is_named(base, setting, field):
-    with pytest.raises(ValidationError, match=rf"(?m)^{field}$"):
+    with pytest.raises(BadValue, match=rf"^{field}="):
         base.train(CHINESE, **setting)
 
 
@@ -206,9 +206,9 @@ def test_steps_are_tokens_over_tokens_a_batch(base):
 
 
 def test_the_amount_is_tokens_or_examples(base):
-    with pytest.raises(ValidationError, match=r"examples=9: tokens=64 is given; name one"):
+    with pytest.raises(BadValue, match=r"^examples=9: tokens=64 is given; name one"):
         base.train(CHINESE, tokens=64, examples=9)
-    with pytest.raises(ValidationError, match=r"epochs=3: of how many examples\?"):
+    with pytest.raises(BadValue, match=r"^epochs=3: of how many examples\?"):
         base.train(CHINESE, epochs=3)
 
 

@@ -42,7 +42,7 @@ def table_rows(card):
 
 def test_parameters_and_tiers_are_read_not_typed(tmp_path):
     # 3 minutes in all, 90 seconds on average, 2 GiB at most.
-    model = {"name": "smollm2-135m"}
+    model = {"name": "smollm2-135m", "digest": "d", "layers": 30, "parameters": 134}
     for seed, seconds, memory in ((0, 30.0, 512), (1, 150.0, 2048)):
         timing = {"seconds": seconds, "peak_memory_mib": memory}
         put(run(seed=seed, model=model, timing=timing, environment={"device": "a laptop"}))

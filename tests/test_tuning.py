@@ -3,7 +3,6 @@
 import pytest
 import torch
 from peft import IA3Config, LoraConfig, get_peft_model
-from pydantic import ValidationError
 from transformers import GPT2Config, LlamaConfig
 
 from forgetting import (
@@ -19,6 +18,7 @@ from forgetting import (
     OnlyLast,
     OnlyMLP,
 )
+from forgetting.checking import BadValue
 from forgetting.engine import compute
 from forgetting.models.family import family_of
 from forgetting.tuning import Tuning
@@ -206,7 +206,7 @@ def test_a_model_with_other_names_is_not_trained_in_full(tuning):
     ],
 )
 def test_an_impossible_parameter_is_named(make, field):
-    with pytest.raises(ValidationError, match=rf"(?m)^{field}$"):
+    with pytest.raises(BadValue, match=rf"^{field}="):
         make()
 
 

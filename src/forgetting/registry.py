@@ -8,16 +8,16 @@ out as owner__repo/path), `FORGETTING_HOME` (downloads go to its data/ folder), 
 
 import difflib
 import hashlib
-import tomllib
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 import pooch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from forgetting import checking
 from forgetting.home import data_dir, folder, home
 
 HOST = "https://raw.githubusercontent.com"
@@ -39,10 +39,18 @@ class Unreachable(OSError):
     """A file is neither in the mirror nor in the cache, and its home does not answer."""
 
 
+def _within(path: str) -> str:
+    """A path that leads to no place outside the folder in which it is looked for."""
+    parts = PurePosixPath(path).parts
+    if not parts or "\\" in path or ".." in parts or PurePosixPath(path).is_absolute():
+        raise ValueError("a path within the repository, with / between folders")
+    return path
+
+
 class DataFile(NamedTuple):
     """A line of `files` in registry.toml; `path` is relative to the root of the repository."""
 
-    path: str
+    path: Annotated[str, AfterValidator(_within)]
     bytes: Annotated[int, Field(gt=0)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -54,11 +62,11 @@ class DataSet(BaseModel):
 
     name: str
     about: str
-    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    repo: Annotated[str, Field(pattern=r"^[\w-][\w.-]*/[\w-][\w.-]*$")]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
     licence: str
     mirror: bool = True
-    files: tuple[DataFile, ...]
+    files: tuple[DataFile, ...] = Field(min_length=1)
 
     def url(self, file: DataFile) -> str:
         """The address of one of the set's files."""
@@ -194,8 +202,8 @@ def _sha256_at(path: Path, size: int, mtime_ns: int) -> str:
 
 @cache
 def _data_sets(registry: Path) -> dict[str, DataSet]:
-    tables = tomllib.loads(registry.read_text(encoding="utf-8"))
-    return {name: DataSet(name=name, **table) for name, table in tables.items()}
+    tables = checking.toml(registry)
+    return {n: checking.read(DataSet, registry, table, name=n) for n, table in tables.items()}
 
 
 def _nearest(wrong: str, known: Iterable[str]) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
+from forgetting.checking import BadValue
 from forgetting.home import home
 
 MANIFEST = "manifest.json"
@@ -48,7 +50,15 @@ def root() -> Path:
 
 
 def hash_key(recipe: dict[str, Any]) -> str:
-    """A key: 20 hexadecimal digits of the sha256 over a recipe's canonical JSON."""
+    """A key: 20 hexadecimal digits of the sha256 over a recipe's canonical JSON.
+
+    Raises `BadValue` for a number that is not finite, and for what JSON cannot hold.
+    """
+    for name, value in _leaves(recipe):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadValue(f"{name}={value}: a finite number is needed")
+        if not isinstance(value, str | bool | int | float | None):
+            raise BadValue(f"{name}={value!r}: no recipe holds a {type(value).__name__}")
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -61,10 +71,10 @@ def get(kind: str, key: str) -> Path | None:
     folder = root() / kind / key
     if not folder.exists():
         return None
-    problem = _problem(folder)
-    if problem is None:
+    damage = problem(folder)
+    if damage is None:
         return folder
-    set_aside(folder, f"{kind} {key}", problem)
+    set_aside(folder, f"{kind} {key}", damage)
     return None
 
 
@@ -98,8 +108,7 @@ def put(kind: str, key: str, write: Callable[[Path], None]) -> Path:
         scratch = Path(tempfile.mkdtemp(dir=final.parent, prefix=".writing-"))
         try:
             write(scratch)
-            hashes = {path.name: _sha256(path) for path in sorted(scratch.iterdir())}
-            (scratch / MANIFEST).write_text(_manifest(hashes))
+            note_files(scratch)
             for path in scratch.iterdir():
                 _flush(path)
             try:
@@ -142,16 +151,40 @@ def entries() -> Iterator[Entry]:
 
 
 def clean(kinds: set[str] | None = None) -> int:
-    """Delete the entries of `kinds` (all kinds by default) and leftovers; bytes freed."""
+    """Delete the entries of `kinds` (all kinds by default) and leftovers; bytes freed.
+
+    What a symbolic link points to is somebody else's: it stays, and so does the link.
+    """
     freed = 0
     for entry in list(entries()):
+        if entry.folder.is_symlink() or entry.folder.parent.is_symlink():
+            continue
         if kinds is None or entry.kind in kinds or entry.key.startswith(".writing-"):
             shutil.rmtree(entry.folder)
             freed += entry.size
     return freed
 
 
-def _problem(folder: Path) -> str | None:
+def _leaves(value: Any, name: str = "recipe") -> Iterator[tuple[str, Any]]:
+    """Every plain value of nested ones, with the name of its field."""
+    if isinstance(value, Mapping):
+        for field, inner in value.items():
+            yield from _leaves(inner, str(field))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner, name)
+    else:
+        yield name, value
+
+
+def note_files(folder: Path) -> None:
+    """Write a folder's manifest: the sha256 of every file in it."""
+    hashes = {path.name: _sha256(path) for path in _files(folder)}
+    (folder / MANIFEST).write_text(_manifest(hashes))
+
+
+def problem(folder: Path) -> str | None:
+    """What in a folder is not as its manifest says; None where all is."""
     try:
         text = (folder / MANIFEST).read_text()
         hashes = json.loads(text)
@@ -160,9 +193,18 @@ def _problem(folder: Path) -> str | None:
         for name, expected in hashes.items():
             if _sha256(folder / name) != expected:
                 return f"{name} does not match its sha256"
+        for path in _files(folder):
+            if path.name not in hashes:
+                return f"{path.name} was not there"
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a manifest lists: all but itself and hidden files, which desktops leave."""
+    hidden = {MANIFEST, *(path.name for path in folder.glob(".*"))}
+    return sorted(path for path in folder.iterdir() if path.name not in hidden)
 
 
 def _manifest(hashes: dict[str, str]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from forgetting import chapters, tasks
 from forgetting.experiments.arms import Arm, InTurn
-from forgetting.experiments.experiment import BadExperiment, Experiment
+from forgetting.experiments.experiment import AMOUNTS, BadExperiment, Experiment
 from forgetting.experiments.parameters import BadParameter
+from forgetting.models import foundations, loading
 from forgetting.wording import did_you_mean
 
 
@@ -27,12 +28,24 @@ def choices(chapter: str) -> dict[str, list[str]]:
     }
 
 
-def check(chapter: str, values: Mapping[str, Sequence[Any]]) -> None:
-    """Raise `BadParameter`, with the nearest name, for a name that is not known.
+def check(chapter: str, values: Mapping[str, Any]) -> None:
+    """Raise `BadParameter` for what the experiment would refuse, with the nearest name.
 
-    Beside the experiment's own, `methods` may name any method and `tasks` any task.
+    That is a name that is not known, a model that cannot be loaded, or an amount that a training
+    cannot have. Beside the experiment's own, `methods` may name any method and `tasks` any task.
     """
     known = choices(chapter)
+    if values.get("model"):
+        try:
+            foundations.resolve(values["model"])
+        except (foundations.UnknownFoundation, loading.BadFolder) as error:
+            raise BadParameter(str(error)) from error
+    amounts = {name: values[name] for name in AMOUNTS if values.get(name)}
+    if known and amounts:
+        try:
+            chapters.experiment(chapter).budget(values["tier"]).with_settings(amounts)
+        except BadExperiment as error:
+            raise BadParameter(str(error)) from error
     if known and values.get("methods"):
         design = chapters.experiment(chapter)
         try:

@@ -9,7 +9,7 @@ from forgetting import chapters
 from forgetting.evidence import claims, records
 from forgetting.evidence.claims import PUBLISHED, Verdict
 from forgetting.evidence.papers import papers
-from forgetting.evidence.records import Run, Tier
+from forgetting.evidence.records import BadRecord, Run, Tier
 from forgetting.evidence.trajectories import Trajectory, trajectories
 from forgetting.experiments.arms import At, Training
 from forgetting.experiments.experiment import Experiment
@@ -24,14 +24,21 @@ def runs(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Run]:
     return next((of_tier for of_tier in stored if any(not run.start for run in of_tier)), [])
 
 
-def verdicts(chapter: str | None = None, tier: Tier | None = None) -> list[Verdict]:
+def verdicts(
+    chapter: str | None = None, tier: Tier | None = None, bad: list[BadRecord] | None = None
+) -> list[Verdict]:
     """The verdict of every claim (of `chapter`), from the best published tier or from `tier`.
 
-    A `q` is over all of the book, so that all is judged whichever chapter is asked for.
+    A `q` is over all of the book, so that all is judged whichever chapter is asked for. Raises
+    `BadRecord`; with a list `bad` that is added to it, and the chapter's claims are not tested.
     """
     asked = [(claim, paper) for paper in papers() for claim in paper.claims]
     tiers = (tier,) if tier else PUBLISHED
-    stored = {name: runs(name, tiers) for name in {claim.chapter for claim, _ in asked}}
+    stored: dict[str, list[Run]] = {}
+    for name in sorted({claim.chapter for claim, _ in asked}):
+        stored[name] = []
+        with records.noted(bad):
+            stored[name] = runs(name, tiers)
     rates = {name: central_rate(of_chapter) for name, of_chapter in stored.items()}
     known = set(chapters.names())
     checks = {name: chapters.experiment(name).checks if name in known else {} for name in stored}

@@ -25,7 +25,8 @@ from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.wording import count
 
-NAMING = {"methods", "tasks", "all_orders"}  # parameters whose values an experiment knows
+# Parameters whose values an experiment knows.
+NAMING = {"methods", "tasks", "all_orders", "model", "tokens", "examples", "length", "batch"}
 
 app = typer.Typer()
 new_app = typer.Typer(no_args_is_help=True, help="Start something of your own: a chapter.")
@@ -166,8 +167,8 @@ def run(
     Takes seconds to minutes at the smoke tier, up to 10 minutes at classroom, up to an hour at
     laptop on 2 cores; full wants a GPU.
     """
-    if report_to and not report_to.absolute().parent.is_dir():
-        raise BadParameter(f"--report {report_to}: its folder does not exist; make it first")
+    if report_to:
+        _check_report(report_to)
     scheduler.workers(where)
     os.environ[scheduler.VARIABLE] = where  # the notebook's kernel reads it
     os.environ[processes.VARIABLE] = str(shards)
@@ -177,16 +178,16 @@ def run(
     declared = parameters.parameters_of(notebook)
     texts = _texts(tier, assignments or [])
     values = parameters.check(declared, texts, chapter=name)
+    settings = {p.name: values.get(p.name, p.default) for p in declared}
     if values.keys() & NAMING:
         from forgetting.chapters import choices
 
-        choices.check(name, values)
+        choices.check(name, settings)
     for parameter in declared:
         if parameter.name in values:
             value = parameters.typed(values[parameter.name])
             default = parameters.typed(parameter.default) or "empty"
             typer.echo(f"{parameter.name} = {value} (default: {default})")
-    settings = {p.name: values.get(p.name, p.default) for p in declared}
     runs = [run for run in shared.stored_runs([name]) if run.tier == settings.get("tier")]
     if runs:
         stored = count(len(runs), f"{runs[0].tier} run")
@@ -212,6 +213,19 @@ def run(
         page = report.page(name, output, settings, published, staged)
         report_to.write_text(page, encoding="utf-8")
         typer.echo(f"report: {from_here(report_to.absolute())}")
+
+
+def _check_report(path: Path) -> None:
+    """Raise `BadParameter` where the report could not be written; nothing is left of the try."""
+    if not path.absolute().parent.is_dir():
+        raise BadParameter(f"--report {path}: its folder does not exist; make it first")
+    before = path.exists()
+    try:
+        path.open("ab").close()
+        if not before:
+            path.unlink()
+    except OSError as error:
+        raise BadParameter(f"--report {path}: {error.strerror}; name another file") from error
 
 
 def _texts(tier: str | None, assignments: Sequence[str]) -> dict[str, str]:

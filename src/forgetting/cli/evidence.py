@@ -54,7 +54,9 @@ def check(
     from forgetting.chapters import published
 
     name = None if chapter is None else shared.find_chapter(chapter)[0]
-    verdicts = published.verdicts(name)
+    bad: list[records.BadRecord] = []
+    verdicts = published.verdicts(name, bad=bad)
+    shared.tell(bad)
     if not verdicts:
         typer.echo("no claims are written down" + (f" for {name}" if name else ""))
         return
@@ -117,7 +119,7 @@ def show_records(
         table = shared.new_table("key", "labels", "seconds", "date", right=["seconds"])
         for run in group:
             seconds = f"{run.timing['seconds']:.0f}"
-            labels = escape(_words(run.labels))
+            labels = escape(_words(run.labels) + ", diverged" * run.diverged)
             table.add_row(run.key[:SHORT_KEY], labels, seconds, shared.date_of(run))
         show(table)
         show("")

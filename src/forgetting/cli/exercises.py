@@ -51,7 +51,11 @@ def grade(
         return
     if not path.exists():
         raise BadParameter(f"{here}: is not there; forgetting grade {name} --new makes it")
-    grades = coursework.grade(name, exercises, path.read_text(encoding="utf-8"), str(path))
+    try:
+        code = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadParameter(f"{here}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+    grades = coursework.grade(name, exercises, code, str(path))
     table = new_table("exercise", "outcome", "why")
     for result in grades:
         colour = COLOURS.get(result.outcome, "dim")

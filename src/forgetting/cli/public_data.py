@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from forgetting import registry
-from forgetting.cli.shared import dim, from_here, new_table, show
+from forgetting.cli.shared import dim, from_here, new_table, show, tell
 from forgetting.wording import count
 
 app = typer.Typer(no_args_is_help=True, help="The public data sets: list, fetch and verify them.")
@@ -29,9 +29,14 @@ def list_data() -> None:
     from forgetting import tasks
 
     readers: dict[str, list[str]] = {}
+    bad: list[Exception] = []
     for task in tasks.names():
-        for name in tasks.Task(task).public:
-            readers.setdefault(name, []).append(task)
+        try:
+            for name in tasks.Task(task).public:
+                readers.setdefault(name, []).append(task)
+        except tasks.BadTask as error:
+            bad.append(error)
+    tell(bad)
     last = "licence, and the tasks that read it"
     table = new_table("data set", "size", "at hand", last, right=["size"])
     table.columns[0].no_wrap = True

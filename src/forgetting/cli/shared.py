@@ -17,13 +17,14 @@ from typer.core import TyperGroup
 from forgetting.engine.processes import BadProcesses
 from forgetting.engine.scheduler import BadScheduler
 from forgetting.evidence import records
-from forgetting.evidence.records import Run
+from forgetting.evidence.records import BadRecord, Run
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import BadParameter
 from forgetting.registry import UnknownDataSet
 from forgetting.wording import did_you_mean
 
 AT_FAULT = (BadParameter, UnknownDataSet, BadScheduler, BadProcesses)
+TOLD: list[str] = []  # what the command that runs has left out
 
 
 class OneLineErrors(TyperGroup):
@@ -31,14 +32,17 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            TOLD.clear()
+            result = super().invoke(ctx)
+            if TOLD:
+                raise typer.Exit(1)
+            return result
         except (ValueError, RuntimeError, OSError) as error:
             expected = isinstance(error, OSError)
             expected |= type(error).__module__.startswith("forgetting.")
             if not expected or getattr(error, "errno", None) == errno.EPIPE:
                 raise
-            typer.secho("error: ", fg="red", nl=False, err=True)
-            typer.echo(" ".join(str(error).split()), err=True)
+            tell([error])
             raise typer.Exit(2 if isinstance(error, AT_FAULT) else 1) from error
 
 
@@ -66,10 +70,21 @@ def known_name(given: str, known: Iterable[str]) -> str:
 
 
 def stored_runs(chapters: Iterable[str]) -> list[Run]:
-    """Every stored run of these chapters, of all tiers."""
-    return [
-        run for name in chapters for tier in records.TIERS for run in records.stored(name, tier)
+    """Every stored run of these chapters, of all tiers; of damaged files `tell` says which."""
+    bad: list[BadRecord] = []
+    runs = [
+        r for name in chapters for tier in records.TIERS for r in records.stored(name, tier, bad)
     ]
+    tell(bad)
+    return runs
+
+
+def tell(bad: Iterable[Exception]) -> None:
+    """Say what was left out, a line each; the command goes on, and ends with exit code 1."""
+    for line in dict.fromkeys(" ".join(str(error).split()) for error in bad):
+        typer.secho("error: ", fg="red", nl=False, err=True)
+        typer.echo(line, err=True)
+        TOLD.append(line)
 
 
 def average_time(runs: Sequence[Run]) -> str:

@@ -99,7 +99,8 @@ def clean(
     left = {kind: size for kind, size in _holdings().items() if kind in kinds and size}
     typer.echo(f"freed {filesize.decimal(total - sum(left.values()))}")
     if left:
-        typer.echo(f"could not be deleted: {', '.join(left)} in {from_here(home())}", err=True)
+        where = f"{', '.join(left)} in {from_here(home())}"
+        typer.echo(f"could not be deleted: {where}; what a link points to is left alone", err=True)
         raise typer.Exit(1)
 
 

@@ -8,9 +8,11 @@ Nothing trains while a book is rendered (`FORGETTING_RENDER=1`): a missing step 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import singledispatch
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +36,10 @@ from forgetting.tuning.full import Full
 # A generator of torch's reads 32 bits of its seed: what is drawn for one seed lies below the next.
 SEEDS_A_SEED = 1_000_003
 MOVED, WHOLE = "changed.safetensors", "weights.safetensors"
+
+
+class Diverged(ValueError):
+    """A checkpoint whose weights are no numbers: there is nothing to measure."""
 
 
 class NotComputed(RuntimeError):
@@ -132,8 +138,20 @@ def objective(step: Train) -> Objective:
     return CrossEntropy() if step.objective is None else cast(Objective, step.objective)
 
 
+def require_finite(checkpoint: Checkpoint, model: Any) -> None:
+    """Raise `Diverged` where a weight of the checkpoint's model is not finite."""
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise Diverged(
+                f"{checkpoint!r}: diverged: {name} is not finite; lower the learning rate"
+            )
+
+
 def losses(checkpoint: Checkpoint) -> list[float]:
-    """Training loss of every optimiser step, nats per token; empty for what was not trained."""
+    """Training loss of every optimiser step, nats per token; empty for what was not trained.
+
+    Of a training that diverged, those before the first that is not finite.
+    """
     folder = store.get("weights", checkpoint.key) if isinstance(checkpoint.step, Train) else None
     return json.loads((folder / "losses.json").read_text()) if folder else []
 
@@ -315,7 +333,8 @@ def _writer(
     def write(folder: Path) -> None:
         save_file({name: t.contiguous() for name, t in tensors.items()}, folder / name)
         if losses is not None:
-            (folder / "losses.json").write_text(json.dumps([round(x, 6) for x in losses]) + "\n")
+            numbers = [round(loss, 6) for loss in takewhile(math.isfinite, losses)]
+            (folder / "losses.json").write_text(json.dumps(numbers) + "\n")
         (folder / "recipe.json").write_text(_pretty(checkpoint.lineage()))
 
     return write

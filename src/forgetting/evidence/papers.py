@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from forgetting import checking
+from forgetting.checking import BadFile
 from forgetting.home import data_dir, folder
 
 
@@ -121,7 +122,7 @@ class Paper(BaseModel):
 
 
 def papers() -> list[Paper]:
-    """All papers, by arXiv id. Raises pydantic's `ValidationError` for a malformed file."""
+    """All papers, by arXiv id. Raises `BadFile` for a malformed one."""
     by_paper: dict[str, list[Claim]] = {}
     for path in claim_files():
         for claim in _claims(path):
@@ -129,7 +130,7 @@ def papers() -> list[Paper]:
     known = [_read(path) for path in sorted((data_dir() / "papers").glob("*.toml"))]
     if unknown := by_paper.keys() - {paper.id for paper in known}:
         claim = by_paper[min(unknown)][0]
-        raise ValueError(f"claim {claim.id!r}: paper={claim.paper!r} is not in data/papers")
+        raise BadFile(f"claim {claim.id!r}: paper={claim.paper!r} is not in data/papers")
     return [paper.model_copy(update={"claims": by_paper.get(paper.id, [])}) for paper in known]
 
 
@@ -157,10 +158,12 @@ def _claims(path: Path) -> list[Claim]:
 
 @lru_cache
 def _claims_at(path: Path, _: int) -> list[Claim]:
-    tables = tomllib.loads(path.read_text(encoding="utf-8")).get("claims", [])
-    return [Claim(chapter=path.parent.name, **table) for table in tables]
+    tables = checking.toml(path).get("claims", [])
+    if not isinstance(tables, list):
+        raise BadFile(f"{path}: claims={tables!r}: write each below [[claims]]")
+    return [checking.read(Claim, path, table, chapter=path.parent.name) for table in tables]
 
 
 @lru_cache
 def _read(path: Path) -> Paper:
-    return Paper(**tomllib.loads(path.read_text(encoding="utf-8")))
+    return checking.read(Paper, path, checking.toml(path))

@@ -10,111 +10,23 @@ toy's number never reaches a page. Every file is sealed.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field
 
 from forgetting import store
+from forgetting.evidence.schema import TIERS, Entry, Index, Record, Session, Tier
 from forgetting.evidence.sealed import BadRecord, seal, unseal
 from forgetting.home import data_dir, home, setting
 from forgetting.probes.scores import Sample, Scores
 
-SCHEMA = 2
-Tier = Literal["smoke", "classroom", "laptop", "full", "paper"]
-TIERS: tuple[Tier, ...] = ("smoke", "classroom", "laptop", "full", "paper")
+__all__ = ["TIERS", "BadRecord", "Entry", "Index", "Record", "Run", "Session", "Tier"]
 LARGEST = 100  # KiB of a session
-
-
-class Session(BaseModel):
-    """What was asked of a System in one go: scores by probe key, answers, where and when.
-
-    `timing` has `date`, `seconds` and `peak_memory_mib` of the measurement.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    scores: dict[str, Scores]
-    samples: list[Sample] = []
-    environment: dict[str, str]
-    timing: dict[str, Any]
-
-    def answers(self, probe: str) -> list[Sample]:
-        """What was answered to a probe, as far as it was kept."""
-        return [sample for sample in self.samples if sample.task == self.scores[probe].task]
-
-
-class Record(BaseModel):
-    """One System: its recipe down to the foundation, and every session of questions.
-
-    `computing` has the `seconds` and `peak_memory_mib` of its last step. Everything but timings is
-    the same, byte for byte, whenever it is repeated on the same machine and versions.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA
-    key: str
-    model: dict[str, Any]
-    lineage: dict[str, dict[str, Any]]
-    trainable: int
-    losses: list[float]
-    # What became of a recipe's examples; a task's own say nothing.
-    shown: dict[str, Any] = Field(default={}, exclude_if=lambda shown: not shown)
-    computing: dict[str, Any] = Field(default={}, exclude_if=lambda computing: not computing)
-    sessions: list[Session]
-
-    def place(self, probe: str, own: Collection[int] = (), *, answers: bool = False) -> int | None:
-        """The number of the first session with a probe's scores, or `answers`; one of `own` first.
-
-        None where there is none.
-        """
-        places = [
-            number
-            for number, session in enumerate(self.sessions)
-            if probe in session.scores and (not answers or session.answers(probe))
-        ]
-        return min(places, key=lambda number: (number not in own, number), default=None)
-
-
-class Entry(BaseModel):
-    """A run of an experiment in its index: labels, and where its scores are.
-
-    `panel` names the roles and probes of the index's `panels`, `sessions` those of the record that
-    have them. `start` marks the model from which every arm starts, `design` what runs share that
-    may be compared: model, texts and settings beside the axes.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    system: str
-    tier: Tier
-    design: str
-    panel: str = ""
-    sessions: list[int]
-    start: bool = Field(default=False, exclude_if=lambda start: not start)
-    labels: dict[str, Any]
-
-    @property
-    def place(self) -> tuple[str, Tier, str]:
-        """What it is an entry for: there is one for each System, tier and design."""
-        return self.system, self.tier, self.design
-
-
-class Index(BaseModel):
-    """An experiment's runs, and for each panel the probe key that stands for a role."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA
-    experiment: str
-    panels: dict[str, dict[str, str]] = {}
-    runs: list[Entry] = []
 
 
 @dataclass(frozen=True)
@@ -155,6 +67,10 @@ class Run:
         return self.record.losses
 
     @property
+    def diverged(self) -> bool:
+        return self.record.diverged
+
+    @property
     def shown(self) -> dict[str, Any]:
         return self.record.shown
 
@@ -175,7 +91,8 @@ class Run:
     @property
     def _sessions(self) -> list[Session]:
         own = {id(session) for session in self.sessions.values()}
-        return [session for session in self.record.sessions if id(session) in own]
+        sessions = self.record.sessions
+        return [s for s in sessions if id(s) in own or self.diverged]
 
     @cached_property
     def timing(self) -> dict[str, Any]:
@@ -314,7 +231,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 def load(path: Path) -> Record:
     """Read one record. Raises `BadRecord` naming the file and the first wrong field."""
-    return unseal(Record, path.read_bytes(), path.name)
+    record = unseal(Record, path.read_bytes(), path.name)
+    if record.key != path.stem:
+        raise BadRecord(f"{path.name}: key: {record.key}; give the file that name")
+    return record
 
 
 def load_index(experiment: str, tier: Tier) -> Index:
@@ -322,7 +242,10 @@ def load_index(experiment: str, tier: Tier) -> Index:
     path = index_path(experiment, tier)
     if not path.exists():
         return Index(experiment=experiment)
-    return unseal(Index, path.read_bytes(), path.name)
+    index = unseal(Index, path.read_bytes(), path.name)
+    if index.experiment != experiment:
+        raise BadRecord(f"{path.name}: experiment: {index.experiment!r}; give the file that name")
+    return index
 
 
 def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Record) -> Run:
@@ -333,6 +256,8 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Reco
     own = entry.sessions
     sessions, samples = {}, []
     for role, probe in roles.items():
+        if record.diverged:
+            break
         if (number := record.place(probe, own)) is None:
             raise BadRecord(f"{record.key}.json: {role}: has no scores; run the chapter again")
         sessions[role] = record.sessions[number]
@@ -352,31 +277,49 @@ def run_of(experiment: str, roles: Mapping[str, str], entry: Entry, record: Reco
     )
 
 
-def stored(experiment: str, tier: Tier = "laptop") -> list[Run]:
+def stored(experiment: str, tier: Tier = "laptop", bad: list[BadRecord] | None = None) -> list[Run]:
     """All runs of an experiment and tier, ordered by their labels.
 
-    Raises `BadRecord` for a damaged file, or where a record that the index names is not there.
+    Raises `BadRecord` for a damaged file, or where a record that the index names is not there;
+    with a list `bad` such files are left out, and their errors added to it.
     """
-    index, known, runs = load_index(experiment, tier), dict[str, Record](), []
-    folder = path_of("", tier).parent
-    for entry in index.runs:
-        if entry.tier != tier:
-            continue
-        if entry.system not in known:
-            path = folder / f"{entry.system}.json"
-            if not path.exists():
-                raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
-            known[entry.system] = load(path)
-        record = known[entry.system]
-        runs.append(run_of(experiment, index.panels[entry.panel], entry, record))
+    known, runs = dict[str, Record](), []
+    with noted(bad):
+        index = load_index(experiment, tier)
+        for entry in index.runs:
+            if entry.tier == tier:
+                with noted(bad):
+                    if entry.system not in known:
+                        known[entry.system] = _named_record(experiment, entry)
+                    panel = index.panels[entry.panel]
+                    runs.append(run_of(experiment, panel, entry, known[entry.system]))
     return runs
 
 
+def _named_record(experiment: str, entry: Entry) -> Record:
+    path = path_of(entry.system, entry.tier)
+    if not path.exists():
+        raise BadRecord(f"{experiment}.json: {path.name} is missing; run the chapter again")
+    return load(path)
+
+
+@contextmanager
+def noted(bad: list[BadRecord] | None) -> Iterator[None]:
+    """Within it a `BadRecord` goes onto the list, where there is one."""
+    try:
+        yield
+    except BadRecord as error:
+        if bad is None:
+            raise
+        bad.append(error)
+
+
 def comparable(runs: Sequence[Run], design: str | None = None) -> list[Run]:
-    """Runs of one design, the model that they start from first.
+    """Runs of one design, the model that they start from first, without those that diverged.
 
     Without a `design`, that of the run that was measured last.
     """
+    runs = [run for run in runs if not run.diverged]
     if design is None:
         arms = [run for run in runs if not run.start] or list(runs)
         design = max(arms, key=lambda run: run.timing["date"]).design if arms else ""

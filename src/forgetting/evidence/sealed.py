@@ -39,7 +39,8 @@ def unseal(kind: type[Model], content: bytes, name: str) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"]) or "file"
-        raise BadRecord(f"{name}: {location}: {first['msg']}; {remedy}") from error
+        problem = first["msg"].removeprefix("Value error, ")
+        raise BadRecord(f"{name}: {location}: {problem}; {remedy}") from error
 
 
 def _pack(value: Any, indent: str = "") -> str:

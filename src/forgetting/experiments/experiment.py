@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from forgetting import lineage
+from forgetting.checking import BadValue
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Run, Tier
@@ -78,10 +77,8 @@ class Budget:
                 raise BadExperiment(f"{name}={value!r}: no such setting; {hint}")
         try:
             Settings(**settings)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            at = "".join(f"{name}={settings[str(name)]!r}: " for name in problem["loc"])
-            raise BadExperiment(at + problem["msg"].removeprefix("Value error, ")) from error
+        except BadValue as error:
+            raise BadExperiment(str(error)) from error
         return settings
 
 
@@ -253,6 +250,8 @@ class Experiment:
         asked everywhere. Raises `BadExperiment` for an unknown arm or tier and for a setting that
         is an axis, `UnknownTask`, and what `study.answer` raises.
         """
+        if not seeds:
+            raise BadExperiment(f"seeds={seeds!r}: name at least one")
         budget, at_hand = self.budget(tier), self.data(data)
         taught = self.taught(tier, at_hand, tasks)
         design = self.design(tier, model=model, data=at_hand, tasks=tasks, **settings)

@@ -27,6 +27,7 @@ from pydantic_core import SchemaError
 from forgetting.wording import did_you_mean
 
 ELEMENTS: dict[str, Any] = {"str": str, "int": int, "float": FiniteFloat, "bool": bool}
+PLAINLY = re.compile(r"[\x20-\x5e\x60-\x7e]*")  # no 1_0, and no digits of other scripts
 TYPES = (*ELEMENTS, *(f"list[{element}]" for element in ELEMENTS))
 WRITE_IT_AS = "write each on one line as `name: type = value  # what it does [low..high]`"
 PLAIN = "a default is a plain value; [one|another] limits texts, [lowest..highest] numbers"
@@ -183,6 +184,9 @@ def _value(parameter: Parameter, text: str) -> Any:
 
 
 def _checked(parameter: Parameter, value: Any, *, strict: bool = False) -> Any:
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and "str" not in parameter.type and not PLAINLY.fullmatch(text):
+            raise BadParameter(f"{parameter.name}={text!r}: write a number in plain digits")
     try:
         return parameter.adapter.validate_python(value, strict=strict)
     except ValidationError as error:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,64 +20,14 @@ from forgetting.engine.scheduler import Step
 from forgetting.evidence import records
 from forgetting.evidence.records import Entry, Record, Run, Session, Tier
 from forgetting.experiments.environment import environment, peak_memory
+from forgetting.experiments.questions import Cell, Question, Records, probe_key
 from forgetting.experiments.resources import check_resources, parameters, trainable
 from forgetting.lineage import Checkpoint, Samples, Train, in_order
 from forgetting.probes import evaluation
 from forgetting.probes.evaluation import Asked
-from forgetting.store import hash_key
 from forgetting.wording import did_you_mean
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A place of an experiment's grid: a checkpoint to measure, and the labels of its run.
-
-    `start` marks the model from which every arm starts.
-    """
-
-    checkpoint: Checkpoint
-    labels: dict[str, Any] = field(hash=False)
-    start: bool = False
-
-
-@dataclass(frozen=True)
-class Question:
-    """Cells and what is asked of them, by role; of the roles in `keep` records keep the answers.
-
-    `design` names what runs share that may be compared.
-    """
-
-    experiment: str
-    tier: Tier
-    cells: Sequence[Cell]
-    asks: Mapping[str, Asked]
-    keep: Sequence[str] = ()
-    design: str = ""
-
-    @cached_property
-    def panel(self) -> dict[str, str]:
-        """The probe key that stands for each role."""
-        return {role: probe_key(probe) for role, probe in self.asks.items()}
-
-    def lacking(self, record: Record | None) -> dict[str, Asked]:
-        """What a record has no scores of, or no answers that are to be kept, by role."""
-        if record is None:
-            return dict(self.asks)
-        return {
-            role: self.asks[role]
-            for role, key in self.panel.items()
-            if record.place(key, answers=role in self.keep) is None
-        }
-
-
-Records = Mapping[tuple[Tier, str], Record]  # what is stored of Systems, by tier and key
-
-
-def probe_key(probe: Asked) -> str:
-    """A probe's name in records: a hash over what its scores depend on, beside the model."""
-    return hash_key({"on": probe.test_recipe(), "version": evaluation.EVALUATION_VERSION})
 
 
 def measure(
@@ -142,7 +92,11 @@ def answer(
         stored |= _stored(missing)
         count = sum(step.kind == "record" for step in graph.values())
         say(f"{count} runs in {(time.monotonic() - started) / 60:.1f} min")
-    return [_runs(question, stored) for question in questions]
+    answers = [_runs(question, stored) for question in questions]
+    for run in {run.key: run for runs in answers for run in runs if run.diverged}.values():
+        labels = ", ".join(f"{name} {value}" for name, value in run.labels.items())
+        say(f"{labels}: diverged, so it has no scores; lower its learning rate")
+    return answers
 
 
 def _stored(questions: Sequence[Question]) -> dict[tuple[Tier, str], Record]:
@@ -205,6 +159,7 @@ def _enter(question: Question, cells: Sequence[Cell], stored: Records) -> None:
         own = before.sessions if before else []
         places = {record.place(probe, own) for probe in panel.values()}
         places |= {record.place(panel[role], own, answers=True) for role in question.keep}
+        places.discard(None)  # of what diverged
         if before and places <= {*own} and panel.items() <= index.panels[before.panel].items():
             continue
         entry = Entry(
@@ -339,6 +294,7 @@ class Measured(NamedTuple):
     environment: dict[str, str]
     seconds: float
     peak_memory_mib: int
+    diverged: bool = False
 
 
 def _make(checkpoint: Checkpoint, passed: Sequence[Checkpoint], *_: Made | None) -> Made:
@@ -356,9 +312,14 @@ def _draw(samples: Samples, *_: Made | None) -> None:
 
 def _measure(checkpoint: Checkpoint, probes: Sequence[Asked], *_: Made) -> Measured:
     began, started = datetime.now(UTC), time.perf_counter()
-    evaluation.evaluate(checkpoint, probes)
+    diverged = False
+    try:
+        evaluation.evaluate(checkpoint, probes)
+    except compute.Diverged:
+        diverged = True
     seconds = time.perf_counter() - started
-    return Measured(f"{began:%Y-%m-%dT%H:%M:%SZ}", environment(), seconds, peak_memory())
+    date = f"{began:%Y-%m-%dT%H:%M:%SZ}"
+    return Measured(date, environment(), seconds, peak_memory(), diverged)
 
 
 def _write(
@@ -370,6 +331,7 @@ def _write(
 ) -> None:
     """Add what was measured to the System's record, and enter it in each experiment's index."""
     kept = {question.panel[role] for question in questions for role in question.keep}
+    probes = [] if measured.diverged else probes
     answered = [probe for probe in probes if probe_key(probe) in kept]
     session = Session(
         scores={probe_key(p): evaluation.evaluate(checkpoint, [p])[p.name] for p in probes},
@@ -390,6 +352,7 @@ def _write(
         lineage=checkpoint.lineage(),
         trainable=trainable(checkpoint),
         losses=made.losses if made else [],
+        diverged=measured.diverged,
         shown=compute.shown(checkpoint),
         computing=computing,
         sessions=[session],

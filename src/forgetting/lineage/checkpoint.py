@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from forgetting.checking import BadValue
 from forgetting.lineage.samples import Recipe
 from forgetting.lineage.settings import Settings
 from forgetting.lineage.steps import Graft, Linear, Merge, MergeMethod, Step, Train, Value
@@ -99,8 +100,8 @@ class Checkpoint:
         """This model, taught a task or what a recipe shows. `settings` are fields of `Settings`.
 
         `tune` says what may move (default: everything), `objective` what is asked for (default:
-        next-token cross-entropy). Raises pydantic's `ValidationError` for an unknown or impossible
-        setting.
+        next-token cross-entropy). Raises `BadValue` for an unknown or impossible setting, and for a
+        class in place of its instance.
         """
         return Checkpoint(Train(self, shown, tune, Settings(**settings), seed, objective))
 
@@ -178,8 +179,8 @@ class TaskVector:
         return self * -1.0
 
     def __mul__(self, factor: float) -> TaskVector:
-        if not math.isfinite(factor):
-            raise ValueError(f"factor={factor}: a task vector is scaled by a finite number")
+        if not isinstance(factor, int | float) or not math.isfinite(factor):
+            raise BadValue(f"factor={factor!r}: a task vector is scaled by a finite number")
         return TaskVector(_collect((factor * c, checkpoint) for c, checkpoint in self.terms))
 
     __rmul__ = __mul__

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from forgetting import checking
+from forgetting.checking import BadValue
 from forgetting.store import hash_key
 
 if TYPE_CHECKING:
@@ -70,8 +72,11 @@ class Samples:
 
     def __post_init__(self) -> None:
         for name in ("max_new_tokens", "per_prompt"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: samples need at least 1")
+            checking.whole(name, getattr(self, name), 1)
+        checking.seed(self.seed)
+        checking.instance("prompts", self.prompts, "recipe")
+        if not 0 <= self.temperature < math.inf:
+            raise BadValue(f"temperature={self.temperature}: 0 or a finite number above it")
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:

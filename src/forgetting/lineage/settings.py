@@ -3,10 +3,12 @@
 import math
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from forgetting.checking import Checked
 
 
-class Settings(BaseModel):
+class Settings(Checked):
     """How a training step runs. Rates per step, lengths and amounts in tokens.
 
     Defaults follow Li & Lee (2024)'s configuration file where a laptop allows it: constant rate,
@@ -21,7 +23,7 @@ class Settings(BaseModel):
     weights, moments, norms and losses stay in float32.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     style: Literal["pretrain", "sft"] = "pretrain"
     learning_rate: float = Field(3e-4, gt=0, le=1)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from forgetting import checking
 from forgetting.lineage.samples import Recipe, Samples
 from forgetting.lineage.settings import Settings
 from forgetting.models import vocabularies
@@ -92,6 +93,17 @@ class Train(Step):
     seed: int
     objective: Value | None = None
 
+    def __post_init__(self) -> None:
+        checking.instance("parent", self.parent, "recipe")
+        checking.instance("shown", self.shown, "recipe")
+        for name, value, method in (
+            ("tune", self.tune, "apply"),
+            ("objective", self.objective, "loss"),
+        ):
+            if value is not None:
+                checking.instance(name, value, "recipe", method)
+        checking.seed(self.seed)
+
     def recipe(self) -> dict[str, Any]:
         recipe = super().recipe()
         recipe["task"] = recipe.pop("shown")
@@ -165,6 +177,9 @@ class Merge(Step):
     how: Linear | MergeMethod
 
     def __post_init__(self) -> None:
+        for operand in self.operands:
+            checking.instance("models", operand, "recipe")
+        checking.instance("how", self.how)
         first, *others = (operand.foundation for operand in self.operands)
         for other in others:
             vocabularies.require_one_vocabulary(first, other)
@@ -221,6 +236,9 @@ class Adapt(Step):
     parent: Checkpoint
     how: Value
 
+    def __post_init__(self) -> None:
+        checking.instance("how", self.how, "recipe")
+
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
         return (self.parent,)
@@ -244,6 +262,11 @@ class Graft(Step):
     other: Checkpoint
     connector: Value
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checking.instance("other", self.other, "recipe")
+        checking.instance("connector", self.connector, "recipe")
+        checking.seed(self.seed)
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:

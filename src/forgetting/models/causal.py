@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +19,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from forgetting.models import agreement, generation, packing, shared_prefix
+from forgetting.models import agreement, generation, loading, packing, shared_prefix
 from forgetting.models.family import (
     Family,
     Plain,
     Reader,
     Scored,
     Sizes,
+    State,
     on_device,
     score,
     split,
@@ -58,6 +60,13 @@ class Causal(Family):
         return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not getattr(
             config, "is_encoder_decoder", False
         )
+
+    def load(self, folder: Path, state: State | None = None) -> Any:
+        """Raises `loading.BadFolder` for an encoder too."""
+        model = super().load(folder, state)
+        if state is None:  # other weights lie over those of a folder that was looked at
+            loading.require_causal(model, folder)
+        return model
 
     def part(self, name: str) -> Part:
         return part_of(name, KINDS, BLOCK, "causal.py")

@@ -22,8 +22,9 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 import forgetting.models
+from forgetting import checking
 from forgetting.lineage.samples import Completion
-from forgetting.models import sampling
+from forgetting.models import loading, sampling
 from forgetting.models.parts import Part
 from forgetting.models.rows import Row, batches, prompt_row, supervised
 from forgetting.models.sampling import Draft, Sampler
@@ -110,9 +111,10 @@ class Family(ABC):
     def load(self, folder: Path, state: State | None = None) -> Any:
         """The model of `folder` in float32, from safetensors, with `state` laid over its weights.
 
-        Raises `ValueError` for tensors that the model lacks.
+        Raises `ValueError` for tensors that the model lacks, `loading.BadFolder` for a folder that
+        has not all its weights, or others.
         """
-        model = self.auto.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        model = loading.model(self.auto, folder)
         if state:
             unexpected = model.load_state_dict(dict(state), strict=False).unexpected_keys
             if unexpected:
@@ -213,8 +215,10 @@ class Family(ABC):
         Raises `ValueError` for settings that make no sense, and for a prompt that is empty or
         leaves no room for `max_new_tokens` in the model's positions.
         """
-        if batch < 1:
-            raise ValueError(f"batch={batch}: at least 1 is needed")
+        checking.whole("batch", batch, 1)
+        checking.whole("max_new_tokens", max_new_tokens, 1)
+        for seed in seeds or ():
+            checking.seed(seed)
         sampler = Sampler(model, tokenizer, max_new_tokens, until, temperature, top_k, top_p)
         rows = [p if isinstance(p, dict) else prompt_row(p, tokenizer) for p in prompts]
         drafts = sampler.drafts([row["input_ids"].tolist() for row in rows], seeds)
@@ -292,7 +296,7 @@ def graft(parent: Any, other: Any, connector: Any) -> Grafting:
 def config_of(folder: Path) -> Any:
     """The transformers configuration of a model's folder, of a kind of this package too."""
     _import_all()
-    return AutoConfig.from_pretrained(folder)
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def families() -> Iterator[Family]:

@@ -10,7 +10,6 @@ A base model has no chat template. One of the book's is named after a colon,
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -18,10 +17,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from forgetting.models import template
+from forgetting.models import loading, template
 from forgetting.models.packaged import PACKAGED, FoundationUnavailable
 from forgetting.wording import did_you_mean
 
@@ -74,7 +72,7 @@ class Foundation:
             )
         return tokenizer
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """What a record says of it: name, digest, layers, parameters, a template it is given."""
         from forgetting.models.family import config_of, family_of  # they import lineages
@@ -96,12 +94,13 @@ def resolve(name: str) -> Foundation:
 
     After a colon stands the chat template that a base model is given: `owner/model:chatml`. Raises
     `UnknownFoundation` for a name that is neither packaged, a folder, nor `owner/model`;
-    `FoundationUnavailable` where its weights cannot be had.
+    `FoundationUnavailable` where its weights cannot be had; `loading.BadFolder` for a folder whose
+    model could not be loaded whole.
     """
     if packaged := PACKAGED.get(name):
         return Foundation(name, packaged.digest, packaged.locate, packaged.template)
     bare, colon, given = name.rpartition(":")
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         folder = Path(name).resolve()
     elif bare and given in template.GIVEN:
         found = resolve(bare)
@@ -112,9 +111,8 @@ def resolve(name: str) -> Foundation:
         known = [*PACKAGED, *(f"{bare}:{each}" for each in template.GIVEN if bare)]
         hint = did_you_mean(name, known, f"packaged: {', '.join(PACKAGED)}")
         raise UnknownFoundation(f"model={name!r}: no such model or folder; {hint}")
-    if not list(folder.glob("*.safetensors")):
-        raise FoundationUnavailable(f"model={name!r}: {folder} holds no safetensors weights")
-    return Foundation(name, _digest(folder), lambda: folder)
+    loading.check(folder)
+    return Foundation(name, loading.digest(folder), lambda: folder)
 
 
 def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None) -> PreTrainedModel:
@@ -125,8 +123,11 @@ def load_model(folder: Path, *, state: Mapping[str, torch.Tensor] | None = None)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of `folder`, with its own chat template, if it has one."""
-    return AutoTokenizer.from_pretrained(folder)
+    """The tokenizer of `folder`, with its own chat template, if it has one.
+
+    Raises `loading.BadFolder`.
+    """
+    return loading.tokenizer(folder)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -135,23 +136,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def parameter_count(folder: Path) -> int:
-    """Number of weights, read from the safetensors headers alone."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                total += torch.Size(file.get_slice(name).get_shape()).numel()
-    return total
+    """Number of weights of `folder`'s model, a tied head counted once; none is loaded."""
+    from forgetting.models.family import config_of, family_of
 
-
-def _digest(folder: Path) -> str:
-    """One hash over weights, configuration and tokenizer."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".json"}):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    config = config_of(folder)
+    return sum(weight.numel() for weight in family_of(config).outline(config).parameters())
 
 
 @cache
@@ -162,13 +151,11 @@ def _say_once(line: str) -> None:
 def _from_hub(repo: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.safetensors", "*.json", "tokenizer*", "*.jinja"]
+    patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.spm", "tokenizer*"]
     try:
-        folder = Path(snapshot_download(repo, allow_patterns=patterns))
+        return Path(snapshot_download(repo, allow_patterns=patterns))
     except Exception as error:
         raise FoundationUnavailable(
             f"model={repo!r}: the hub did not give it ({type(error).__name__}); "
             "name a local folder, or one that needs no hub: smollm2-135m, gemma3-270m"
         ) from error
-    AutoConfig.from_pretrained(folder)  # a broken configuration fails here, not after training
-    return folder

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,10 +79,11 @@ class Source:
 def install(folder: str, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a folder of the cache that appears under its name only when complete.
 
-    Raises `store.NotStored` where the disk is full or read-only.
+    One that is damaged is set aside, and written again. Raises `store.NotStored` where the disk is
+    full or read-only.
     """
     final = home() / "models" / folder
-    if final.exists():
+    if final.exists() and _sound(final):
         return final
     with store.explained(f"model {folder}", final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +91,24 @@ def install(folder: str, write: Callable[[Path], None]) -> Path:
             made = Path(scratch) / folder
             made.mkdir()
             write(made)
+            store.note_files(made)
             try:
                 made.rename(final)
             except OSError:
                 if not final.exists():  # another process may have finished first: as good a copy
                     raise
     return final
+
+
+def _sound(folder: Path) -> bool:
+    """Whether a folder of the cache is as it was written; what is not is set aside."""
+    if not (folder / store.MANIFEST).exists():  # written before there were manifests
+        with suppress(OSError):
+            store.note_files(folder)
+        return True
+    if problem := store.problem(folder):
+        store.set_aside(folder, f"model {folder.name}", problem)
+    return not problem
 
 
 def unpack(source: Source, folder: Path) -> None:

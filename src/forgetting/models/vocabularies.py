@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from forgetting.models import loading
 from forgetting.models.foundations import Foundation
 
 # Of configuration files, what no answer depends on.
@@ -56,11 +57,10 @@ def _same_files(first: Foundation, other: Foundation) -> bool:
 @lru_cache(maxsize=64)
 def _files(foundation: Foundation) -> dict[str, str]:
     """The sha256 of each file beside the weights."""
-    suffixes = {".json", ".jinja", ".model", ".txt"}
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(foundation.folder.iterdir())
-        if path.suffix in suffixes and not path.name.endswith(".index.json")
+        str(path.relative_to(foundation.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in loading.beside_weights(foundation.folder)
+        if path.name != loading.INDEX
     }
 
 

@@ -23,6 +23,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import store, tasks
+from forgetting.checking import BadValue
 from forgetting.engine import compute
 from forgetting.lineage import Checkpoint
 from forgetting.models import template
@@ -196,12 +197,16 @@ def _recordings(request: Any) -> tuple[Any, ...]:
 def evaluate(checkpoint: Checkpoint, asked: Sequence[Asked]) -> dict[str, Scores]:
     """The checkpoint's scores on each task or measure, by name; only missing ones are computed.
 
-    Adding a task measures that task alone and trains nothing.
+    Adding a task measures that task alone and trains nothing. Raises `compute.Diverged`.
     """
+    names = [task.name for task in asked]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadValue(f"asked={twice[0]!r}: asked twice, and scores go by name; ask once more")
     missing = [task for task in asked if store.get("scores", _key(checkpoint, task)) is None]
     if missing:
         compute.refuse_while_rendering(f"scores of {checkpoint.key}")
         model, tokenizer = compute.model(checkpoint)
+        compute.require_finite(checkpoint, model)
         for chat in (False, True):
             group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
             while group:  # lm-eval knows tasks by name: one with two numbers of items comes twice

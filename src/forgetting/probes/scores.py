@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Scores(BaseModel):
@@ -14,18 +15,31 @@ class Scores(BaseModel):
     `log_likelihood` is a sum over the item's tokens in nats and goes with `tokens`; the other
     metrics are means over items. `blocks` numbers each item's group where some belong together
     (turns of a dialogue, a whole stream): groups, not items, are the sample then.
+
+    Raises pydantic's `ValidationError` for a value that is not finite, or a list of other than `n`.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     task: str
     version: float
     templates: str
-    n: int
-    batch: int
-    items: dict[str, list[float]]
-    tokens: list[int] | None = None
+    n: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    items: dict[Annotated[str, Field(pattern=r"^[\w -]+$")], list[float]]
+    tokens: list[Annotated[int, Field(ge=1)]] | None = None
     blocks: list[int] | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
+
+    @model_validator(mode="after")
+    def _one_value_an_item(self) -> Self:
+        lists: dict[str, Sequence[float] | None] = {**self.items}
+        lists |= {"tokens": self.tokens, "blocks": self.blocks}
+        for name, values in lists.items():
+            if values is not None and len(values) != self.n:
+                raise ValueError(f"{name}: {len(values)} values of n={self.n} items")
+        if "log_likelihood" in self.items and self.tokens is None:
+            raise ValueError("tokens: missing; a log-likelihood goes with them")
+        return self
 
     def mean(self, metric: str) -> float:
         """The metric's mean over items. For `nats`: negative log-likelihood per token."""

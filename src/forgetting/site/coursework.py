@@ -7,11 +7,16 @@ start from holds the solution's signatures, with bodies that raise `NotImplement
 
 import ast
 import json
+import multiprocessing
+import os
 import re
+import sys
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -26,6 +31,8 @@ EXERCISE = re.compile(
 )
 TEST = re.compile(r"`(exercises\.\w+\([^`]+\))`")
 WIDTH = 92
+SECONDS = 60  # for an answer to end
+FORK = multiprocessing.get_context("fork")
 
 
 class BadExercise(ValueError):
@@ -121,21 +128,51 @@ def grade(
 ) -> list[Grade]:
     """Test each exercise of a chapter on what the Python text `code` defines.
 
-    Raises `BadExercise` in one line where the text itself cannot be run, or the chapter has no
-    tests.
+    Each is tested in a process of its own, which has a minute: an answer that ends the program,
+    or never ends, has failed. Raises `BadExercise` in one line where the text itself
+    cannot be run, or the chapter has no tests.
     """
     if not (chapters.folders().get(chapter, Path()) / "exercises.py").is_file():
         raise BadExercise(f"chapter={chapter!r}: has no exercises.py; write it beside its design")
     tests = import_module(f"forgetting.chapters.{chapter}.exercises")
+    grades = []
+    for exercise in exercises:
+        result = _alone(partial(_grade, exercise, tests, code, name))
+        if isinstance(result, BadExercise):
+            raise result
+        grades.append(result if isinstance(result, Grade) else Grade(exercise, "failed", result))
+    return grades
+
+
+def _alone(work: Callable[[], Grade | BadExercise]) -> Grade | BadExercise | str:
+    """What `work` gives in another process; in words where it ends without, or does not end."""
+    ours, theirs = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_send, args=(work, theirs), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        if not ours.poll(SECONDS):
+            return f"has not ended after {SECONDS} s"
+        return ours.recv()
+    except EOFError:
+        return "ends the program instead of giving an answer"
+    finally:
+        child.kill()
+        child.join()
+
+
+def _send(work: Callable[[], Grade | BadExercise], place: Connection) -> None:
+    with open(os.devnull) as nothing:
+        sys.stdin = nothing  # who asks for input waits for nobody
+        place.send(work())
+
+
+def _grade(exercise: Exercise, tests: ModuleType, code: str, name: str) -> Grade | BadExercise:
     answers: dict[str, Any] = {"__name__": Path(name).stem}
     try:
         exec(compile(code, name, "exec"), answers)
-    except Exception as error:
-        raise BadExercise(f"{name}: {_in_one_line(error, name)}") from error
-    return [_grade(exercise, tests, answers, name) for exercise in exercises]
-
-
-def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name: str) -> Grade:
+    except (Exception, SystemExit) as error:
+        return BadExercise(f"{name}: {_in_one_line(error, name)}")
     if absent := [name for name in exercise.asked if name not in answers]:
         return Grade(exercise, "not attempted", f"the file does not define {absent[0]}")
     try:
@@ -144,12 +181,12 @@ def _grade(exercise: Exercise, tests: ModuleType, answers: dict[str, Any], name:
         return Grade(exercise, "not attempted")
     except AssertionError as error:
         return Grade(exercise, "failed", str(error) or _in_one_line(error, name))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Grade(exercise, "failed", _in_one_line(error, name))
     return Grade(exercise, "passed")
 
 
-def _in_one_line(error: Exception, name: str) -> str:
+def _in_one_line(error: BaseException, name: str) -> str:
     """An error, with the line of the reader's file where it came up."""
     lines = [s.lineno for s in traceback.extract_tb(error.__traceback__) if s.filename == name]
     message = str(error)

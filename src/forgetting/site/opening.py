@@ -5,18 +5,16 @@ line of it stands in the notebook. What only an author can say stands at the top
 """
 
 import html
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-import yaml
 from nbformat import NotebookNode
 from pydantic import BaseModel, ConfigDict
 
-from forgetting import chapters
+from forgetting import chapters, checking
 from forgetting.chapters import published
 from forgetting.evidence import claims
 from forgetting.evidence.claims import Verdict
@@ -78,16 +76,14 @@ def diagram(chapter: str) -> str:
 
 
 def of_chapter(chapter: str) -> Opening:
-    """What the chapter's author said. Raises pydantic's `ValidationError`."""
+    """What the chapter's author said. Raises `BadFile`."""
     path = chapters.folders()[chapter] / "claims.toml"
-    return (
-        Opening(**tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else Opening()
-    )
+    return checking.read(Opening, path, checking.toml(path)) if path.exists() else Opening()
 
 
 def part_of(toc: Path, page: str) -> str:
     """The caption of the part that a page stands in; "" outside of any."""
-    for part in yaml.safe_load(toc.read_text(encoding="utf-8")).get("parts", []):
+    for part in checking.yaml(toc).get("parts", []):
         if any(entry.get("file") == page for entry in part.get("chapters", [])):
             return str(part.get("caption", ""))
     return ""

@@ -17,6 +17,8 @@ from forgetting.experiments.parameters import BadParameter
 from forgetting.home import data_dir
 from forgetting.wording import did_you_mean
 
+# What `r.NAME` and `records/NAME` already stand for in the book, and its base scores.
+RESERVED = {"claims", "conversation", "definitions", "index", "records", "tasks", "times"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 ENTRY = re.compile(r"^@\w+\{([^,\s]+),(.*?)^\}", re.DOTALL | re.MULTILINE)
 FILES = ("__init__.py", "experiment.py", "views.py", "exercises.py", "claims.toml")
@@ -32,6 +34,8 @@ def chapter(root: Path, name: str, citation: str) -> list[Path]:
     known = parameters.chapters(root)
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise BadParameter(f"name={name!r}: small letters, digits and _, as in self_output")
+    if name in RESERVED:
+        raise BadParameter(f"name={name!r}: pages and values of the book have it; choose another")
     # A package would hide the module of its name, and the index of its runs is `name.json`.
     module = find_spec(f"forgetting.chapters.{name}")
     if name in known or module or name in records.experiments():

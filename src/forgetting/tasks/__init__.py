@@ -3,6 +3,7 @@
 from forgetting.tasks.example import HEARD, Example, Turn
 from forgetting.tasks.task import (
     TEMPLATE_FIELDS,
+    BadTask,
     Task,
     UnknownTask,
     folder,
@@ -13,6 +14,7 @@ from forgetting.tasks.task import (
 __all__ = [
     "HEARD",
     "TEMPLATE_FIELDS",
+    "BadTask",
     "Example",
     "Task",
     "Turn",

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from forgetting import registry
+from forgetting import checking, registry
 from forgetting.home import data_dir
 from forgetting.tasks.example import Example, Turn
 from forgetting.wording import did_you_mean
@@ -43,6 +43,10 @@ class UnknownTask(ValueError):
     """No task of that name in `data/tasks/`."""
 
 
+class BadTask(ValueError):
+    """A task's YAML file, or the code that it names, is not what it should be."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One lm-eval task: its name and how many of its test items to use (None: all of them)."""
@@ -55,8 +59,8 @@ class Task:
             families = sorted({path.parent.name for path in _paths().values()})
             hint = did_you_mean(self.name, names(), f"families: {', '.join(families)}")
             raise UnknownTask(f"task={self.name!r}: no such task; {hint}")
-        if self.items is not None and self.items < 1:
-            raise ValueError(f"items={self.items}: task {self.name} needs at least one item")
+        if self.items is not None:
+            checking.whole("items", self.items, 1)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -251,8 +255,13 @@ def _loader(name: str) -> Any:
 
 def _function(name: str, field: str) -> Any:
     """The function that a field of the YAML names."""
-    module, _, function = _config(name)[field].rpartition(".")
-    return getattr(_code(_paths()[name].with_name(f"{module}.py")), function)
+    path, text = _paths()[name], _config(name).get(field)
+    module, _, function = str(text).rpartition(".")
+    try:
+        return getattr(_code(path.with_name(f"{module}.py")), function)
+    except Exception as error:  # of the code in that file
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BadTask(f"{path}: {field}={text!r}: no such function beside it ({why})") from error
 
 
 class _Yaml(yaml.SafeLoader):
@@ -267,7 +276,23 @@ _Yaml.add_constructor("!function", _Yaml.function)
 
 @lru_cache
 def _config(name: str) -> dict[str, Any]:
-    return yaml.load(_paths()[name].read_text(encoding="utf-8"), _Yaml)
+    """The YAML of a task. Raises `BadTask` for a file that is none; the others can be used."""
+    path = _paths()[name]
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadTask(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from error
+    metadata = config.get("metadata") if isinstance(config, dict) else None
+    if not isinstance(metadata, dict):
+        raise BadTask(f"{path}: metadata={metadata!r}: give version and data")
+    version, data = metadata.get("version"), metadata.get("data")
+    if not isinstance(version, int | float) or isinstance(version, bool):
+        raise BadTask(f"{path}: metadata.version={version!r}: a number is needed")
+    if not isinstance(data, list) or not data or not all(isinstance(d, str) for d in data):
+        raise BadTask(f"{path}: metadata.data={data!r}: a list of data sets is needed")
+    if config.get("task") != name:
+        raise BadTask(f"{path}: task={config.get('task')!r}: it must be the file's name, {name}")
+    return config
 
 
 @lru_cache

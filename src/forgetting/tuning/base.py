@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from forgetting.checking import Checked
 from forgetting.models.parts import Part
 
 if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need no adapter
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # peft takes four seconds, and pages made from records need n
     from transformers import PreTrainedModel
 
 
-class Tuning(BaseModel):
+class Tuning(Checked):
     """Base class: subclasses say which of the model's own parameters train (`trains`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from forgetting import chapters
+from forgetting import chapters, checking
 from forgetting.evidence import claims, effects, records
 from forgetting.evidence.records import Run
 from forgetting.experiments.experiment import Experiment
@@ -28,7 +27,7 @@ DIGITS = 4
 def page(root: Path) -> str:
     """The explorer as HTML: `book/explorer/`'s markup, script and the data, in one piece."""
     parts = root / "book" / "explorer"
-    host = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    host = checking.yaml(root / "_config.yml")["repository"]
     return render(
         "explorer.html.jinja",
         markup=(parts / "markup.html").read_text(encoding="utf-8"),
@@ -46,6 +45,8 @@ def studies() -> Iterator[dict[str, Any]]:
         for tier in claims.PUBLISHED:
             designs: dict[str, list[Run]] = {}
             for run in records.stored(name, tier):
+                if run.diverged:
+                    continue
                 designs.setdefault(run.design, []).append(run)
             compared = [runs for runs in designs.values() if not all(run.start for run in runs)]
             for count, runs in enumerate(sorted(compared, key=len, reverse=True), 1):
