@@ -290,7 +290,7 @@ def test_a_linear_merge(own_home, tmp_path, name):
 
 
 # Blocks and the norm after them, by name, where Llama's reading could be tried on them.
-LAYOUTS = dict.fromkeys(CONFIGS.keys() - {"gemma2", "opt", "lfm2", "mamba"}, packing.LLAMA)
+LAYOUTS = dict.fromkeys(sorted(CONFIGS.keys() - {"gemma2", "opt", "lfm2", "mamba"}), packing.LLAMA)
 LAYOUTS |= dict.fromkeys(("gpt2", "falcon", "falcon alibi", "bloom"), packing.GPT2)
 LAYOUTS |= {"phi": ("layers", "final_layernorm"), "gpt_neox": ("layers", "final_layer_norm")}
 ALIKE = FAST | {"gemma", "phi", "olmo2", "gpt_neox"}
