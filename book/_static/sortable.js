@@ -41,6 +41,12 @@
     const sorters = names.map((_, column) => compare(column, rows));
     const state = { words: "", sort: "", down: "" };
 
+    /* On a phone a row is a card, in which a value stands beside the head of its column. */
+    if (table.classList.contains("cards")) {
+      for (const row of rows) for (const [at, cell] of [...row.cells].entries()) cell.dataset.head = names[at];
+      table.classList.add("labelled");
+    }
+
     /* Controls */
     const search = make("input", { type: "search", id: `sortable-words-${index}` });
     const shown = make("output", { "aria-live": "polite" });

@@ -1,6 +1,7 @@
 """What pages share: their templates, and tables, verdicts, numbers and links in these."""
 
 import html
+import re
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -85,6 +86,16 @@ def claim_link(words: str, claim: str) -> str:
     return f'<a href="scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
 
 
+def anchor(words: str) -> str:
+    """A name as a part of an address: "lora-r-64" for "LoRA r 64"."""
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def at_most(share: float) -> str:
+    """ "at most 1 % of the weights" for 0.01, "all weights" for 1."""
+    return f"at most {100 * share:g}\u00a0% of the weights" if share < 1 else "all weights"
+
+
 def cite(*keys: str) -> str:
     """A citation that is part of a sentence."""
     return f"{{cite:t}}`{','.join(keys)}`"
@@ -108,7 +119,7 @@ ENVIRONMENT.globals |= {f.__name__: f for f in (cite, claim_link, doc, heads, me
     "VERDICTS": WORDS,
     "source": "[{0.repo}](https://github.com/{0.repo}/tree/{0.commit})".format,  # of a data set
 }
-ENVIRONMENT.filters |= {f.__name__: f for f in (badge, change, interval)} | {
+ENVIRONMENT.filters |= {f.__name__: f for f in (anchor, at_most, badge, change, interval)} | {
     "counted": wording.count,
     "listed": wording.listed,
     "number": wording.number,
