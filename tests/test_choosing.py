@@ -38,21 +38,25 @@ def measured(monkeypatch):
     ]
     monkeypatch.setattr(published, "runs", lambda name, *_: stored if name == "lora" else [])
     at_rates = choosing.at_rates  # items without any spread have no interval: 0.02 for all
-    monkeypatch.setattr(choosing, "at_rates", lambda runs: [*map(narrow, at_rates(runs))])
+    monkeypatch.setattr(choosing, "at_rates", lambda places: [*map(narrow, at_rates(places))])
     return plane.measured()
+
+
+def smallest_first(measured):
+    return sorted(measured["lora"].places.values(), key=lambda place: place.trainable)
 
 
 def narrow(row, half=0.02):
     def around(effect):
         return effect.model_copy(update={"low": effect.mean - half, "high": effect.mean + half})
 
-    lost = {words: around(effect) for words, effect in row.lost.items()}
-    return row._replace(learned=around(row.learned), lost=lost)
+    lost = {words: around(effect) for words, effect in row.mark.lost.items()}
+    return row._replace(mark=row.mark._replace(learned=around(row.mark.learned), lost=lost))
 
 
 def test_what_loses_least_of_what_learned_enough_at_three_seeds_is_recommended(measured):
-    rows = choosing.at_rates(measured["lora"])
-    assert [(row.place.method, row.rate, row.seeds) for row in rows] == [
+    rows = choosing.at_rates(smallest_first(measured))
+    assert [(row.place.method, row.mark.rate, row.mark.seeds) for row in rows] == [
         ("LoRA r 4", 3e-4, 3),
         ("LoRA r 64", 3e-5, 2),
         ("LoRA r 64", 9e-5, 3),
@@ -63,14 +67,14 @@ def test_what_loses_least_of_what_learned_enough_at_three_seeds_is_recommended(m
     answers = [a for a in choosing.answers(rows, measured["lora"].axes) if a.loss.words == OLD_TEXT]
     assert [answer.shares for answer in answers] == [[1.0, 0.25], [0.05, 0.01], [0.001]]
     best = answers[0].best
-    assert best and (best.place.method, best.rate) == ("LoRA r 64", 9e-5)
-    assert best.lost[OLD_TEXT].mean == pytest.approx(0.08)
+    assert best and (best.place.method, best.mark.rate) == ("LoRA r 64", 9e-5)
+    assert best.mark.lost[OLD_TEXT].mean == pytest.approx(0.08)
     assert answers[1].best is None and answers[1].nearest is rows[0]
     assert answers[2].best is None and answers[2].nearest is None
 
 
 def test_rates_whose_intervals_overlap_with_the_best_are_named(measured):
-    rows = choosing.at_rates(measured["lora"])
+    rows = choosing.at_rates(smallest_first(measured))
     rows[2] = narrow(rows[2], half=0.11)
     answer = next(choosing.answers(rows, measured["lora"].axes))
     assert answer.level == [rows[3]]  # 0.20, not full's 0.30

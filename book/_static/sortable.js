@@ -41,12 +41,6 @@
     const sorters = names.map((_, column) => compare(column, rows));
     const state = { words: "", sort: "", down: "" };
 
-    /* On a phone a row is a card, in which a value stands beside the head of its column. */
-    if (table.classList.contains("cards")) {
-      for (const row of rows) for (const [at, cell] of [...row.cells].entries()) cell.dataset.head = names[at];
-      table.classList.add("labelled");
-    }
-
     /* Controls */
     const search = make("input", { type: "search", id: `sortable-words-${index}` });
     const shown = make("output", { "aria-live": "polite" });
@@ -133,7 +127,16 @@
     window.addEventListener("hashchange", read);
   };
 
+  /* On a phone a row is a card (pages.css), in which a value stands beside the head of its column. */
+  const label = (table) => {
+    const names = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+    for (const row of table.tBodies[0].rows)
+      [...row.cells].forEach((cell, at) => { cell.dataset.head = names[at]; });
+    table.classList.add("labelled");
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("table.cards").forEach(label);
     document.querySelectorAll("table.sortable").forEach(enhance);
   });
 })();

@@ -5,13 +5,17 @@ import re
 from functools import partial
 from typing import Any, NamedTuple
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from forgetting import wording
 from forgetting.evidence.claims import WORDS, Effect, Verdict
+from forgetting.home import data_dir
 from forgetting.registry import DataSet
 
-REPOSITORY = "https://github.com/post-training-and-forgetting/book"
+CONFIG = yaml.safe_load((data_dir().parent / "_config.yml").read_text(encoding="utf-8"))
+REPOSITORY = CONFIG["repository"]["url"]
+FILES = f"{REPOSITORY}/blob/{CONFIG['repository']['branch']}"
 NOTHING = "–"
 
 
@@ -81,9 +85,9 @@ def change(effect: Effect | None) -> str:
     return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2) if effect else NOTHING
 
 
-def claim_link(words: str, claim: str) -> str:
-    """A link to a claim's row on the scoreboard."""
-    return f'<a href="scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
+def claim_link(words: str, claim: str, up: str = "") -> str:
+    """A link to a claim's row on the scoreboard; `up` is "../" from a page in a folder."""
+    return f'<a href="{up}scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
 
 
 def anchor(words: str) -> str:
@@ -115,7 +119,7 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals |= {f.__name__: f for f in (cite, claim_link, doc, heads, megabytes, row)} | {
     "NOTHING": NOTHING,
-    "REPOSITORY": REPOSITORY,
+    "FILES": FILES,
     "VERDICTS": WORDS,
     "source": "[{0.repo}](https://github.com/{0.repo}/tree/{0.commit})".format,  # of a data set
 }

@@ -1,29 +1,26 @@
 """Which method should I use? An engineer's page: a sentence a question, and the rates behind it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from forgetting.evidence import claims, records
+from forgetting.evidence import claims
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site import plane
 from forgetting.site.markup import Contents, change, render
-from forgetting.site.plane import Measured, Place
+from forgetting.site.plane import Mark, Measured, Place
 
 ENOUGH = 0.9  # of what the plain method learned at its central rate
 SHARES = (1.0, 0.25, 0.05, 0.01, 0.001)  # of the weights: as many may be trained, at most
 
 
 class AtRate(NamedTuple):
-    """An arm at one of its rates; effects are changes from the untouched model."""
+    """An arm at one of its rates."""
 
     place: Place
-    rate: float
-    seeds: int
-    learned: Effect
-    lost: dict[str, Effect]
+    mark: Mark
 
 
 class Answer(NamedTuple):
@@ -53,8 +50,8 @@ def page(planes: Mapping[str, Measured], contents: Contents) -> str:
 
 
 def _skill(chapter: str, runs: Measured) -> dict[str, Any]:
-    rows = at_rates(runs)
     places = sorted(runs.places.values(), key=lambda place: place.trainable)
+    rows = at_rates(places)
     return {
         "name": chapter,
         "axes": runs.axes,
@@ -67,16 +64,9 @@ def _skill(chapter: str, runs: Measured) -> dict[str, Any]:
     }
 
 
-def at_rates(runs: Measured) -> list[AtRate]:
-    """Every arm at each of its rates, the smallest arm first."""
-    start = records.start_of(runs.runs)
-    rows = []
-    for place in sorted(runs.places.values(), key=lambda place: place.trainable):
-        of_arm = records.select(runs.runs, method=place.method)
-        for rate in sorted({run.labels["learning_rate"] for run in of_arm}):
-            group = records.select(of_arm, learning_rate=rate)
-            rows.append(AtRate(place, rate, len(group), *plane.effects(runs.axes, start, group)))
-    return rows
+def at_rates(places: Iterable[Place]) -> list[AtRate]:
+    """Every arm at each of its rates."""
+    return [AtRate(place, mark) for place in places for mark in place.marks]
 
 
 def answers(rows: Sequence[AtRate], axes: Plane) -> Iterator[Answer]:
@@ -97,23 +87,25 @@ def answers(rows: Sequence[AtRate], axes: Plane) -> Iterator[Answer]:
 
 
 def _answer(rows: Sequence[AtRate], loss: Loss, share: float, plain: AtRate | None) -> Answer:
-    least = ENOUGH * plain.learned.mean if plain else 0.0
-    enough = [row for row in rows if row.seeds >= FEWEST_SEEDS and row.learned.mean >= least]
+    least = ENOUGH * plain.mark.learned.mean if plain else 0.0
+    enough = [
+        row for row in rows if row.mark.seeds >= FEWEST_SEEDS and row.mark.learned.mean >= least
+    ]
     if not enough:
-        nearest = max(rows, key=lambda row: row.learned.mean, default=None)
+        nearest = max(rows, key=lambda row: row.mark.learned.mean, default=None)
         return Answer(loss, [share], None, [], nearest)
-    best = min(enough, key=lambda row: loss.worse * row.lost[loss.words].mean)
+    best = min(enough, key=lambda row: loss.worse * row.mark.lost[loss.words].mean)
     level = [row for row in enough if row != best and _overlap(row, best, loss)]
     return Answer(loss, [share], best, level, None)
 
 
 def _overlap(one: AtRate, other: AtRate, loss: Loss) -> bool:
-    a, b = one.lost[loss.words], other.lost[loss.words]
+    a, b = one.mark.lost[loss.words], other.mark.lost[loss.words]
     return a.low <= b.high and b.low <= a.high
 
 
 def _central(rows: Sequence[AtRate], arm: str) -> AtRate | None:
-    of_arm = (row for row in rows if row.place.method == arm and row.rate == row.place.rate)
+    of_arm = (row for row in rows if row.place.method == arm and not row.mark.step)
     return next(of_arm, None)
 
 
@@ -150,8 +142,8 @@ def _rates(rows: Sequence[AtRate], runs: Measured) -> dict[str, Any] | None:
     matched = [place.matched[words] for place in runs.places.values()]
     distances = [abs(effect.mean) for effect in matched if effect]
     return {
-        "rates": [row.rate for row in plain],
-        "learned": [row.learned.mean for row in plain],
-        "lost": [row.lost[words].mean for row in plain],
+        "rates": [row.mark.rate for row in plain],
+        "learned": [row.mark.learned.mean for row in plain],
+        "lost": [row.mark.lost[words].mean for row in plain],
         "apart": median(distances) if distances else None,
     }
