@@ -371,7 +371,8 @@ def test_choosing_cards_and_status_say_what_the_records_say(made, runs):
     here = runs["freezing"].places["LoRA"]
     learned, *lost = map(markup.change, (here.learned, *here.lost.values()))
     text = made["choosing.md"]
-    row = re.search(r'<tr data-share="[^"]*" data-row="LoRA 0.001".*?</tr>', text, re.DOTALL)
+    rate = f'data-row="LoRA {here.rate:g}"'
+    row = re.search(rf'<tr data-share="[^"]*" {rate}.*?</tr>', text, re.DOTALL)
     assert row and "461 k (0.34\u00a0%)" in row[0] and f"<td>{learned}</td>" in row[0]
     assert "{doc}`records </records/freezing>`" in made["choosing.md"]
     row = row_of(made["methods/lora.md"], "| LoRA |")
@@ -414,8 +415,9 @@ def test_a_card_opens_with_the_verdicts_of_claims_about_its_method(made, verdict
     about_full = {v.id for v in method_cards.about(full, verdicts)}
     assert "lora-matched-r4" not in about_full and about_full
     shown = {v.id for card in METHODS for v in method_cards.about(card, verdicts)}
+    of_all = {c.id for p in papers.papers() for c in p.claims if "method" not in c.left}
     tested = {v.id for v in verdicts if v.verdict != "not tested"}
-    assert not tested - shown, "a claim on no card"
+    assert tested - shown <= of_all, "a claim on no card"
 
 
 def test_the_citation_is_made_from_one_file(tmp_path):

@@ -22,9 +22,11 @@ FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\} *(?P<title>.*)
 CODE = re.compile(r"^`{3,}|^~{3,}")
 OPTION = re.compile(r"^:([\w-]+):")
 INSERTED = re.compile(r"\{\{(.+?)\}\}")
-ROLE = re.compile(r"\{([\w:]+)\}`([^`]+)`")
+ROLE_OR_CODE = re.compile(r"\{([\w:]+)\}`([^`]+)`|`[^`\n]+`")
 TARGETED = re.compile(r"^(?P<words>.+?)\s*<[^<>]+>$", re.DOTALL)
-ATTRIBUTES = re.compile(r"(?<=[\])`])\{[.#][^}\n]*\}|^\{[.#][^}\n]*\}$|^\([\w-]+\)=$", re.MULTILINE)
+ATTRIBUTES = re.compile(
+    r"(?<=[\])\0])\{[.#][^}\n]*\}|^\{[.#][^}\n]*\}$|^\([\w-]+\)=$", re.MULTILINE
+)
 SPAN = re.compile(r"(?<!!)\[([^\[\]]+)\]\{[.#][^}\n]*\}")
 DETAILS = "<details>\n<summary>{}</summary>\n"
 TITLES = {"exercise-start": "### Exercise: {}", "tab-item": "**{}**"}
@@ -116,10 +118,16 @@ class Reader:
             yield from ("", *body, "")
 
     def _prose(self, text: str) -> str:
+        verbatim: list[str] = []  # what a role or an inline code has made is not read again
+
+        def put_aside(match: re.Match[str]) -> str:
+            role, content = match.groups()
+            verbatim.append(self._role(role, content) if role else match[0])
+            return f"\0{len(verbatim) - 1}\0"
+
         text = INSERTED.sub(lambda match: self._value(match[1]), text)
-        text = SPAN.sub(r"\1", text)
-        text = ROLE.sub(lambda match: self._role(*match.groups()), text)
-        return ATTRIBUTES.sub("", text)
+        text = ATTRIBUTES.sub("", SPAN.sub(r"\1", ROLE_OR_CODE.sub(put_aside, text)))
+        return re.sub("\0(\\d+)\0", lambda match: verbatim[int(match[1])], text)
 
     def _value(self, expression: str) -> str:
         return self.jinja.from_string("{{" + expression + "}}").render(self.values)
