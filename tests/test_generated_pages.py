@@ -376,7 +376,7 @@ def test_choosing_cards_and_status_say_what_the_records_say(made, runs):
     assert row and "461 k (0.34\u00a0%)" in row[0] and f"<td>{learned}</td>" in row[0]
     assert "{doc}`records </records/freezing>`" in made["choosing.md"]
     row = row_of(made["methods/lora.md"], "| LoRA |")
-    assert row == ["LoRA", "0.001", "3", "461 k", learned, *lost]
+    assert row == ["LoRA", f"{here.rate:g}", "3", "461 k", learned, *lost]
     stored = records.stored("freezing")
     row = row_of(made["status.md"], "| {doc}`freezing <")
     assert row[3] == f"{{doc}}`{len(stored)} </records/freezing>`"

@@ -127,16 +127,7 @@
     window.addEventListener("hashchange", read);
   };
 
-  /* On a phone a row is a card (pages.css), in which a value stands beside the head of its column. */
-  const label = (table) => {
-    const names = [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
-    for (const row of table.tBodies[0].rows)
-      [...row.cells].forEach((cell, at) => { cell.dataset.head = names[at]; });
-    table.classList.add("labelled");
-  };
-
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("table.cards").forEach(label);
     document.querySelectorAll("table.sortable").forEach(enhance);
   });
 })();
