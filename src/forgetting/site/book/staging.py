@@ -39,9 +39,9 @@ def stage(root: Path) -> Path:
         cells = with_generated_cells(notebook.cells, path, linked=records in generated)
         notebook.cells = with_opening(cells, opening.cells(path, notebook.cells, root / "_toc.yml"))
         files[Path("notebooks", path.name)] = serialise(notebook)
-    for name, told in {"benchmarks.md": "benchmarks/README.md", HOW_TO: "CONTRIBUTING.md"}.items():
-        if (root / told).exists():
-            files[Path(name)] = (root / told).read_bytes()
+    for page, file in {"benchmarks.md": "benchmarks/README.md", HOW_TO: "CONTRIBUTING.md"}.items():
+        if (root / file).exists():
+            files[Path(page)] = (root / file).read_bytes()
     if (root / "CITATION.cff").exists():
         generated[Path("cite.md")] = citing.page(root)
     files |= {path: page.encode() for path, page in (generated | cards.pages()).items()}
