@@ -51,6 +51,9 @@ def reader(tmp_path):
          "<details>\n<summary>Run card</summary>\n\n| a |\n|---|\n| 1 |\n\n</details>"),
         (":::::{tab-set}\n::::{tab-item} Python\n```python\n1\n```\n::::\n:::::",
          "**Python**\n\n```python\n1\n```"),
+        ('```{raw} html\n<figure><svg aria-label="A: 1;"><path/></svg><svg aria-label="A: 1;"/>'
+         "<figcaption>More <b>is</b> worse.</figcaption></figure>\n```",
+         "> *Figure.* More is worse. (A: 1)"),
         ("```{math}\nx^2\n```", "$$\nx^2\n$$"),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 from jinja2 import Environment, StrictUndefined
+from lxml import html
 from nbformat import NotebookNode
 from pybtex.database import BibliographyData, Entry, parse_file
 
@@ -94,6 +95,9 @@ class Reader:
     def _directive(self, lines: Iterator[str], fence: str, name: str, title: str) -> Iterator[str]:
         if name in ("raw", "code-block", "code", "math"):
             body = [line for line in _until(lines, fence) if not OPTION.match(line)]
+            if name == "raw" and any("<svg" in line for line in body):
+                yield _in_words("\n".join(body))
+                return
             edge = {"raw": "", "math": "$$"}.get(name, "```")
             yield from (edge + title * (edge == "```"), *body, edge)
             return
@@ -154,6 +158,14 @@ class Reader:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         heading = re.search(r"^# (.+)$", text, re.MULTILINE)
         return heading[1] if heading else path.stem.replace("_", " ")
+
+
+def _in_words(figure: str) -> str:
+    """A drawing's caption and what it shows: Jupyter lets no drawing stand in prose."""
+    drawn = html.fromstring(f"<div>{figure}</div>")
+    captions = [" ".join(caption.text_content().split()) for caption in drawn.iter("figcaption")]
+    shown = dict.fromkeys(label.strip(" ;") for label in drawn.xpath("//svg/@aria-label"))
+    return f"> *Figure.* {' '.join(captions)} ({'; '.join(shown)})"
 
 
 def _until(lines: Iterator[str], fence: str) -> Iterator[str]:
