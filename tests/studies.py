@@ -166,3 +166,13 @@ def files(home):
         if "key" in content:
             texts[path.stem] = json.dumps(content, indent=1, ensure_ascii=False)
     return texts
+
+
+def drifting(arm, rate, epochs, nats, drift, **recorded):
+    """Three seeds of the chapter on LoRA: four items of new answers, old text and old answers."""
+    kl = {"old text": drift, "old answers": 2 * drift}
+    asked = {role: {"forward_kl": [value] * 4, "tokens": [1] * 4} for role, value in kl.items()}
+    asked["new answers"] = {"log_likelihood": [-nats] * 4, "tokens": [1] * 4}
+    labels = {"epochs": epochs} if epochs else {}
+    about = {"labels": labels, "experiment": "lora"} | recorded
+    return [run(arm, rate, seed, asked, **about) for seed in range(3)]

@@ -29,9 +29,9 @@ def write_notebook(root: Path, *, prose: str = "Some prose.", code: str = "1 + 1
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch) -> Path:
-    """A book of one notebook and three generated pages, without records: it is quickly built."""
+    """A book of one notebook and four generated pages, without records: it is quickly built."""
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path / "results"))
-    generated = {Path(f"{name}.md"): f"# {name}\n" for name in ("scoreboard", "papers")}
+    generated = {Path(f"{name}.md"): f"# {name}\n" for name in ("scoreboard", "papers", "cite")}
     monkeypatch.setattr(staging, "pages", lambda _: generated)
     monkeypatch.setattr(staging.cards, "pages", lambda: {Path("tasks", "index.md"): "# Tasks\n"})
     for folder in ("book", "results", "data"):
@@ -94,7 +94,8 @@ def test_what_is_gone_from_the_book_is_gone_from_the_stage(root, executions):
     (root / "book" / "old.md").unlink()
     (root / "notebooks" / "01_freezing.ipynb").unlink()
     staging.stage(root)
-    assert {path.name for path in source.rglob("*.*")} == {"scoreboard.md", "papers.md", "index.md"}
+    names = {path.name for path in source.rglob("*.*")}
+    assert names == {"scoreboard.md", "papers.md", "cite.md", "index.md"}
 
 
 NOISY = """\
@@ -265,7 +266,8 @@ def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(root):
     for name in ("book/references.bib", "book/bibliography.md", "_config.yml"):
         (root / name).write_text((REPOSITORY / name).read_text())
     contents = [
-        f"  - file: {name}\n" for name in ("papers", "scoreboard", "tasks/index", "bibliography")
+        f"  - file: {name}\n"
+        for name in ("papers", "scoreboard", "cite", "tasks/index", "bibliography")
     ]
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: welcome\nchapters:\n" + "".join(contents)

@@ -70,11 +70,42 @@ def test_the_buttons_open_the_notebooks_where_they_are():
     assert {"colab_url", "binderhub_url"} <= CONFIG["launch_buttons"].keys()
 
 
-def test_binder_finds_all_that_its_environment_names():
-    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text(encoding="utf-8"))
+def test_every_address_of_the_repository_is_that_of_the_configuration():
+    """Who publishes the book under another name changes `_config.yml`, and is told what else."""
+    home = CONFIG["repository"]["url"]
+    telling = [REPOSITORY / name for name in ("CITATION.cff", "book/how_to_read.md")]
+    telling += [*NOTEBOOKS, REPOSITORY / "data" / "skeleton" / "chapter.ipynb"]
+    for path in telling:
+        text = path.read_text(encoding="utf-8")
+        addresses = re.findall(
+            r"(?:git.{0,40}clone.{0,40}|repository-code: \W*)(https:[\w/.-]+)", text
+        )
+        assert addresses == [home], (
+            f"{path.name}: says {addresses}; write {home}, as _config.yml does"
+        )
+
+
+@pytest.mark.parametrize("folder", ["", "binder"])
+def test_conda_and_binder_find_all_that_their_environment_names(folder):
+    here = REPOSITORY / folder
+    environment = yaml.safe_load((here / "environment.yml").read_text(encoding="utf-8"))
     (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
     assert python.partition("=")[2] + ".0" in SpecifierSet(PROJECT["requires-python"])
     (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
     files = [line.partition(" ")[2] for line in pip]
-    assert files == ["requirements.lock", "."]
-    assert all((REPOSITORY / file).exists() for file in files)
+    up = "../" if folder else ""
+    assert files == [f"{up}requirements.lock", ".." if folder else "."]
+    assert all((here / file).exists() for file in files)
+
+
+def test_binder_has_a_small_torch_and_trains_nothing():
+    """pip's torch has GPU libraries; conda's has none, and pip leaves it where versions agree."""
+    lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    version = re.search(r"^torch==(.*)$", lock, re.MULTILINE)[1]
+    environment = yaml.safe_load((REPOSITORY / "binder/environment.yml").read_text("utf-8"))
+    assert f"pytorch-cpu={version}" in environment["dependencies"]
+    start = REPOSITORY / "binder" / "start"
+    assert os.access(start, os.X_OK)
+    say = "import os; print(os.environ['FORGETTING_RENDER'], os.environ['FORGETTING_ROOT'])"
+    done = subprocess.run([start, sys.executable, "-c", say], cwd=REPOSITORY, capture_output=True)
+    assert done.stdout.decode().split() == ["1", str(REPOSITORY)]

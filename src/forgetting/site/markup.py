@@ -1,16 +1,21 @@
 """What pages share: their templates, and tables, verdicts, numbers and links in these."""
 
 import html
+import re
 from functools import partial
 from typing import Any, NamedTuple
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from forgetting import wording
 from forgetting.evidence.claims import WORDS, Effect, Verdict
+from forgetting.home import data_dir
 from forgetting.registry import DataSet
 
-REPOSITORY = "https://github.com/post-training-and-forgetting/book"
+CONFIG = yaml.safe_load((data_dir().parent / "_config.yml").read_text(encoding="utf-8"))
+REPOSITORY = CONFIG["repository"]["url"]
+FILES = f"{REPOSITORY}/blob/{CONFIG['repository']['branch']}"
 NOTHING = "–"
 
 
@@ -80,9 +85,19 @@ def change(effect: Effect | None) -> str:
     return wording.plus_minus(effect.mean, (effect.high - effect.low) / 2) if effect else NOTHING
 
 
-def claim_link(words: str, claim: str) -> str:
-    """A link to a claim's row on the scoreboard."""
-    return f'<a href="scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
+def claim_link(words: str, claim: str, up: str = "") -> str:
+    """A link to a claim's row on the scoreboard; `up` is "../" from a page in a folder."""
+    return f'<a href="{up}scoreboard.html#claim-{html.escape(claim)}">{words}</a>'
+
+
+def anchor(words: str) -> str:
+    """A name as a part of an address: "lora-r-64" for "LoRA r 64"."""
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def at_most(share: float) -> str:
+    """ "at most 1 % of the weights" for 0.01, "all weights" for 1."""
+    return f"at most {100 * share:g}\u00a0% of the weights" if share < 1 else "all weights"
 
 
 def cite(*keys: str) -> str:
@@ -104,11 +119,11 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.globals |= {f.__name__: f for f in (cite, claim_link, doc, heads, megabytes, row)} | {
     "NOTHING": NOTHING,
-    "REPOSITORY": REPOSITORY,
+    "FILES": FILES,
     "VERDICTS": WORDS,
     "source": "[{0.repo}](https://github.com/{0.repo}/tree/{0.commit})".format,  # of a data set
 }
-ENVIRONMENT.filters |= {f.__name__: f for f in (badge, change, interval)} | {
+ENVIRONMENT.filters |= {f.__name__: f for f in (anchor, at_most, badge, change, interval)} | {
     "counted": wording.count,
     "listed": wording.listed,
     "number": wording.number,

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forgetting.site.book import plain
 from forgetting.site.book.staging import stage
 from forgetting.site.book.verifying import verify
 from forgetting.site.markup import BookError
@@ -31,7 +32,9 @@ def build(root: Path, *, strict: bool = True) -> Path:
     for name in ("_config.yml", "_toc.yml", "book"):
         if not (root / name).exists():
             raise BookError(f"{root}: has no {name}, so it is not the top folder of the book")
-    pages = _run_jupyter_book(root, stage(root), strict=strict)
+    source = stage(root)
+    pages = _run_jupyter_book(root, source, strict=strict)
+    plain.write(pages, source)
     verify(pages, root / "_toc.yml")
     html = root / "build" / "html"
     shutil.rmtree(html, ignore_errors=True)

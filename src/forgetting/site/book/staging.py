@@ -12,8 +12,9 @@ from nbformat import NotebookNode
 from forgetting.site import opening, run_card
 from forgetting.site.book.executing import executed
 from forgetting.site.book.verifying import toc_entries
-from forgetting.site.pages import cards, explorer, pages
+from forgetting.site.pages import cards, citing, explorer, pages
 
+HOW_TO = "contributing.txt"  # book/add_your_own.md includes it
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 
@@ -30,7 +31,7 @@ def stage(root: Path) -> Path:
     files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
     named = {PurePosixPath(name).stem for name in toc_entries(root / "_toc.yml")}
     chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
-    generated = pages([path.stem for path in chapters])
+    generated = pages(chapters)
     for path, notebook in zip(chapters, executed(chapters, root, source), strict=True):
         records = Path("records", f"{path.stem.partition('_')[2]}.md")
         figures = data_files(notebook.cells, path.stem.partition("_")[2])
@@ -38,9 +39,11 @@ def stage(root: Path) -> Path:
         cells = with_generated_cells(notebook.cells, path, linked=records in generated)
         notebook.cells = with_opening(cells, opening.cells(path, notebook.cells, root / "_toc.yml"))
         files[Path("notebooks", path.name)] = serialise(notebook)
-    benchmarks = root / "benchmarks" / "README.md"
-    if benchmarks.exists():
-        files[Path("benchmarks.md")] = benchmarks.read_bytes()
+    for page, file in {"benchmarks.md": "benchmarks/README.md", HOW_TO: "CONTRIBUTING.md"}.items():
+        if (root / file).exists():
+            files[Path(page)] = (root / file).read_bytes()
+    if (root / "CITATION.cff").exists():
+        generated[Path("cite.md")] = citing.page(root)
     files |= {path: page.encode() for path, page in (generated | cards.pages()).items()}
     if Path("explorer.md") in files:
         files[Path("explorer", "explorer.html")] = explorer.page(root).encode()

@@ -8,7 +8,7 @@ from typing import Any
 from forgetting.chapters import published
 from forgetting.evidence import claims
 from forgetting.evidence import papers as known
-from forgetting.evidence.claims import FAILED, Verdict
+from forgetting.evidence.claims import FAILED, WORDS, Verdict
 from forgetting.evidence.coverage import KINDS, coverage
 from forgetting.home import data_dir
 from forgetting.site.markup import BookError, Contents, badge, claim_link, render
@@ -22,14 +22,30 @@ def scoreboard(board: Sequence[Verdict], contents: Contents) -> str:
         exploratory: Counter(v.verdict for v in board if v.exploratory is exploratory)
         for exploratory in (False, True)
     }
+    tested, untested = by_paper(board)
     return render(
         "scoreboard.md.jinja",
         board=sorted(board, key=lambda verdict: verdict.effect is None),
+        papers=tested,
+        untested=untested,
         counts=counts,
         decided=sum(v.decided for v in board),
         tested=sum(v.decided or v.verdict == "undecided" for v in board),
         link=contents.link,
     )
+
+
+def by_paper(board: Sequence[Verdict]) -> tuple[list[list[Verdict]], list[list[Verdict]]]:
+    """The verdicts paper by paper, in the order of `WORDS`: papers that were tested, and others.
+
+    Of the former, those with most decided claims stand first.
+    """
+    papers: dict[str, list[Verdict]] = {}
+    for verdict in sorted(board, key=lambda verdict: WORDS.index(verdict.verdict)):
+        papers.setdefault(verdict.paper, []).append(verdict)
+    tested = [of for of in papers.values() if any(v.verdict != "not tested" for v in of)]
+    tested.sort(key=lambda of: (-sum(v.decided for v in of), -len(of), of[0].paper))
+    return tested, [of for of in papers.values() if of not in tested]
 
 
 def failures(board: Sequence[Verdict], contents: Contents) -> str:

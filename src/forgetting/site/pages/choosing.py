@@ -1,41 +1,112 @@
-"""Which method should I use? An engineer's page: costs and losses at matched learning."""
+"""Which method should I use? An engineer's page: a sentence a question, and the rates behind it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-from forgetting.evidence import claims, records
+from forgetting.evidence import claims
 from forgetting.evidence.intervals import Effect
+from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site import plane
 from forgetting.site.markup import Contents, change, render
-from forgetting.site.plane import Measured, Place
+from forgetting.site.plane import Mark, Measured, Place
 
 ENOUGH = 0.9  # of what the plain method learned at its central rate
+SHARES = (1.0, 0.25, 0.05, 0.01, 0.001)  # of the weights: as many may be trained, at most
+
+
+class AtRate(NamedTuple):
+    """An arm at one of its rates."""
+
+    place: Place
+    mark: Mark
+
+
+class Answer(NamedTuple):
+    """What to take where `loss` must stay and at most one of `shares` of the weights may move.
+
+    `best` lost least of what learned enough at three seeds; the intervals of `level` overlap its
+    own. Without any, `nearest` learned most of what is small enough; None where nothing is.
+    """
+
+    loss: Loss
+    shares: list[float]
+    best: AtRate | None
+    level: list[AtRate]
+    nearest: AtRate | None
 
 
 def page(planes: Mapping[str, Measured], contents: Contents) -> str:
     """The page; `planes` by chapter."""
-    chapters = []
-    for name, runs in planes.items():
-        places = sorted(runs.places.values(), key=lambda place: place.trainable)
-        about = {
-            "name": name,
-            "axes": runs.axes,
-            "places": places,
-            "about": claims.summary(runs.runs),
-            "sides": {loss: _sides(places, loss) for loss in runs.axes.losses},
-            "rates": _rates(runs),
-            "choice": _choice(places, runs.axes),
-        }
-        chapters.append(about)
     return render(
         "choosing.md.jinja",
-        chapters=chapters,
+        chapters=[_skill(name, runs) for name, runs in planes.items()],
         enough=ENOUGH,
+        shares=SHARES,
         link=contents.link,
         loss_heads=plane.heads,
     )
+
+
+def _skill(chapter: str, runs: Measured) -> dict[str, Any]:
+    places = sorted(runs.places.values(), key=lambda place: place.trainable)
+    rows = at_rates(places)
+    return {
+        "name": chapter,
+        "axes": runs.axes,
+        "rows": rows,
+        "plain": _central(rows, runs.axes.plain),
+        "answers": list(answers(rows, runs.axes)),
+        "about": claims.summary(runs.runs),
+        "sides": {loss: _sides(places, loss) for loss in runs.axes.losses},
+        "rates": _rates(rows, runs),
+    }
+
+
+def at_rates(places: Iterable[Place]) -> list[AtRate]:
+    """Every arm at each of its rates."""
+    return [AtRate(place, mark) for place in places for mark in place.marks]
+
+
+def answers(rows: Sequence[AtRate], axes: Plane) -> Iterator[Answer]:
+    """An answer for each loss and each of `SHARES`; shares with the same answer stand together."""
+    for loss in axes.losses:
+        same: Answer | None = None
+        for share in SHARES:
+            small = [row for row in rows if row.place.share <= share]
+            answer = _answer(small, loss, share, _central(rows, axes.plain))
+            if same and answer[2:] == same[2:]:
+                same.shares.append(share)
+                continue
+            if same:
+                yield same
+            same = answer
+        if same:
+            yield same
+
+
+def _answer(rows: Sequence[AtRate], loss: Loss, share: float, plain: AtRate | None) -> Answer:
+    least = ENOUGH * plain.mark.learned.mean if plain else 0.0
+    enough = [
+        row for row in rows if row.mark.seeds >= FEWEST_SEEDS and row.mark.learned.mean >= least
+    ]
+    if not enough:
+        nearest = max(rows, key=lambda row: row.mark.learned.mean, default=None)
+        return Answer(loss, [share], None, [], nearest)
+    best = min(enough, key=lambda row: loss.worse * row.mark.lost[loss.words].mean)
+    level = [row for row in enough if row != best and _overlap(row, best, loss)]
+    return Answer(loss, [share], best, level, None)
+
+
+def _overlap(one: AtRate, other: AtRate, loss: Loss) -> bool:
+    a, b = one.mark.lost[loss.words], other.mark.lost[loss.words]
+    return a.low <= b.high and b.low <= a.high
+
+
+def _central(rows: Sequence[AtRate], arm: str) -> AtRate | None:
+    of_arm = (row for row in rows if row.place.method == arm and not row.mark.step)
+    return next(of_arm, None)
 
 
 def _sides(places: Sequence[Place], loss: Loss) -> dict[str, list[str]]:
@@ -58,49 +129,21 @@ def side(effect: Effect, loss: Loss) -> str:
     return "better" if high < 0 else "worse" if low > 0 else "level"
 
 
-def _choice(
-    places: Sequence[Place], axes: Plane
-) -> tuple[Place, Place | None, Place | None] | None:
-    """The plain method, and what to take instead of methods that were worse in nothing.
-
-    That is the cheapest that learned `ENOUGH` of what the plain one did, and a cheaper one that
-    learned less; None where there is none. `places` stand in the order of their cost. None where
-    methods do not differ in the weights that they move.
-    """
-    plain = next((place for place in places if place.method == axes.plain), None)
-    if plain is None or len({place.trainable for place in places}) == 1:
-        return None
-    good = [place for place in places if _never_worse(place, axes.losses)]
-    least = ENOUGH * plain.learned.mean
-    enough = next((place for place in good if place.learned.mean >= least), None)
-    less = good[0] if good and good[0].learned.mean < least else None
-    return plain, enough, less
-
-
-def _never_worse(place: Place, losses: Sequence[Loss]) -> bool:
-    effects = [(place.matched[loss.words], loss) for loss in losses]
-    return all(effect and side(effect, loss) != "worse" for effect, loss in effects)
-
-
-def _rates(runs: Measured) -> dict[str, Any] | None:
+def _rates(rows: Sequence[AtRate], runs: Measured) -> dict[str, Any] | None:
     """What the rate alone does to the plain method, and how far others lie from it in the median.
 
     `learned` and `lost` (the first loss) are its means, rate by rate; `apart` is None where nothing
     was matched. None where the plain method ran at one rate alone.
     """
-    axes, words = runs.axes, runs.axes.losses[0].words
-    plain = records.select(runs.runs, method=axes.plain)
-    rates = sorted({run.labels["learning_rate"] for run in plain})
-    if len(rates) < 2:
+    words = runs.axes.losses[0].words
+    plain = [row for row in rows if row.place.method == runs.axes.plain]
+    if len(plain) < 2:
         return None
-    start = records.start_of(runs.runs)
-    groups = [records.select(plain, learning_rate=rate) for rate in rates]
-    learned, lost = zip(*(plane.effects(axes, start, group) for group in groups), strict=True)
     matched = [place.matched[words] for place in runs.places.values()]
     distances = [abs(effect.mean) for effect in matched if effect]
     return {
-        "rates": rates,
-        "learned": [effect.mean for effect in learned],
-        "lost": [effects[words].mean for effects in lost],
+        "rates": [row.mark.rate for row in plain],
+        "learned": [row.mark.learned.mean for row in plain],
+        "lost": [row.mark.lost[words].mean for row in plain],
         "apart": median(distances) if distances else None,
     }

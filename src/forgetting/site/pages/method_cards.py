@@ -8,7 +8,10 @@ from typing import Any
 from forgetting import chapters, method
 from forgetting.chapters import published
 from forgetting.evidence import claims
+from forgetting.evidence.claims import WORDS, Verdict
+from forgetting.evidence.papers import Claim, papers
 from forgetting.evidence.trajectories import Trajectory, in_one_order
+from forgetting.experiments.experiment import START
 from forgetting.method import Card
 from forgetting.site import drawing, plane
 from forgetting.site.markup import Contents, render
@@ -16,7 +19,9 @@ from forgetting.site.plane import Measured
 from forgetting.views import theme
 
 
-def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
+def pages(
+    runs: Mapping[str, Measured], contents: Contents, board: Sequence[Verdict] = ()
+) -> dict[Path, str]:
     """The cards and their index, by path under the book's source; `runs` by chapter."""
     cards = method.cards()
     in_turn = {
@@ -25,7 +30,7 @@ def pages(runs: Mapping[str, Measured], contents: Contents) -> dict[Path, str]:
     by_question = {q: [c for c in cards if c.question == q] for q in method.QUESTIONS.values()}
     return {
         Path("methods", "index.md"): render("methods.md.jinja", by_question=by_question),
-        **{Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn) for c in cards},
+        **{Path("methods", f"{c.name}.md"): page(c, runs, contents, in_turn, board) for c in cards},
     }
 
 
@@ -34,17 +39,45 @@ def page(
     runs: Mapping[str, Measured],
     contents: Contents,
     in_turn: Mapping[str, Sequence[Trajectory]] | None = None,
+    board: Sequence[Verdict] = (),
 ) -> str:
-    """One method's page; `in_turn` are, by chapter, runs that learned tasks one after another."""
+    """One method's page; `in_turn` are, by chapter, runs that learned tasks one after another.
+
+    `board` are the verdicts of all claims; those about the method open its page.
+    """
+    verdicts = list(about(card, board))
     return render(
         "method.md.jinja",
         method=card,
+        tested=[v for v in verdicts if v.verdict != "not tested"],
+        untested=[v for v in verdicts if v.verdict == "not tested"],
         code={symbol: method.where(symbol) for symbol in card.symbols},
         planes=list(_planes(card, runs)),
         sequences=list(_sequences(card, in_turn or {})),
         loss_heads=plane.heads,
         link=contents.link,
     )
+
+
+def about(card: Card, board: Sequence[Verdict]) -> Iterator[Verdict]:
+    """The verdicts of claims that compare one of a card's arms, in the order of `WORDS`.
+
+    A claim that compares with the chapter's plain arm is about the other side alone.
+    """
+    designed = {claim.id: claim for paper in papers() for claim in paper.claims}
+    own = {name: {*_arms_about(card, name), *card.members} for name in chapters.names()}
+    for verdict in sorted(board, key=lambda verdict: WORDS.index(verdict.verdict)):
+        claim = designed.get(verdict.id)
+        if claim and claim.chapter in own and _compared(claim) & own[claim.chapter]:
+            yield verdict
+
+
+def _compared(claim: Claim) -> set[str]:
+    """The arms that a claim is about: those of both sides, without start and plain arm."""
+    sides = (claim.left, claim.right or {})
+    arms = {side["method"] for side in sides if "method" in side} - {START}
+    axes = chapters.experiment(claim.chapter).plane
+    return arms - {axes.plain} or arms if axes else arms
 
 
 def _arms_about(card: Card, chapter: str) -> dict[str, None]:
