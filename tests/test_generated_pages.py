@@ -272,7 +272,7 @@ def test_what_a_page_cannot_say_is_refused(verdicts):
 def test_a_place_is_read_from_records_by_hand(runs):
     """Learned and lost of one arm against means taken from the files themselves."""
     here = runs["freezing"].places["LoRA"]
-    assert (here.rate, here.seeds) == (1e-4, 3)  # of rates with the most seeds the tier's own
+    assert (here.rate, here.seeds) == (1e-3, 3)  # the rate with the most seeds that learned most
     index = json.loads((REPOSITORY / "results" / "freezing.json").read_bytes())
 
     def nats(entry: dict, role: str) -> float:
