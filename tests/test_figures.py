@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from studies import run, scores, verdict
+from studies import run, scores
 
 from forgetting import chapters, foundation, method
 from forgetting.chapters import published
@@ -86,9 +86,6 @@ DRAWN = {
         freezing.LOOKS,
     ),
     "law of the book": lambda: own_words.law_of_the_book(divergences(), ("divergence", "drift")),
-    "claims": lambda: figures.claim_intervals(
-        [verdict(), verdict(id="other", verdict="holds", effect=0.5, low=0.3, high=0.7)]
-    ),
 }
 
 
