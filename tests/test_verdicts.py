@@ -81,9 +81,7 @@ def test_a_row_has_its_numbers_with_a_true_minus_beside_the_threshold_and_its_un
     page = html.fromstring(rows([verdict(q=0.0312, statement="<b>all</b>")]).data)
     assert text(page.find_class("statement")[0]) == "<b>all</b>"
     (numbers,) = page.find_class("numbers")
-    assert text(numbers) == (
-        "−0.123 [−0.200, −0.050] nats; holds above 0.02C1 · 3 seeds · q 0.031"
-    )
+    assert text(numbers) == ("−0.123 [−0.200, −0.050] nats; holds above 0.02C1 · 3 seeds · q 0.031")
     (row,) = html.fromstring(rows([verdict(**NOT_RUN, reason="not run")]).data).find_class("row")
     assert not row.xpath(".//svg") and text(row).endswith("holds above 0.02C1 · not run")
     assert "A tenth of a nat" in rows([verdict(unit="nats a token")]).data

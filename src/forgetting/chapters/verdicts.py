@@ -15,4 +15,6 @@ def verdicts(chapter: str, tier: Tier) -> HTML:
     """The claims of a chapter as rows, in the order of its `claims.toml`, headline claims first."""
     path = chapters.folders()[chapter] / "claims.toml"
     place = {claim.id: number for number, claim in enumerate(papers.claims_in(path))}
-    return rows(sorted(published.verdicts(chapter, tier), key=lambda v: place.get(v.id, len(place))))
+    return rows(
+        sorted(published.verdicts(chapter, tier), key=lambda v: place.get(v.id, len(place)))
+    )

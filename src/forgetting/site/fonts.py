@@ -18,7 +18,7 @@ LETTERS = (
     (0x2190, 0x22FF),  # arrows, operators
     (0x25A0, 0x26FF),
 )
-FEATURES = ("kern", "liga", "ccmp", "locl", "mark", "mkmk", "tnum", "lnum", "sups", "subs")
+FEATURES = ("kern", "liga", "ccmp", "locl", "mark", "mkmk", "sups", "subs")
 COPYRIGHT_AND_LICENCE = (0, 13, 14)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,11 +12,13 @@ from nbformat import NotebookNode
 
 from forgetting.site import opening, run_card
 from forgetting.site.book.executing import executed
+from forgetting.site.book.folding import folded
 from forgetting.site.book.verifying import toc_entries
 from forgetting.site.pages import cards, explorer, pages
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+SECTION, VERDICT = re.compile(r"## "), re.compile(r"## Verdict\b")
 
 
 def stage(root: Path) -> Path:
@@ -54,22 +57,20 @@ def stage(root: Path) -> Path:
 def with_generated_cells(
     cells: Iterable[NotebookNode], notebook: Path, *, linked: bool
 ) -> list[NotebookNode]:
-    """`cells`, and below them what no author writes.
+    """`cells` as a page shows them, and between them what no author writes.
 
-    Below the background stands the chapter's diagram, below the parameters the run card; below each
-    figure its words and its data, and below what was made from records, where these have a page
-    (`linked`), a link to it.
+    Below the background stands the chapter's diagram, below each figure its words and its data, and
+    below what was made from records, where these have a page (`linked`), a link to it. Code is
+    folded; the parameters move into the run card, which stands at the end of the verdict.
     """
     chapter = notebook.stem.partition("_")[2]
     link = f"{{doc}}`records and recipes </records/{chapter}>`"
     staged: list[NotebookNode] = []
     for cell in cells:
-        staged.append(cell)
+        staged.append(folded(cell))
         below = []
         if cell.source.startswith("## Background") and (diagram := opening.diagram(chapter)):
             below.append(diagram)
-        if "parameters" in cell.metadata.get("tags", []):
-            below.append(run_card.card(notebook))
         if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
             below.append(f"{{.caption}}\n{alt}")
         links = [link] if linked and any(map(_is_of_records, cell.get("outputs", []))) else []
@@ -77,6 +78,9 @@ def with_generated_cells(
         if links:
             below.append("{.of-records}\n" + " · ".join(links))
         staged += map(nbformat.v4.new_markdown_cell, below)
+    if any("parameters" in cell.metadata.get("tags", []) for cell in staged):
+        card = nbformat.v4.new_markdown_cell(run_card.card(notebook))
+        staged.insert(_end_of_verdict(staged), card)
     return staged
 
 
@@ -99,9 +103,17 @@ def with_opening(cells: Sequence[NotebookNode], generated: Sequence[str]) -> lis
     return [nbformat.v4.new_markdown_cell(s) for s in sources if s] + [*cells[1:]]
 
 
+def _end_of_verdict(cells: list[NotebookNode]) -> int:
+    """The place of the first section after the verdict's; the end where there is none."""
+    heads = [bool(SECTION.match(cell.source)) for cell in cells]
+    verdict = next((n for n, cell in enumerate(cells) if VERDICT.match(cell.source)), len(cells))
+    return next((n for n in range(verdict + 1, len(cells)) if heads[n]), len(cells))
+
+
 def _is_of_records(output: NotebookNode) -> bool:
     about = output.get("metadata", {}).get("image/png", {})
-    return bool(about.get("records")) or "dataframe" in output.get("data", {}).get("text/html", "")
+    page = output.get("data", {}).get("text/html", "")
+    return bool(about.get("records")) or "dataframe" in page or 'data-of="records"' in page
 
 
 def serialise(notebook: NotebookNode) -> bytes:
