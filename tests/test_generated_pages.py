@@ -17,7 +17,7 @@ from forgetting.chapters import published
 from forgetting.evidence import papers, records
 from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
-from forgetting.site import conversation, markup, plane, times
+from forgetting.site import markup, plane, times
 from forgetting.site.markup import BookError, Contents
 from forgetting.site.pages import (
     board,

@@ -1,4 +1,4 @@
-"""How pages look, and what they say of themselves: fonts, the head of a page, the map of the site."""
+"""How pages look, and what they say of themselves: fonts, a page's head, the map of the site."""
 
 import io
 import re

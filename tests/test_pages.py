@@ -144,11 +144,13 @@ def test_a_phone_need_not_scroll_the_page_sideways(explorer):
 CHAPTERS = [name for name in built() if name.startswith("notebooks/")]
 # Text that is seen: its size on the screen, where it ends, and its first words.
 SEEN = """() => {
-  const walker = document.createTreeWalker(document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
+  const walker = document.createTreeWalker(
+    document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const text = walker.currentNode.textContent.trim(), parent = walker.currentNode.parentElement;
-    if (!text || !parent.checkVisibility() || parent.closest("style, script, mjx-container")) continue;
+    if (!text || !parent.checkVisibility()) continue;
+    if (parent.closest("style, script, mjx-container")) continue;
     const drawing = parent.closest("svg");
     const scale = drawing ? drawing.getScreenCTM().a : 1;
     found.push([parseFloat(getComputedStyle(parent).fontSize) * scale, text.slice(0, 40)]);

@@ -1,4 +1,4 @@
-"""A chapter's verdicts as rows: which come first, and on which side of its threshold an effect is."""
+"""Verdicts as rows: which come first, and on which side of its threshold an effect lies."""
 
 import colorsys
 import math
@@ -50,7 +50,7 @@ def test_the_picture_says_in_words_what_it_shows():
     assert on_line(verdict()).words == "reversed: the whole interval lies short of the threshold"
     endless = on_line(verdict(low=-math.inf, high=math.inf))
     assert (endless.low, endless.high) == (MIDDLE - REACH, MIDDLE + REACH)
-    with pytest.raises(ValueError, match="toy.*has no effect to draw"):
+    with pytest.raises(ValueError, match=r"toy.*has no effect to draw"):
         on_line(verdict(**NOT_RUN))
 
 

@@ -14,7 +14,6 @@ from forgetting.views.verdicts import rows
 def verdicts(chapter: str, tier: Tier) -> HTML:
     """The claims of a chapter as rows, in the order of its `claims.toml`, headline claims first."""
     path = chapters.folders()[chapter] / "claims.toml"
-    place = {claim.id: number for number, claim in enumerate(papers.claims_in(path))}
-    return rows(
-        sorted(published.verdicts(chapter, tier), key=lambda v: place.get(v.id, len(place)))
-    )
+    order = [claim.id for claim in papers.claims_in(path)]
+    judged = {verdict.id: verdict for verdict in published.verdicts(chapter, tier)}
+    return rows([judged[name] for name in order])
