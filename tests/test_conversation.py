@@ -25,7 +25,7 @@ def words(element: html.HtmlElement) -> str:
 
 
 def answers(page: html.HtmlElement) -> list[tuple[str, str]]:
-    return [(words(a[0]), words(a[1])) for a in page.find_class("answer")]
+    return [(words(a[0]), words(a[1])) for a in page.find_class("reply")]
 
 
 def test_a_question_is_followed_by_its_answers_whoever_reads_it():
@@ -44,19 +44,19 @@ def test_what_a_model_said_is_never_markup_and_never_leaves_its_block():
 
 def test_a_long_answer_is_cut_between_words_and_its_rest_unfolds():
     page = parsed(Exchange("Why?", {"before": LONG}))
-    start, rest = (words(part) for part in page.xpath("//*[@class='answer']//p"))
+    start, rest = (words(part) for part in page.xpath("//*[@class='reply']//p"))
     assert len(start) < 265 and start.endswith(" …")
     assert f"{start.removesuffix(' …')} {rest}" == LONG
     assert page.xpath("//details/summary/text()") == ["the rest"]
     without_spaces = parsed(Exchange("Why?", {"before": "x" * 300}))
-    start, rest = (words(part) for part in without_spaces.xpath("//*[@class='answer']//p"))
+    start, rest = (words(part) for part in without_spaces.xpath("//*[@class='reply']//p"))
     assert (start, rest) == ("x" * 260 + " …", "x" * 40)
 
 
 def test_each_language_is_named():
     page = parsed(Exchange("氣候變化?", {"before": "很大。", "after": "It changes 氣候."}))
     assert [element.get("lang") for element in page.find_class("asked")] == ["zh-Hant"]
-    assert [a[1].get("lang") for a in page.find_class("answer")] == ["zh-Hant", None]
+    assert [a[1].get("lang") for a in page.find_class("reply")] == ["zh-Hant", None]
     assert is_chinese("氣 ab") and not is_chinese("氣 abc") and not is_chinese("")
 
 
@@ -68,8 +68,8 @@ def test_tabs_choose_which_answer_stands_beside_the_first():
     assert {i.get("name") for i in inputs} == {page.get("id")}
     rules = re.findall(r":has\(#([\w-]+):checked\) \.after:not\(\.(of-\d)\)", words(page))
     assert rules == [(inputs[0].get("id"), "of-1"), (inputs[1].get("id"), "of-2")]
-    classes = [a.get("class") for a in page.find_class("answer")]
-    assert classes == ["answer", "answer after of-1", "answer after of-2"]
+    classes = [a.get("class") for a in page.find_class("reply")]
+    assert classes == ["reply", "reply after of-1", "reply after of-2"]
     assert parsed(Exchange("Why?", {"before": "a", "full": "b"})).xpath("//input") == []
 
 

@@ -204,7 +204,7 @@ def test_tabs_choose_whose_answers_stand_beside_the_first(tab):
         title = label.inner_text().strip()
         shown = said.locator(".after:visible .who").all_inner_texts()
         assert shown and set(shown) == {title}
-    answers = said.locator(".answers").first.locator(".answer:visible")
+    answers = said.locator(".replies").first.locator(".reply:visible")
     left, right = (answers.nth(n).bounding_box() for n in (0, 1))
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
     tab.set_viewport_size(PHONE)

@@ -82,7 +82,7 @@ def test_a_row_has_its_numbers_with_a_true_minus_beside_the_threshold_and_its_un
     assert text(page.find_class("statement")[0]) == "<b>all</b>"
     (numbers,) = page.find_class("numbers")
     assert text(numbers) == ("−0.123 [−0.200, −0.050] nats; holds above 0.02C1 · 3 seeds · q 0.031")
-    (row,) = html.fromstring(rows([verdict(**NOT_RUN, reason="not run")]).data).find_class("row")
+    (row,) = html.fromstring(rows([verdict(**NOT_RUN, reason="not run")]).data).find_class("claim")
     assert not row.xpath(".//svg") and text(row).endswith("holds above 0.02C1 · not run")
     assert "A tenth of a nat" in rows([verdict(unit="nats a token")]).data
     assert "A tenth of a nat" not in rows([verdict(unit="share of items")]).data
@@ -90,7 +90,7 @@ def test_a_row_has_its_numbers_with_a_true_minus_beside_the_threshold_and_its_un
 
 def test_a_chapter_has_all_its_claims_in_their_order():
     page = html.fromstring(last_cell.verdicts("freezing", "laptop").data)
-    assert len(page.find_class("row")) == 18
+    assert len(page.find_class("claim")) == 18
     first = [text(badge) for badge in page.find_class("verdict")][:5]
     assert "not tested" not in first
     assert page.get("data-of") == "records"
