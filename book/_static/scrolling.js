@@ -1,5 +1,5 @@
-// Wide tables (custom.css). One that scrolls in its own box is reached by the keyboard, and keeps its
-// first column; on a phone one of four columns or more becomes a card a row, with its heads as names.
+// Wide tables (custom.css). On a phone one of a few columns becomes a card a row, with its heads as
+// names; one of many scrolls in its own box, keeps its first column, and the keyboard reaches it.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -7,7 +7,8 @@ document.addEventListener("DOMContentLoaded", () => {
     if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
     const heads = table.tHead?.rows.length === 1 ? [...table.tHead.rows[0].cells] : [];
     const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
-    if (heads.length < 4 || rows.some((row) => row.cells.length !== heads.length)) continue;
+    const few = heads.length > 3 && (heads.length < 9 || table.matches(".sortable"));
+    if (!few || rows.some((row) => row.cells.length !== heads.length)) continue;
     table.classList.add("cards");
     table.setAttribute("role", "table"); // a card is drawn as a block, which would be none
     for (const row of rows) {

@@ -1,6 +1,7 @@
 """Tables that several chapters show: pandas frames, ours beside the paper's; what was said."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -19,11 +20,12 @@ from forgetting.tasks import Task
 from forgetting.views.conversation import Exchange, conversation, one_line
 from forgetting.views.figures import change
 from forgetting.views.theme import Looks, arms_of
-from forgetting.wording import thousands
+from forgetting.wording import thousands, true_minus
 
 pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
 
 SURPRISING = math.log(2.5)
+NUMBERS = re.compile(r"[-+±\d.,%\[\]\s]+")  # what a model said stays as it was said
 ACCURACIES = ("acc", "acc_norm", "em")
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
@@ -186,8 +188,9 @@ def shown_table(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
 
 
 def titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
-    """A frame with a row an entry, and one line of headings that begins with `title`."""
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
+    """A frame with a row an entry, true minus signs, and one line of headings from `title` on."""
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
+    return frame.map(lambda cell: true_minus(cell) if NUMBERS.fullmatch(str(cell)) else cell)
 
 
 def clean(answer: str, longest: int = 220) -> str:
