@@ -190,7 +190,11 @@ def shown_table(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
 def titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
     """A frame with a row an entry, true minus signs, and one line of headings from `title` on."""
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
-    return frame.map(lambda cell: true_minus(cell) if NUMBERS.fullmatch(str(cell)) else cell)
+    return frame.map(lambda cell: true_minus(cell) if _is_numbers(cell) else cell)
+
+
+def _is_numbers(cell: Any) -> bool:
+    return isinstance(cell, str) and NUMBERS.fullmatch(cell) is not None
 
 
 def clean(answer: str, longest: int = 220) -> str:
