@@ -12,7 +12,7 @@ from studies import put, run
 
 from forgetting import chapters
 from forgetting.experiments import parameters
-from forgetting.site import run_card
+from forgetting.site import run_card, times
 from forgetting.site.book.folding import folded
 from forgetting.site.book.staging import data_files, with_generated_cells, with_opening
 
@@ -92,6 +92,8 @@ def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
     staged = with_generated_cells(cells, path, linked=False)
     assert link not in [cell.source for cell in staged]
     nbformat.validate(new_notebook(cells=staged))
+    made = [cell.source for cell in staged if "generated" in cell.metadata]
+    assert card in made and not {cell.source for cell in cells} & set(made)
     without_verdict = with_generated_cells(cells[:5], path, linked=False)
     assert without_verdict[-1].source == card
     assert card not in [c.source for c in with_generated_cells(cells[2:], path, linked=False)]
@@ -136,6 +138,8 @@ def test_a_diagram_stands_below_the_background_and_the_opening_below_the_title(t
     opened = with_opening(staged, ["kicker", "picture"])
     first = [cell.source for cell in opened[:5]]
     assert first == ["# LoRA", "kicker", "picture", "The claim.", "## Background\n\nW."]
+    longer = with_opening(staged, ["kicker " * 2000])  # no chapter is longer for what it is given
+    assert times.reading(longer) == times.reading(opened)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

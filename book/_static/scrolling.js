@@ -17,7 +17,17 @@ document.addEventListener("DOMContentLoaded", () => {
         cell.setAttribute("role", cell.tagName === "TH" ? "rowheader" : "cell");
         cell.dataset.label = heads[index].textContent.trim();
         cell.classList.toggle("nothing", /^[–-]?$/.test(cell.textContent.trim()));
+        cell.classList.toggle("later", index > 6);
       }
+      if (heads.length < 8) continue;
+      const button = document.createElement("button"); // seen on a phone alone
+      button.className = "rest";
+      button.type = "button";
+      button.textContent = "more";
+      button.addEventListener("click", () => {
+        button.textContent = row.classList.toggle("whole") ? "less" : "more";
+      });
+      row.cells[0].append(button);
     }
   }
 });

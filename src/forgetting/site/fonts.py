@@ -64,6 +64,7 @@ def cut(font: Path, target: Path) -> None:
     options = subset.Options(
         flavor="woff",
         hinting=False,
+        notdef_outline=True,  # a letter that no font of the reader has is seen to be missing
         layout_features=list(FEATURES),
         name_IDs=list(COPYRIGHT_AND_LICENCE),
     )

@@ -77,11 +77,15 @@ def with_generated_cells(
         links += [f"{{download}}`data (CSV) </{name}>`" for name in data_files([cell], chapter)]
         if links:
             below.append("{.of-records}\n" + " · ".join(links))
-        staged += map(nbformat.v4.new_markdown_cell, below)
+        staged += map(unwritten, below)
     if any("parameters" in cell.metadata.get("tags", []) for cell in staged):
-        card = nbformat.v4.new_markdown_cell(run_card.card(notebook))
-        staged.insert(_end_of_verdict(staged), card)
+        staged.insert(_end_of_verdict(staged), unwritten(run_card.card(notebook)))
     return staged
+
+
+def unwritten(source: str) -> NotebookNode:
+    """A cell that no author wrote: how long a chapter is does not depend on it."""
+    return nbformat.v4.new_markdown_cell(source, metadata={"generated": True})
 
 
 def data_files(cells: Iterable[NotebookNode], chapter: str) -> dict[str, str]:
@@ -99,8 +103,8 @@ def data_files(cells: Iterable[NotebookNode], chapter: str) -> dict[str, str]:
 def with_opening(cells: Sequence[NotebookNode], generated: Sequence[str]) -> list[NotebookNode]:
     """`cells`, with what is generated between the title and what follows it in its cell."""
     title, _, rest = cells[0].source.partition("\n")
-    sources = [title, *generated, rest.strip()]
-    return [nbformat.v4.new_markdown_cell(s) for s in sources if s] + [*cells[1:]]
+    written = [nbformat.v4.new_markdown_cell(source) for source in (title, rest.strip()) if source]
+    return [*written[:1], *map(unwritten, generated), *written[1:], *cells[1:]]
 
 
 def _end_of_verdict(cells: list[NotebookNode]) -> int:
