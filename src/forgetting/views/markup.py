@@ -36,5 +36,5 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.tests["chinese"] = is_chinese
+ENVIRONMENT.tests["in_chinese"] = is_chinese
 ENVIRONMENT.filters |= {"counted": count, "number": number}
