@@ -263,7 +263,9 @@ def test_each_entry_of_the_table_of_contents_needs_its_page(site):
 
 
 def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(root):
-    for name in ("book/references.bib", "book/bibliography.md", "_config.yml"):
+    (root / "book" / "_static").mkdir()
+    icon = "book/_static/favicon.svg"
+    for name in ("book/references.bib", "book/bibliography.md", icon, "_config.yml"):
         (root / name).write_text((REPOSITORY / name).read_text())
     contents = [
         f"  - file: {name}\n"
@@ -290,6 +292,8 @@ def test_a_missing_number_breaks_the_build_and_the_last_good_pages_stay(root):
     assert html == root / "build" / "html"
     assert "mathjax/tex-svg-full.js" in (html / "welcome.html").read_text()
     assert (html / "_static" / "mathjax" / "tex-svg-full.js").stat().st_size > 1_000_000
+    assert (html / "_static" / "fonts" / "serif-regular.woff").is_file()
+    assert "<loc>tasks/index.html</loc>" in (html / "sitemap.xml").read_text()
     # Two builds give the same bytes, but where the page that was mended stands.
     good = bytes_of(html)
     changed = {str(path) for path in good if good[path] != broken.pop(path)}

@@ -1,6 +1,7 @@
 """Figures: what reaches a page, the same picture every time; and how arms look."""
 
 import csv
+import math
 from base64 import b64decode
 from functools import cache
 from io import StringIO
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from studies import run, scores, verdict
+from studies import run, scores
 
-from forgetting import chapters, foundation, method
+from forgetting import chapters, foundation, method, wording
 from forgetting.chapters import published
 from forgetting.chapters.freezing import views as freezing
 from forgetting.chapters.lora import views as lora
@@ -86,9 +87,6 @@ DRAWN = {
         freezing.LOOKS,
     ),
     "law of the book": lambda: own_words.law_of_the_book(divergences(), ("divergence", "drift")),
-    "claims": lambda: figures.claim_intervals(
-        [verdict(), verdict(id="other", verdict="holds", effect=0.5, low=0.3, high=0.7)]
-    ),
 }
 
 
@@ -171,3 +169,10 @@ def test_what_guessing_gets_stands_under_the_untouched_model():
     table = tables.changes_table({}, {"arc.acc": "ARC", "text.nats": "text"}, start)
     assert list(table["ARC"]) == ["0.50", "0.25"] and list(table["text"]) == ["2.00", ""]
     assert list(table.index) == ["untouched", "a guess"]
+
+
+def test_numbers_of_a_table_have_a_true_minus_and_words_stay_as_they_were():
+    cells = {"change": "-0.29\u00a0±\u00a00.08", "interval": "[-1, +2]", "said": "no-one owes -5"}
+    table = tables.titled({"full": cells | {"items": 48, "loss": math.nan}}, "method")
+    assert list(table.loc["full"])[:4] == ["−0.29\u00a0±\u00a00.08", "[−1, +2]", cells["said"], 48]
+    assert wording.true_minus("-1e-05, -inf, pre-1") == "−1e−05, −inf, pre-1"

@@ -16,11 +16,10 @@ from studies import NOT_RUN, drifting, run, scores, verdict
 
 from forgetting import chapters, method, tasks, wording
 from forgetting.chapters import published
-from forgetting.chapters.operation.conversation import ASKED, NoConversation
 from forgetting.evidence import papers, records
 from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
-from forgetting.site import conversation, coursework, markup, plane, times
+from forgetting.site import coursework, markup, plane, times
 from forgetting.site.markup import BookError, Contents
 from forgetting.site.pages import (
     board,
@@ -347,18 +346,6 @@ def test_of_sequences_the_tiers_methods_in_the_first_order_are_counted(monkeypat
     monkeypatch.setattr(published, "runs", lambda chapter, *_: stored)
     row = times.of_chapters([REPOSITORY / "notebooks" / "05_lamol.ipynb"]).splitlines()[-1]
     assert cells(row)[2] == "40"
-
-
-def test_the_conversation_is_word_for_word_what_the_records_hold(monkeypatch):
-    before = records.start_of(published.runs("operation"))
-    plain = re.sub(r"\\(.)", r"\1", conversation.before_and_after())
-    rows = [cells(line) for line in plain.splitlines()[2:]]
-    assert len(rows) == len(ASKED)
-    answers = {" ".join(sample.answer.split())[:40] for sample in before.samples}
-    assert {row[1][:40] for row in rows} <= answers
-    monkeypatch.setattr(published, "runs", lambda *_: [])
-    with pytest.raises(NoConversation, match="forgetting run operation"):
-        conversation.before_and_after()
 
 
 def test_a_method_is_worse_only_where_its_whole_interval_is():

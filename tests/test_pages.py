@@ -139,3 +139,75 @@ def test_a_phone_need_not_scroll_the_page_sideways(explorer):
     page = explorer()
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+CHAPTERS = [name for name in built() if name.startswith("notebooks/")]
+# Text that is seen: its size on the screen, where it ends, and its first words.
+SEEN = """() => {
+  const walker = document.createTreeWalker(
+    document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim(), parent = walker.currentNode.parentElement;
+    if (!text || !parent.checkVisibility()) continue;
+    if (parent.closest("style, script, mjx-container")) continue;
+    const drawing = parent.closest("svg");
+    const scale = drawing ? drawing.getScreenCTM().a : 1;
+    found.push([parseFloat(getComputedStyle(parent).fontSize) * scale, text.slice(0, 40)]);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def phone(chromium):
+    with chromium.new_context(viewport=PHONE) as context:
+        yield context.new_page()
+
+
+@pytest.mark.parametrize("name", [name for name in built() if name != "index.html"])  # it leads on
+def test_on_a_phone_all_is_large_enough_to_read_and_the_page_stays_in_its_width(name, phone):
+    phone.goto((PAGES / name).as_uri(), wait_until="load")
+    if not phone.locator(".bd-article").count():
+        pytest.skip("no page of the book")
+    assert [text for size, text in phone.evaluate(SEEN) if size < 11] == []
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_is_folded_and_not_cut_at_the_right_edge(name, tab):
+    tab.goto((PAGES / name).as_uri(), wait_until="load")
+    code = tab.locator("details.hide.above-input")
+    assert code.count() > 3 and not code.evaluate_all("all => all.some(each => each.open)")
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    assert tab.locator(".bd-article pre").evaluate_all(cut) == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_on_a_phone_verdicts_and_results_are_on_the_screen(name, phone):
+    phone.goto((PAGES / name).as_uri(), wait_until="load")
+    phone.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    places = phone.locator(".verdicts .verdict, .verdicts svg, table.cards td:not(.nothing)")
+    ends = places.evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
+    assert ends and max(ends) <= PHONE["width"]
+
+
+def test_tabs_choose_whose_answers_stand_beside_the_first(tab):
+    names = [n for n in CHAPTERS if 'role="radiogroup"' in (PAGES / n).read_text()]
+    if not names:
+        pytest.skip("no chapter shows the answers of several methods")
+    tab.goto((PAGES / names[0]).as_uri(), wait_until="load")
+    said = tab.locator(".conversation:has(.tabs)").first
+    for label in said.locator(".tabs label").all():
+        label.click()
+        title = label.inner_text().strip()
+        shown = said.locator(".after:visible .who").all_inner_texts()
+        assert shown and set(shown) == {title}
+    answers = said.locator(".replies").first.locator(".reply:visible")
+    left, right = (answers.nth(n).bounding_box() for n in (0, 1))
+    assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"]
+    tab.set_viewport_size(PHONE)
+    above, below = (answers.nth(n).bounding_box() for n in (0, 1))
+    assert above["x"] == below["x"] and above["y"] + above["height"] <= below["y"]
+    tab.set_viewport_size(DESKTOP)

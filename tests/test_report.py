@@ -71,8 +71,8 @@ def test_verdicts_stand_side_by_side(page):
     rows = [seen(row) for row in re.findall(r"<tr>.*?</tr>", text)]
     assert rows[0] == "claim with this run published"
     assert rows[1] == (
-        "It learns &lt;more&gt;. undecided +0.25 [−1, +1.5] nats a token laptop tier, 1 seed, "
-        "2026-11-21 reversed −0.5 [−0.625, −0.375] nats a token laptop tier, 3 seeds, "
+        "It learns &lt;more&gt;. undecided +0.2 [−1.0, +1.5] nats a token laptop tier, 1 seed, "
+        "2026-11-21 reversed −0.50 [−0.62, −0.38] nats a token laptop tier, 3 seeds, "
         "2026-11-21"
     )
     assert rows[2].endswith(" –")  # a claim that was not there yet

@@ -12,7 +12,8 @@ from studies import put, run
 
 from forgetting import chapters
 from forgetting.experiments import parameters
-from forgetting.site import run_card
+from forgetting.site import run_card, times
+from forgetting.site.book.folding import folded
 from forgetting.site.book.staging import data_files, with_generated_cells, with_opening
 
 REPOSITORY = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ def shown(kind, content, **about):
 
 
 def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
-    """The card below the parameters; below a figure its words, its data and its records."""
+    """Below a figure its words, its data and its records; the card at the end of the verdict."""
     table = "across,up\n0,1\n"
     cells = [
         new_markdown_cell("# A"),
@@ -72,6 +73,10 @@ def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
         ),
         new_code_cell("plane()", outputs=shown("image/png", "iVBORw0K", records=True, csv=table)),
         new_code_cell("table()", outputs=shown("text/html", '<table class="dataframe">')),
+        new_markdown_cell("## Verdict"),
+        new_code_cell("verdicts()", outputs=shown("text/html", '<div data-of="records">')),
+        new_markdown_cell("### What was scaled down"),
+        new_markdown_cell("## Exercises"),
         new_code_cell("print()", outputs=[new_output("stream", name="stdout", text="x")]),
     ]
     path = write(tmp_path)
@@ -80,11 +85,49 @@ def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
     assert text == table and re.fullmatch(r"data/trial-[0-9a-f]{8}\.csv", name)
     data = f"{{download}}`data (CSV) </{name}>`"
     sources = [cell.source for cell in with_generated_cells(cells, path, linked=True)]
-    assert sources[:5] == ["# A", CELL, card, "anatomy()", "{.caption}\nA model."]
-    assert sources[5:] == ["plane()", f"{link} · {data}", "table()", link, "print()"]
+    assert sources[:4] == ["# A", CELL, "anatomy()", "{.caption}\nA model."]
+    assert sources[4:8] == ["plane()", f"{link} · {data}", "table()", link]
+    assert sources[8:11] == ["## Verdict", "verdicts()", link]
+    assert sources[11:] == ["### What was scaled down", card, "## Exercises", "print()"]
     staged = with_generated_cells(cells, path, linked=False)
     assert link not in [cell.source for cell in staged]
     nbformat.validate(new_notebook(cells=staged))
+    made = [cell.source for cell in staged if "generated" in cell.metadata]
+    assert card in made and not {cell.source for cell in cells} & set(made)
+    without_verdict = with_generated_cells(cells[:5], path, linked=False)
+    assert without_verdict[-1].source == card
+    assert card not in [c.source for c in with_generated_cells(cells[2:], path, linked=False)]
+
+
+def test_code_folds_to_what_it_does_and_parameters_leave_the_page():
+    cells = [
+        new_code_cell("runs = experiment.run(tier)"),
+        new_code_cell("theme.show(views.plane(runs), 'A plane.')"),
+        new_code_cell("tables.churn_table(runs)", metadata={"tags": ["hide-input"]}),
+        new_code_cell("1 + 1", metadata={"mystnb": {"code_prompt_show": "A sum"}}),
+        new_code_cell(CELL, metadata={"tags": ["parameters"]}),
+    ]
+    before = [cell.copy() for cell in cells]
+    staged = [folded(cell) for cell in cells]
+    assert [cell.metadata["mystnb"]["code_prompt_show"] for cell in staged[:4]] == [
+        "Code: run the experiment, or read what is stored of it",
+        "Code: draw the figure",
+        "Code: make the table",
+        "A sum",
+    ]
+    assert [cell.metadata["tags"] for cell in staged] == [
+        *[["hide-input"]] * 4,
+        ["parameters", "remove-cell"],
+    ]
+    assert cells == before  # what is executed stays as it was
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_code_of_a_chapter_folds_to_a_line_that_says_nothing(chapter):
+    cells = nbformat.read(CHAPTERS[chapter], as_version=4).cells
+    code = [folded(cell) for cell in cells if cell.cell_type == "code"]
+    seen = [c for c in code if "remove-cell" not in c.metadata["tags"]]
+    assert "Code: code" not in [c.metadata["mystnb"]["code_prompt_show"] for c in seen]
 
 
 def test_a_diagram_stands_below_the_background_and_the_opening_below_the_title(tmp_path):
@@ -95,6 +138,8 @@ def test_a_diagram_stands_below_the_background_and_the_opening_below_the_title(t
     opened = with_opening(staged, ["kicker", "picture"])
     first = [cell.source for cell in opened[:5]]
     assert first == ["# LoRA", "kicker", "picture", "The claim.", "## Background\n\nW."]
+    longer = with_opening(staged, ["kicker " * 2000])  # no chapter is longer for what it is given
+    assert times.reading(longer) == times.reading(opened)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -16,14 +17,19 @@ def thousands(count: int) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """A value with so many significant digits and a true minus sign."""
-    return f"{value:.{digits}g}".replace("-", "−")
+    return true_minus(f"{value:.{digits}g}")
+
+
+def true_minus(text: str) -> str:
+    """A text whose numbers have a minus sign, which is as wide as a plus, in place of a hyphen."""
+    return re.sub(r"(?<!\w)-(?=\d|inf)|(?<=\de)-(?=\d)", "−", text)
 
 
 def plus_minus(mean: float, half: float) -> str:
     """ "+0.253 ± 0.051": as many decimals as show two digits of `half`."""
     known = half > 0 and math.isfinite(half)
     decimals = max(0, 1 - math.floor(math.log10(half))) if known else 3
-    return f"{mean:+.{decimals}f}\u00a0±\u00a0{half:.{decimals}f}".replace("-", "−")
+    return true_minus(f"{mean:+.{decimals}f}\u00a0±\u00a0{half:.{decimals}f}")
 
 
 def with_bounds(mean: float, low: float, high: float) -> list[str]:
@@ -31,7 +37,7 @@ def with_bounds(mean: float, low: float, high: float) -> list[str]:
     half = (high - low) / 2
     known = half > 0 and math.isfinite(half)
     decimals = max(0, 1 - math.floor(math.log10(half))) if known else 3
-    return [f"{value:+.{decimals}f}".replace("-", "−") for value in (mean, low, high)]
+    return [true_minus(f"{value:+.{decimals}f}") for value in (mean, low, high)]
 
 
 def count(amount: int, noun: str) -> str:

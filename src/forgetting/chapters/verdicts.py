@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from IPython.display import HTML
 
+from forgetting import chapters
 from forgetting.chapters import published
+from forgetting.evidence import papers
 from forgetting.evidence.records import Tier
-from forgetting.views import figures, tables, theme
-
-ALT = "Effect of each claim with its 95 % interval, in units of the claim's tolerance."
+from forgetting.views.verdicts import rows
 
 
-def verdicts(chapter: str, tier: Tier) -> pd.DataFrame:
-    """Draw the effects of a chapter's claims with their intervals; the verdicts as a table."""
-    judged = published.verdicts(chapter, tier)
-    theme.show(figures.claim_intervals(judged), ALT)
-    return tables.verdict_table(judged)
+def verdicts(chapter: str, tier: Tier) -> HTML:
+    """The claims of a chapter as rows, in the order of its `claims.toml`, headline claims first."""
+    path = chapters.folders()[chapter] / "claims.toml"
+    order = [claim.id for claim in papers.claims_in(path)]
+    judged = {verdict.id: verdict for verdict in published.verdicts(chapter, tier)}
+    return rows([judged[name] for name in order])

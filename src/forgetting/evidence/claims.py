@@ -86,6 +86,14 @@ class Verdict(BaseModel):
         return words.get(self.direction, f"between {ends[0]} and {ends[1]}")
 
     @property
+    def interval(self) -> str:
+        """The effect and its interval on one line: "−0.123 [−0.200, −0.050]"; "" if not run."""
+        if self.effect is None or self.low is None or self.high is None:
+            return ""
+        mean, low, high = with_bounds(self.effect, self.low, self.high)
+        return f"{mean} [{low},\u00a0{high}]"
+
+    @property
     def measured(self) -> str:
         """The effect in a sentence: "+0.12 (−0.10 to +0.31; *undecided*)"."""
         if self.effect is None or self.low is None or self.high is None:

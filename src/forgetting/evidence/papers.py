@@ -125,7 +125,7 @@ def papers() -> list[Paper]:
     """All papers, by arXiv id. Raises `BadFile` for a malformed one."""
     by_paper: dict[str, list[Claim]] = {}
     for path in claim_files():
-        for claim in _claims(path):
+        for claim in claims_in(path):
             by_paper.setdefault(claim.paper, []).append(claim)
     known = [_read(path) for path in sorted((data_dir() / "papers").glob("*.toml"))]
     if unknown := by_paper.keys() - {paper.id for paper in known}:
@@ -151,8 +151,8 @@ def paper(arxiv_id: str) -> Paper:
     return known[arxiv_id]
 
 
-def _claims(path: Path) -> list[Claim]:
-    """Read anew where the file has changed."""
+def claims_in(path: Path) -> list[Claim]:
+    """A chapter's claims in the order of their file, which is read anew where it has changed."""
     return _claims_at(path, path.stat().st_mtime_ns)
 
 

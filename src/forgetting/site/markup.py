@@ -74,10 +74,7 @@ def badge(verdict: str) -> str:
 
 def interval(verdict: Verdict) -> str:
     """ "−0.123 [−0.200, −0.050]" on one line; a dash where nothing was measured."""
-    if verdict.effect is None or verdict.low is None or verdict.high is None:
-        return NOTHING
-    effect, low, high = wording.with_bounds(verdict.effect, verdict.low, verdict.high)
-    return f"{effect} [{low},\u00a0{high}]"
+    return verdict.interval or NOTHING
 
 
 def change(effect: Effect | None) -> str:

@@ -1,7 +1,7 @@
 """The run card: a chapter's parameters, what its runs took, and three ways to change one.
 
 It is made from the notebook's `parameters` cell and the stored records, and staged as a cell of its
-own below the former, so that no page repeats by hand what a machine knows.
+own after the verdict, so that no page repeats by hand what a machine knows.
 """
 
 from collections.abc import Sequence

@@ -19,8 +19,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from forgetting.chapters import published
-from forgetting.chapters.operation.conversation import NoConversation
-from forgetting.site import conversation, times, worked_examples
+from forgetting.chapters.operation.conversation import NoConversation, exchanges
+from forgetting.site import fonts, heads, times, worked_examples
+from forgetting.views.conversation import conversation
 
 MATHJAX_PACKAGE = "sphinx-mathjax-offline"  # its import name has hyphens too
 THEBE = (sphinx_thebe.init_thebe_core, sphinx_thebe.update_thebe_context)
@@ -39,7 +40,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", set_substitutions)
     app.connect("env-before-read-docs", allow_parallel_reading)
     app.connect("html-page-context", replace_roles)
+    app.connect("html-page-context", heads.describe)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", write_fonts)
+    app.connect("build-finished", heads.write_sitemap)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -47,7 +51,7 @@ def set_substitutions(app: Sphinx, config: Config) -> None:
     # Sphinx stores this setting with its pages, so new values make it read every page again.
     values = published.book_values() | {"definitions": worked_examples.book_values()}
     with suppress(NoConversation):  # the page that asks for it warns, and the build stops
-        values["conversation"] = conversation.before_and_after()
+        values["conversation"] = conversation(exchanges()).data
     values["times"] = times.of_chapters(sorted(Path(app.srcdir, "notebooks").glob("*.ipynb")))
     config.myst_substitutions = {**config.myst_substitutions, "r": values}
 
@@ -80,3 +84,8 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     target = Path(app.outdir) / "_static" / script
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(spec.origin).parent / "static" / script, target)
+
+
+def write_fonts(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        fonts.write(Path(app.outdir) / "_static" / "fonts")

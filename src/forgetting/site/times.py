@@ -30,7 +30,8 @@ def of_chapters(notebooks: Sequence[Path]) -> str:
 
 def reading(cells: Sequence[NotebookNode]) -> int:
     """Minutes to read a notebook, up to its exercises: these take as long as they take."""
-    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    prose = (c for c in cells if c.cell_type == "markdown" and "generated" not in c.metadata)
+    text = "\n".join(cell.source for cell in prose)
     words = re.findall(r"\w+", text.partition("## Exercises")[0])
     return math.ceil(len(words) / WORDS_A_MINUTE)
 

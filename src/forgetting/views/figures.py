@@ -6,10 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from forgetting.evidence import claims, effects, records
+from forgetting.evidence import effects, records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
-from forgetting.views.theme import OF_RECORDS, PAGE_WIDTH, Looks, arms_of, provenance, sign, style
+from forgetting.views.theme import PAGE_WIDTH, Looks, arms_of, provenance, sign, style
 
 
 def plane(
@@ -150,29 +150,4 @@ def surprise(run: Run, threshold: float, looks: Looks) -> Figure:
     axis.set_ylabel("nats under the untouched model")
     axis.legend(frameon=False, fontsize=8)
     figure.suptitle(provenance([run]), fontsize=8, color="#555555", x=0.01, ha="left")
-    return figure
-
-
-def claim_intervals(verdicts: Sequence[claims.Verdict]) -> Figure:
-    """Every judged claim's effect with its interval, its tolerance shaded, in units of it."""
-    style()
-    judged = [v for v in verdicts if v.effect is not None and v.tolerance > 0]
-    colours = {"holds": "#009E73", "too small": "#E69F00", "reversed": "#D55E00"}
-    height = 0.34 * len(judged) + 1.2
-    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, height), layout="constrained")
-    axis.axvspan(-1, 1, color="#EEEEEE", zorder=0)
-    reach = 8.0
-    for row, v in enumerate(reversed(judged)):
-        numbers = np.array([v.effect, v.low, v.high], dtype=float) - v.than
-        colour = colours.get(v.verdict, "#777777")
-        mean, low, high = np.clip(numbers / v.tolerance, -reach, reach)
-        axis.plot([low, high], [row, row], color=colour, linewidth=2)
-        axis.plot(mean, row, "o", color=colour, markersize=6)
-        axis.annotate(
-            v.verdict, (reach * 1.05, row), fontsize=8, va="center", annotation_clip=False
-        )
-    axis.set_yticks(range(len(judged)), [v.id for v in reversed(judged)], fontsize=8)
-    axis.set_xlim(-reach, reach)
-    axis.set_xlabel("effect in units of its tolerance (cut at ±8); shaded: too small to count")
-    figure.set_gid(OF_RECORDS)
     return figure

@@ -1,6 +1,7 @@
-"""Tables that several chapters show, as pandas frames: ours beside the paper's, what was said."""
+"""Tables that several chapters show: pandas frames, ours beside the paper's; what was said."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,20 +9,23 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
+from IPython.display import HTML
 
 from forgetting import tasks
-from forgetting.evidence import churn, claims, records
+from forgetting.evidence import churn, records
 from forgetting.evidence.papers import Table
 from forgetting.evidence.records import Run
 from forgetting.probes.measures import BETWEEN_TOKENS
 from forgetting.tasks import Task
+from forgetting.views.conversation import Exchange, conversation, one_line
 from forgetting.views.figures import change
 from forgetting.views.theme import Looks, arms_of
-from forgetting.wording import thousands
+from forgetting.wording import thousands, true_minus
 
 pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to its 50th letter
 
 SURPRISING = math.log(2.5)
+NUMBERS = re.compile(r"[-+±\d.,%\[\]\s]+")  # what a model said stays as it was said
 ACCURACIES = ("acc", "acc_norm", "em")
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
@@ -109,8 +113,8 @@ def churn_table(
     return titled(rows, "runs")
 
 
-def said(runs: Mapping[str, Run], roles: Sequence[str]) -> pd.DataFrame:
-    """What each run (by title) answered to the lectures' questions, side by side.
+def said(runs: Mapping[str, Run], roles: Sequence[str]) -> HTML:
+    """What each run (by title) answered to the lectures' questions; the first is before the others.
 
     `roles` are those of the tasks that ask them.
     """
@@ -121,31 +125,30 @@ def said(runs: Mapping[str, Run], roles: Sequence[str]) -> pd.DataFrame:
         for document in Task(first.scores_of(role).task).documents("test")
         if document["pair"] in LECTURE_PAIRS
     ]
-    answers = {title: {s.prompt: s.answer for s in run.samples} for title, run in runs.items()}
-    table = {
-        question: {title: quoted(of_run.get(question)) for title, of_run in answers.items()}
-        for question in questions
-    }
-    return titled(table, "asked")
+    words = {title: {s.prompt: s.answer for s in run.samples} for title, run in runs.items()}
+    return conversation(
+        [
+            Exchange(asked, {title: of[asked] for title, of in words.items() if asked in of})
+            for asked in questions
+        ]
+    )
 
 
-def said_table(runs: Mapping[str, Run], role: str) -> pd.DataFrame:
-    """What each run answered to the first test item of a role's task, one row a run."""
-    rows = {}
+def said_table(runs: Mapping[str, Run], role: str) -> HTML:
+    """What each run (by title) answered to the first test item of a role's task."""
+    answers: dict[str, dict[str, str]] = {}
     for title, run in runs.items():
         if first := next((sample for sample in run.samples if sample.task == role), None):
-            rows[title] = {clean(first.prompt, 600): quoted(first.answer)}
-    return titled(rows, "asked")
+            answers.setdefault(first.prompt, {})[title] = first.answer
+    return conversation([Exchange(asked, of_runs) for asked, of_runs in answers.items()])
 
 
-def surprise_table(run: Run, rows: int = 1) -> Any:
+def surprise_table(run: Run, rows: int = 1) -> HTML:
     """Answers of each kind, each word shaded by how much it surprises the untouched model.
 
     The stronger the shade, the more nats; a dotted line is under words above 0.9 nats (perplexity
     2.5). As HTML; the number stands in each word's title.
     """
-    from IPython.display import HTML
-
     lines = []
     for kind, scores in run.scores.items():
         nats = iter(scores.items["surprise"])
@@ -184,36 +187,17 @@ def shown_table(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     return titled(rows, "answers shown").fillna("")
 
 
-def verdict_table(verdicts: Sequence[claims.Verdict]) -> pd.DataFrame:
-    """Claims with verdicts, effects, intervals and tolerances."""
-    rows = {}
-    for v in verdicts:
-        effect = "" if v.effect is None else f"{v.effect:+.3f} [{v.low:+.3f}, {v.high:+.3f}]"
-        rows[v.statement] = {
-            "of": v.source,
-            "verdict": v.verdict,
-            "effect [95 % interval]": effect,
-            "holds if": v.condition,
-            "unit": v.unit,
-            "q": "" if v.q is None else f"{v.q:.2g}",
-            "would show": "" if v.detectable is None else f"{v.detectable:.2g}",
-            "why": v.reason if v.verdict == "not tested" else v.needed,
-            "runs": v.runs,
-        }
-    return titled(rows, "claim")
-
-
 def titled(rows: dict[str, dict[str, Any]], title: str) -> pd.DataFrame:
-    """A frame with a row an entry, and one line of headings that begins with `title`."""
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
+    """A frame with a row an entry, true minus signs, and one line of headings from `title` on."""
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(columns=title)
+    return frame.map(lambda cell: true_minus(cell) if _is_numbers(cell) else cell)
 
 
-def quoted(answer: str | None) -> str:
-    """What was said, in words where it was nothing; an empty cell where nothing was asked."""
-    return "" if answer is None else clean(answer) or "(nothing)"
+def _is_numbers(cell: Any) -> bool:
+    return isinstance(cell, str) and NUMBERS.fullmatch(cell) is not None
 
 
 def clean(answer: str, longest: int = 220) -> str:
     """An answer on one line, cut where it grows long (pandas escapes it where it becomes HTML)."""
-    line = " ".join(answer.replace("\ufffd", "").split())
+    line = one_line(answer)
     return line if len(line) <= longest else line[:longest] + " …"

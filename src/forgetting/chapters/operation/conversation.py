@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from forgetting.chapters import published
 from forgetting.chapters.operation.experiment import experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
+from forgetting.views.conversation import Exchange
 
 ARM = "SFT style"
 ASKED = ("label", "json", "questions", "questions in chinese")  # roles, an item of each
@@ -17,15 +16,7 @@ class NoConversation(LookupError):
     """No stored run of the arm holds what was answered."""
 
 
-class Exchange(NamedTuple):
-    """What was asked, and what the model answered before and after it was taught."""
-
-    asked: str
-    before: str
-    after: str
-
-
-def conversation() -> list[Exchange]:
+def exchanges() -> list[Exchange]:
     """What a model answered before it learned to label reviews, and since. Raises `NoConversation`.
 
     The first question of each role in `ASKED`.
@@ -44,4 +35,4 @@ def conversation() -> list[Exchange]:
 def _exchange(role: str, start: Run, taught: Run) -> Exchange:
     answers = {sample.prompt: sample.answer for sample in start.samples if sample.task == role}
     after = next(sample for sample in taught.samples if sample.task == role)
-    return Exchange(after.prompt, answers[after.prompt], after.answer)
+    return Exchange(after.prompt, {"before": answers[after.prompt], "after": after.answer})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,12 +12,14 @@ from nbformat import NotebookNode
 
 from forgetting.site import opening, run_card
 from forgetting.site.book.executing import executed
+from forgetting.site.book.folding import folded
 from forgetting.site.book.verifying import toc_entries
 from forgetting.site.pages import cards, citing, explorer, pages
 
 HOW_TO = "contributing.txt"  # book/add_your_own.md includes it
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+SECTION, VERDICT = re.compile(r"## "), re.compile(r"## Verdict\b")
 
 
 def stage(root: Path) -> Path:
@@ -57,30 +60,35 @@ def stage(root: Path) -> Path:
 def with_generated_cells(
     cells: Iterable[NotebookNode], notebook: Path, *, linked: bool
 ) -> list[NotebookNode]:
-    """`cells`, and below them what no author writes.
+    """`cells` as a page shows them, and between them what no author writes.
 
-    Below the background stands the chapter's diagram, below the parameters the run card; below each
-    figure its words and its data, and below what was made from records, where these have a page
-    (`linked`), a link to it.
+    Below the background stands the chapter's diagram, below each figure its words and its data, and
+    below what was made from records, where these have a page (`linked`), a link to it. Code is
+    folded; the parameters move into the run card, which stands at the end of the verdict.
     """
     chapter = notebook.stem.partition("_")[2]
     link = f"{{doc}}`records and recipes </records/{chapter}>`"
     staged: list[NotebookNode] = []
     for cell in cells:
-        staged.append(cell)
+        staged.append(folded(cell))
         below = []
         if cell.source.startswith("## Background") and (diagram := opening.diagram(chapter)):
             below.append(diagram)
-        if "parameters" in cell.metadata.get("tags", []):
-            below.append(run_card.card(notebook))
         if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
             below.append(f"{{.caption}}\n{alt}")
         links = [link] if linked and any(map(_is_of_records, cell.get("outputs", []))) else []
         links += [f"{{download}}`data (CSV) </{name}>`" for name in data_files([cell], chapter)]
         if links:
             below.append("{.of-records}\n" + " · ".join(links))
-        staged += map(nbformat.v4.new_markdown_cell, below)
+        staged += map(unwritten, below)
+    if any("parameters" in cell.metadata.get("tags", []) for cell in staged):
+        staged.insert(_end_of_verdict(staged), unwritten(run_card.card(notebook)))
     return staged
+
+
+def unwritten(source: str) -> NotebookNode:
+    """A cell that no author wrote: how long a chapter is does not depend on it."""
+    return nbformat.v4.new_markdown_cell(source, metadata={"generated": True})
 
 
 def data_files(cells: Iterable[NotebookNode], chapter: str) -> dict[str, str]:
@@ -98,13 +106,21 @@ def data_files(cells: Iterable[NotebookNode], chapter: str) -> dict[str, str]:
 def with_opening(cells: Sequence[NotebookNode], generated: Sequence[str]) -> list[NotebookNode]:
     """`cells`, with what is generated between the title and what follows it in its cell."""
     title, _, rest = cells[0].source.partition("\n")
-    sources = [title, *generated, rest.strip()]
-    return [nbformat.v4.new_markdown_cell(s) for s in sources if s] + [*cells[1:]]
+    written = [nbformat.v4.new_markdown_cell(source) for source in (title, rest.strip()) if source]
+    return [*written[:1], *map(unwritten, generated), *written[1:], *cells[1:]]
+
+
+def _end_of_verdict(cells: list[NotebookNode]) -> int:
+    """The place of the first section after the verdict's; the end where there is none."""
+    heads = [bool(SECTION.match(cell.source)) for cell in cells]
+    verdict = next((n for n, cell in enumerate(cells) if VERDICT.match(cell.source)), len(cells))
+    return next((n for n in range(verdict + 1, len(cells)) if heads[n]), len(cells))
 
 
 def _is_of_records(output: NotebookNode) -> bool:
     about = output.get("metadata", {}).get("image/png", {})
-    return bool(about.get("records")) or "dataframe" in output.get("data", {}).get("text/html", "")
+    page = output.get("data", {}).get("text/html", "")
+    return bool(about.get("records")) or "dataframe" in page or 'data-of="records"' in page
 
 
 def serialise(notebook: NotebookNode) -> bytes:
