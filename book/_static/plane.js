@@ -1,6 +1,6 @@
 // The slider of a plane: which of its arms' rates have names. Without a script it stays hidden.
 document.addEventListener("DOMContentLoaded", () => {
-  for (const figure of document.querySelectorAll("figure.plane")) {
+  for (const figure of document.querySelectorAll("figure.hero")) {
     const slider = figure.querySelector("input[type=range]");
     if (!slider) continue;
     slider.closest(".plane-rates").hidden = false;

@@ -7,6 +7,7 @@ line of it stands in the notebook. What only an author can say stands at the top
 import html
 from collections import Counter
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -23,6 +24,7 @@ from forgetting.evidence.trajectories import in_one_order
 from forgetting.site import drawing, plane, times
 from forgetting.site.markup import NOTHING, render
 from forgetting.views import theme
+from forgetting.views.conversation import conversation
 
 HOW_TO_READ = {
     "plane": "To the right the model has learned more of what it was taught, upwards it has "
@@ -30,6 +32,8 @@ HOW_TO_READ = {
     "95 % intervals, hollow ones a single run; lines run over learning rates.",
     "slopes": "Left: the mean score of each task just after it was learned. Right: the mean score "
     "on all of them at the end. A line that falls has forgotten.",
+    "conversation": "Word for word, before and after; the tabs choose which answers stand beside "
+    "those of the untouched model.",
 }
 
 
@@ -44,7 +48,7 @@ class Opening(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     answer: str = ""
-    hero: Literal["", "plane", "slopes"] = ""
+    hero: Literal["", "plane", "slopes", "conversation"] = ""
     caption: str = ""
     arms: list[str] = []
 
@@ -105,7 +109,8 @@ def answer(verdicts: Sequence[Verdict]) -> str:
 def hero(chapter: str, said: Opening) -> str:
     """The picture that a chapter opens with, as HTML; "" where there are no runs to draw."""
     kind = said.hero or ("slopes" if chapters.experiment(chapter).in_turn else "plane")
-    return {"plane": _plane, "slopes": _slopes}[kind](chapter, said)
+    draw = {"plane": _plane, "slopes": _slopes, "conversation": _conversation}[kind]
+    return draw(chapter, said)
 
 
 def _plane(chapter: str, said: Opening) -> str:
@@ -113,6 +118,17 @@ def _plane(chapter: str, said: Opening) -> str:
     if runs is None:
         return ""
     return drawing.with_slider(runs, _caption(chapter, said, "plane"))
+
+
+def _conversation(chapter: str, said: Opening) -> str:
+    """What the chapter's `conversation.hero` gives."""
+    module = import_module(f"forgetting.chapters.{chapter}.conversation")
+    try:
+        picture = conversation(module.hero()).data
+    except LookupError:  # no answers are stored
+        return ""
+    caption = _caption(chapter, said, "conversation")
+    return render("figure.html.jinja", picture=picture, words={}, caption=caption)
 
 
 def _slopes(chapter: str, said: Opening) -> str:
