@@ -28,7 +28,8 @@ def test_a_card_without_its_data_says_how_to_get_them(own_home):
 def test_a_base_score_is_that_of_its_own_session_and_is_the_newest(own_home, tmp_path, monkeypatch):
     monkeypatch.setenv("FORGETTING_RESULTS", str(tmp_path))
     monkeypatch.setattr(tasks, "names", lambda: ["english", "formats", "chat"])
-    model, base = {"name": "smollm2-135m"}, "a" * 20
+    model = {"name": "smollm2-135m", "digest": "d", "layers": 2, "parameters": 1000}
+    base = "a" * 20
     for day, device, asked in (
         (1, "a laptop", {"english": {"log_likelihood": [-2, -4], "tokens": [2, 2]}}),
         (2, "a desk", {"formats": {"followed": [1, 1, 1, 0]}}),

@@ -149,12 +149,12 @@ def test_impossible_counts_are_refused():
         ({"task": "exam"}, "task: 'quiz' before, 'exam' after"),
         ({"version": 2.0}, "version: 1.0 before, 2.0 after"),
         ({"templates": "ffff"}, "templates: 'abcd' before, 'ffff' after"),
-        ({"n": 3}, "n: 2 before, 3 after"),
+        ({"acc": [1, 0, 1]}, "n: 2 before, 3 after"),
     ],
 )
 def test_scores_of_other_items_are_one_clear_line(other, message):
     with pytest.raises(NotPaired) as caught:
-        churn(scores([1, 0]), scores([1, 0], **other))
+        churn(scores([1, 0]), scores(**{"acc": [1, 0]} | other))
     assert str(caught.value) == (
         f"{message}; churn compares the same items, so measure both on one version of quiz"
     )
@@ -163,8 +163,6 @@ def test_scores_of_other_items_are_one_clear_line(other, message):
 @pytest.mark.parametrize(
     ("compare", "message"),
     [
-        (lambda: churn(scores([]), scores([])), "n=0: quiz has no items"),
-        (lambda: churn(*[scores([1, 0], n=3)] * 2), "acc: 2 values for n=3 items of quiz"),
         (
             lambda: churn(*[scores([1, 0])] * 2, answers=(["a"], ["a", "b"])),
             "answers: 1 and 2 texts for 2 items of quiz",
@@ -177,7 +175,7 @@ def test_what_cannot_be_paired_is_refused(compare, message):
         compare()
 
 
-@pytest.mark.parametrize("value", [0.5, -1.0, math.nan])
+@pytest.mark.parametrize("value", [0.5, -1.0])
 def test_a_metric_that_is_not_0_or_1_has_no_gained_and_lost(value):
     with pytest.raises(ValueError, match=r"metric='acc': item 1 scores .*; gained and lost need 0"):
         churn(scores([1, 0]), scores([1, value]))
@@ -209,8 +207,8 @@ def test_runs_bring_their_answers():
         (quizzed([1, 0], "ab", prompts=("1?", "other")), "role='quiz': the two runs had other"),
         (quizzed([1, 0], "ab", task="exam"), "task: 'quiz' before, 'exam' after"),
         (
-            run(asked={"exam": {"acc": [1]}}, key="bb"),
-            r"role='quiz': after \(bb\) was asked exam; ask both",
+            run(asked={"exam": {"acc": [1]}}, key="b" * 20),
+            r"role='quiz': after \(b{20}\) was asked exam; ask both",
         ),
     ],
 )

@@ -329,10 +329,10 @@ def test_every_flipped_byte_of_an_entry_is_found(done, own_home):
             content = path.read_bytes()
             for at in {0, len(content) - 1, *(dice.randrange(len(content)) for _ in range(8))}:
                 flip(path, at, 1 << dice.randrange(8))
-                assert store._problem(folder), f"{path.name}, byte {at}"
+                assert store.problem(folder), f"{path.name}, byte {at}"
                 path.write_bytes(content)
                 flips += 1
-        assert store._problem(folder) is None
+        assert store.problem(folder) is None
     assert flips > 300
 
 

@@ -164,8 +164,6 @@ def _check_paired(before: Scores, after: Scores) -> None:
                 f"{field}: {old!r} before, {new!r} after; churn compares the same items, so "
                 f"measure both on one version of {before.task}"
             )
-    if not before.n:
-        raise NotPaired(f"n=0: {before.task} has no items to compare")
 
 
 def _binary(scores: Scores, metric: str) -> list[bool]:
@@ -173,8 +171,6 @@ def _binary(scores: Scores, metric: str) -> list[bool]:
         known = ", ".join(scores.items)
         raise ValueError(f"metric={metric!r}: {scores.task} has {known}; name one of them")
     values = scores.items[metric]
-    if len(values) != scores.n:
-        raise NotPaired(f"{metric}: {len(values)} values for n={scores.n} items of {scores.task}")
     for number, value in enumerate(values):
         if value not in (0.0, 1.0):
             raise ValueError(

@@ -30,7 +30,11 @@ def exchanges(*rates: float) -> list[Exchange]:
         after = {"after": records.select(published.whole(experiment, runs), method=ARM)[0]}
         for rate in rates:
             for run in records.select(runs, method=ARM, learning_rate=rate, seed=0):
-                after |= {f"after, rate {rate:g}": run} if run.samples else {}
+                after |= (
+                    {f"after, a rate of {rate:.0e}".replace("e-0", "e-"): run}
+                    if run.samples
+                    else {}
+                )
         return [_exchange(role, start, after) for role in ASKED]
     except (LookupError, ValueError, StopIteration) as error:
         raise NoConversation(
