@@ -102,6 +102,15 @@ def test_labels_at_one_place_stand_below_one_another():
         assert all(low + drawing.LINE <= high for low, high in pairwise(heights))
 
 
+def test_labels_are_moved_apart_and_stay_above_the_lowest_line():
+    assert drawing.spread([10, 12, 100], 200) == [10, 25, 100]
+    assert drawing.spread([90, 95, 99], 100) == [70, 85, 100]
+
+
+def test_black_is_the_pages_own_ink():
+    assert (drawing.inked("#000000"), drawing.inked("#0072B2")) == ("currentcolor", "#0072B2")
+
+
 def test_a_run_that_unlearned_far_more_than_others_learned_is_cut_off_and_says_so():
     good, broken = placed("full", (0, 1e-4, 0.5, 0.1, 3)), placed("RL", (0, 1e-4, -8.0, 0.1, 3))
     for svg, sheet in zip(

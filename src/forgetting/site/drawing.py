@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from forgetting.experiments.experiment import Loss
@@ -77,12 +78,11 @@ def slopes(lines: Mapping[str, tuple[float, float]], looks: Mapping[str, Look]) 
     pictures = []
     for sheet in SHEETS:
         up = _linear(sheet.bottom, sheet.top, min(values), max(values))
-        labels: dict[str, float] = {}
-        for arm, ends in sorted(lines.items(), key=lambda line: -line[1][1]):
-            least = max(labels.values(), default=0.0) + LINE if labels else 0.0
-            labels[arm] = max(up.place(ends[1]) + 4, least)
+        arms = sorted(lines, key=lambda arm: -lines[arm][1])
+        heights = spread([up.place(lines[arm][1]) + 4 for arm in arms], sheet.bottom)
+        labels = dict(zip(arms, heights, strict=True))
         left, right = sheet.left + 40, sheet.right - 0.3 * sheet.width
-        shown = {"lines": lines, "looks": looks, "up": up, "labels": labels}
+        shown = {"lines": lines, "looks": looks, "up": up, "labels": labels, "inked": inked}
         pictures.append(
             render("slopes.svg.jinja", sheet=sheet, left=left, right=round(right), **shown)
         )
@@ -118,6 +118,7 @@ def _on(sheet: Sheet, runs: Measured, named: Sequence[Place], others: Sequence[P
         named=named,
         others=others,
         looks=runs.looks,
+        inked=inked,
     )
 
 
@@ -155,7 +156,7 @@ def _up(sheet: Sheet, marks: Sequence[Mark], loss: Loss) -> Axis:
 def _labelled(
     sheet: Sheet, marks: Sequence[tuple[str, Mark]], across: Axis, up: Axis, loss: Loss
 ) -> list[tuple[str, Dot]]:
-    """The marks of one step as dots; no label lies on another, from the top down."""
+    """The marks of one step as dots; no label lies on another."""
     dots = []
     for method, mark in marks:
         lost, x = mark.lost[loss.words], across.place(mark.learned.mean)
@@ -166,12 +167,30 @@ def _labelled(
         end = kept > (sheet.left + 2 * sheet.right) / 3
         beside = (kept - 10 if end else kept + 10, y + 4)
         dots.append((method, Dot(mark, kept, y, bars, beside, end, x < sheet.left)))
-    placed: list[tuple[str, Dot]] = []
-    for method, dot in sorted(dots, key=lambda each: each[1].y):
-        least = max((o.label[1] + LINE for _, o in placed if o.end is dot.end), default=0.0)
-        at = dot.label[0], max(dot.label[1], least)
-        placed.append((method, dot._replace(label=at)))
-    return placed
+    for end in (False, True):
+        side = sorted(
+            (n for n, (_, dot) in enumerate(dots) if dot.end is end), key=lambda n: dots[n][1].y
+        )
+        heights = spread([dots[n][1].label[1] for n in side], sheet.bottom - 4)
+        for n, height in zip(side, heights, strict=True):
+            method, dot = dots[n]
+            dots[n] = method, dot._replace(label=(dot.label[0], height))
+    return dots
+
+
+def spread(heights: Sequence[float], lowest: float) -> list[float]:
+    """Rising heights moved down until `LINE` lies between them, then up from `lowest`."""
+    apart: list[float] = []
+    for height in heights:
+        apart.append(max(height, apart[-1] + LINE) if apart else height)
+    for n in range(len(apart) - 1, -1, -1):
+        apart[n] = min(apart[n], lowest - LINE * (len(apart) - 1 - n))
+    return apart
+
+
+def inked(colour: str) -> str:
+    """A colour that is seen on any ground: black is the page's own ink."""
+    return "currentcolor" if max(to_rgb(colour)) < 0.2 else colour
 
 
 def _rates(places: Iterable[Place], step: int) -> str:
