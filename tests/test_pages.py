@@ -211,3 +211,35 @@ def test_tabs_choose_whose_answers_stand_beside_the_first(tab):
     above, below = (answers.nth(n).bounding_box() for n in (0, 1))
     assert above["x"] == below["x"] and above["y"] + above["height"] <= below["y"]
     tab.set_viewport_size(DESKTOP)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_answers_on_its_first_screen(name, chromium):
+    """The answer, the verdicts and the whole picture stand above 1,000 px at 1,400 px."""
+    with chromium.new_context(viewport={"width": 1400, "height": 1000}) as context:
+        page = context.new_page()
+        page.goto((PAGES / name).as_uri())
+        bottoms = {
+            place: page.locator(place).first.bounding_box()
+            for place in (".answer", ".verdict-strip", "figure.hero")
+        }
+        assert all(box and box["y"] + box["height"] <= 1000 for box in bottoms.values()), bottoms
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_picture_has_its_words_and_those_of_records_their_data(name, tab):
+    tab.goto((PAGES / name).as_uri())
+    pictures = tab.locator("article .cell_output img").count()
+    assert tab.locator("article .caption").count() == pictures
+    assert tab.locator("article .of-records a[download]").count() >= 1
+
+
+def test_the_slider_shows_one_rate_of_every_arm(tab):
+    tab.goto((PAGES / "notebooks" / "02_lora.html").as_uri())
+    hero = tab.locator("figure.hero")
+    before = hero.locator("output").inner_text()
+    assert hero.locator(".plane-wide .at.on").count() > 2
+    hero.locator("input[type=range]").press("ArrowRight")
+    assert hero.locator("output").inner_text() != before
+    steps = hero.locator(".plane-wide .at.on").evaluate_all("all => all.map(e => e.dataset.step)")
+    assert set(steps) == {"1"}
