@@ -188,7 +188,7 @@ def loss_of(
     """The objective of a batch, as `batch_of` makes it."""
     states = reader.states(model, batch["inputs"])[batch["at"]]
     plain = type(objective).loss is CrossEntropy.loss
-    if plain and isinstance(reader.head, nn.Linear):
+    if plain and isinstance(reader.head, nn.Linear) and reader.head.bias is None:
         return head_cross_entropy(states, reader.head.weight, batch["wanted"])
     was = batch["before"]
     was = None if was is None or before is None else before(was)

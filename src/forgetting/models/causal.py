@@ -7,7 +7,7 @@ answers, and answers come from a batch that stays full; `agreement` tries this b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,8 @@ class Causal(Family):
             packed = packing.Reader(model, keep=keep)
             with packing.attention_by_row(model):
                 yield packed
+        elif alone and agreement.has_plain_head(model):
+            yield Headless(self, model)
         else:
             yield Plain(self, model)
 
@@ -142,6 +144,21 @@ class Causal(Family):
         else:
             side_by_side = agreement.side_by_side(sampler.model)
             super().write(sampler, rows, drafts, batch if side_by_side else 1)
+
+
+class Headless(Plain):
+    """A reader of padded rows that leaves logits to the head: of supervised tokens alone.
+
+    Logits of a large vocabulary (Gemma's 262,144) at every token would be gigabytes.
+    """
+
+    def __init__(self, family: Causal, model: Any) -> None:
+        super().__init__(family, model)
+        self.head = family.head(model)
+
+    def states(self, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """(rows, length, width): the last hidden states."""
+        return unwrapped(model).base_model(**inputs, use_cache=False).last_hidden_state
 
 
 def padded(ids: Sequence[torch.Tensor], side: str = "right") -> dict[str, torch.Tensor]:
