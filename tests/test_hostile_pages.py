@@ -3,9 +3,9 @@
 import html
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
+from lxml.html import document_fromstring
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
@@ -13,9 +13,10 @@ from studies import BASE, put, run, scores
 
 from forgetting.evidence import records
 from forgetting.probes.scores import Sample
-from forgetting.site import conversation, markup
+from forgetting.site import markup
 from forgetting.site.pages import explorer, run_records
 from forgetting.views import tables
+from forgetting.views.conversation import Exchange, conversation
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 FILE = "\n```\n```{include} /etc/passwd\n```\n{download}`/etc/passwd` {eval-rst}`x`"
@@ -76,20 +77,21 @@ def test_the_explorers_data_cannot_end_their_script(hostile):
     assert json.loads(inside[1])["studies"][0]["measures"] == ["quiz.acc"]
 
 
-def test_a_conversation_is_read_as_nothing_but_text(monkeypatch):
-    words = SimpleNamespace(asked=HOSTILE, before=HOSTILE, after=HOSTILE)
-    monkeypatch.setattr(conversation, "conversation", lambda: [words])
-    text = conversation.before_and_after()
-    plain = {"table_open", "thead_open", "tbody_open", "tr_open", "th_open", "td_open", "inline"}
-    plain |= {name.replace("open", "close") for name in plain} | {"text", "text_special"}
-    assert {token.type for token in tokens(text)} <= plain
-    shown = "".join(t.content for t in tokens(text) if t.type in ("text", "text_special"))
-    assert shown.count("{{ 7 * 7 }}") == 3 and shown.count("<script>alert(1)</script>") == 3
+def test_a_conversation_is_read_as_nothing_but_text():
+    """Where MyST reads it, it is one block of HTML, in which what was said is text."""
+    answers = {"before": HOSTILE, "after": HOSTILE}
+    page = conversation([Exchange(HOSTILE, answers)]).data
+    assert {token.type for token in tokens(page)} == {"html_block"}
+    for part in (document_fromstring(page).find_class(name) for name in ("asked", "reply")):
+        for said in part:
+            assert not said.xpath(".//script | .//img")
+            assert "<script>alert(1)</script>" in said.text_content()
+            assert "{{ 7 * 7 }}" in said.text_content()
 
 
 def test_tables_of_answers_escape_them(hostile):
     (one,) = [run for run in hostile if not run.start]
-    shown = tables.said_table({SCRIPT: one}, "quiz").to_html()
+    shown = tables.said_table({SCRIPT: one}, "quiz").data
     assert "<script" not in shown and "<img" not in shown and "&lt;script&gt;" in shown
     one.samples[0] = Sample(task="quiz", prompt="p", answer=HOSTILE)
     one.scores["quiz"].items["surprise"] = [1.0, 2.0]

@@ -221,7 +221,7 @@ def test_the_tables_by_hand():
     assert table.loc["paper: each task alone", "all"] == "82.1"
     lost = views.forgetting_table([one, two, both])
     assert list(lost.index) == ["fine-tune"]
-    assert lost.loc["fine-tune", "backward transfer"] == "-40.0"  # in the order of both
+    assert lost.loc["fine-tune", "backward transfer"] == "−40.0"  # in the order of both
     # Alone a has 0.9 and b 0.8, as the second order begins with: so b lacks 0.1, and a nothing.
     assert lost.loc["fine-tune", "intransigence"] == "+5.0"
     assert views.decoding_table([one]).loc["fine-tune"].tolist() == ["60.0", "25.0", "+35.0"]
