@@ -9,11 +9,14 @@ import nbformat
 import pytest
 from lxml.html import fragments_fromstring
 
+from forgetting import wording
 from forgetting.chapters import published
+from forgetting.checking import BadFile
 from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
 from forgetting.experiments.experiment import Loss, Plane
 from forgetting.site import drawing, opening, plane
+from forgetting.site.markup import BookError
 from forgetting.site.plane import Mark, Measured, Place
 from forgetting.views import theme
 from forgetting.views.theme import Look
@@ -102,6 +105,22 @@ def test_labels_at_one_place_stand_below_one_another():
         assert all(low + drawing.LINE <= high for low, high in pairwise(heights))
 
 
+def test_no_mark_of_a_small_drifts_axis_lies_off_the_sheet():
+    """0.003 lies above the largest drift, 0.0025, and its room."""
+    arms = placed("a", (0, 1e-4, 0.3, 0.0025, 3)), placed("b", (0, 1e-4, 0.3, 0.0005, 3))
+    for svg in pictures(drawing.drawn(plane_of(*arms))):
+        assert "0.003" not in [text.text for text in svg.iter("text")]
+
+
+def test_a_hero_that_nobody_wrote_and_a_misspelt_key_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening.chapters, "folders", lambda: {"lora": tmp_path})
+    with pytest.raises(BookError, match=r"^lora: hero='conversation': needs a conversation.py"):
+        opening.hero("lora", opening.Opening(hero="conversation"))
+    (tmp_path / "claims.toml").write_text('answr = "It forgets."\n')
+    with pytest.raises(BadFile, match=r"answr=.*: no such field; did you mean 'answer'"):
+        opening.of_chapter("lora")
+
+
 def test_labels_are_moved_apart_and_stay_above_the_lowest_line():
     assert drawing.spread([10, 12, 100], 200) == [10, 25, 100]
     assert drawing.spread([90, 95, 99], 100) == [70, 85, 100]
@@ -133,7 +152,7 @@ def test_a_drift_is_drawn_by_its_root():
     "rate, words", [(1e-4, "1e-4"), (9e-5, "9e-5"), (0.01, "0.01"), (2.5e-4, "2.5e-4")]
 )
 def test_a_rate_is_written_as_people_write_it(rate, words):
-    assert drawing.short(rate) == words
+    assert wording.rate(rate) == words
 
 
 # -- openings ----------------------------------------------------------------------------------
@@ -160,7 +179,7 @@ def test_a_chapter_whose_author_said_nothing_opens_with_its_claims():
     said = opening.answer([open_claim, held])
     assert said.startswith("**It forgets: holds.** Measured: +0.50 (+0.40 to +0.60; *holds*) nats;")
     assert said.endswith("1 of 2 claims are decided.")
-    assert opening.answer([open_claim]).startswith("**Nothing is decided yet.** 1 claims")
+    assert opening.answer([open_claim]).startswith("**Nothing is decided yet.** 1 claim ")
 
 
 def test_the_part_of_a_chapter_is_the_caption_of_the_table_of_contents():

@@ -25,6 +25,13 @@ def true_minus(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d|inf)|(?<=\de)-(?=\d)", "−", text)
 
 
+def rate(value: float) -> str:
+    """ "3e-5": a learning rate as people write it."""
+    if value >= 0.01 or not value:
+        return f"{value:.2g}"
+    return f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
 def plus_minus(mean: float, half: float) -> str:
     """ "+0.253 ± 0.051": as many decimals as show two digits of `half`."""
     known = half > 0 and math.isfinite(half)

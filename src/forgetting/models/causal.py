@@ -107,7 +107,7 @@ class Causal(Family):
             with packing.attention_by_row(model):
                 yield packed
         elif alone and agreement.has_plain_head(model):
-            yield Headless(self, model)
+            yield PlainHead(self, model)
         else:
             yield Plain(self, model)
 
@@ -146,7 +146,7 @@ class Causal(Family):
             super().write(sampler, rows, drafts, batch if side_by_side else 1)
 
 
-class Headless(Plain):
+class PlainHead(Plain):
     """A reader of padded rows that leaves logits to the head: of supervised tokens alone.
 
     Logits of a large vocabulary (Gemma's 262,144) at every token would be gigabytes.

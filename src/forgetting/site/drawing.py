@@ -7,6 +7,7 @@ from typing import NamedTuple
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import MaxNLocator
 
+from forgetting import wording
 from forgetting.experiments.experiment import Loss
 from forgetting.site.markup import render
 from forgetting.site.plane import Mark, Measured, Place
@@ -148,7 +149,8 @@ def _up(sheet: Sheet, marks: Sequence[Mark], loss: Loss) -> Axis:
     ticks = DECADES if drift else MaxNLocator(5).tick_values(low, high)
     kept: list[float] = []
     for tick in ticks:
-        if low - room <= tick <= high + room and (not kept or place(kept[-1]) - place(tick) > 22):
+        inside = start <= scaled(tick) <= end
+        if inside and (not kept or place(kept[-1]) - place(tick) > 22):
             kept.append(tick)
     return Axis(place, kept)
 
@@ -201,13 +203,6 @@ def _rates(places: Iterable[Place], step: int) -> str:
             if mark.step == step:
                 arms.setdefault(mark.rate, []).append(place.method)
     if len(arms) == 1:
-        return short(next(iter(arms)))
+        return wording.rate(next(iter(arms)))
     words = {rate: ", ".join(of) if len(of) < 4 else f"{len(of)} arms" for rate, of in arms.items()}
-    return ", ".join(f"{short(rate)} ({words[rate]})" for rate in sorted(arms))
-
-
-def short(rate: float) -> str:
-    """ "3e-5": a learning rate as people write it."""
-    if rate >= 0.01 or not rate:
-        return f"{rate:.2g}"
-    return f"{rate:.1e}".replace("e-0", "e-").replace(".0e", "e")
+    return ", ".join(f"{wording.rate(rate)} ({words[rate]})" for rate in sorted(arms))

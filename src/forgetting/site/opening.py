@@ -22,9 +22,10 @@ from forgetting.evidence.claims import Verdict
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.trajectories import in_one_order
 from forgetting.site import drawing, plane, times
-from forgetting.site.markup import NOTHING, render
+from forgetting.site.markup import BookError, render
 from forgetting.views import theme
 from forgetting.views.conversation import conversation
+from forgetting.wording import count
 
 HOW_TO_READ = {
     "plane": "To the right the model has learned more of what it was taught, upwards it has "
@@ -45,7 +46,7 @@ class Opening(BaseModel):
     shows (empty: all that have enough seeds).
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     answer: str = ""
     hero: Literal["", "plane", "slopes", "conversation"] = ""
@@ -67,7 +68,6 @@ def cells(notebook: Path, contents: Sequence[NotebookNode], toc: Path) -> list[s
             running=times.running(chapter),
             answer=said.answer.strip() or answer(verdicts),
             counts=Counter(verdict.verdict for verdict in verdicts),
-            nothing=NOTHING,
         ),
         *([f"```{{raw}} html\n{figure}```\n"] if (figure := hero(chapter, said)) else []),
     ]
@@ -82,7 +82,8 @@ def diagram(chapter: str) -> str:
 def of_chapter(chapter: str) -> Opening:
     """What the chapter's author said. Raises `BadFile`."""
     path = chapters.folders()[chapter] / "claims.toml"
-    return checking.read(Opening, path, checking.toml(path)) if path.exists() else Opening()
+    said = checking.toml(path) if path.exists() else {}
+    return checking.read(Opening, path, {k: v for k, v in said.items() if k != "claims"})
 
 
 def part_of(toc: Path, page: str) -> str:
@@ -97,7 +98,7 @@ def answer(verdicts: Sequence[Verdict]) -> str:
     """What claims come to where nobody has said it: the first that is decided, and how many are."""
     decided = [v for v in verdicts if v.decided]
     if not decided:
-        return f"**Nothing is decided yet.** {len(verdicts)} claims were written down."
+        return f"**Nothing is decided yet.** {count(len(verdicts), 'claim')} written down."
     first = min(decided, key=lambda verdict: verdict.exploratory)
     return (
         f"**{first.statement.removesuffix('.')}: {first.verdict}.** "
@@ -122,6 +123,8 @@ def _plane(chapter: str, said: Opening) -> str:
 
 def _conversation(chapter: str, said: Opening) -> str:
     """What the chapter's `conversation.hero` gives."""
+    if not (chapters.folders()[chapter] / "conversation.py").exists():
+        raise BookError(f"{chapter}: hero='conversation': needs a conversation.py with a hero()")
     module = import_module(f"forgetting.chapters.{chapter}.conversation")
     try:
         picture = conversation(module.hero()).data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from forgetting import wording
 from forgetting.chapters import published
 from forgetting.chapters.operation.experiment import experiment
 from forgetting.evidence import records
@@ -30,11 +31,7 @@ def exchanges(*rates: float) -> list[Exchange]:
         after = {"after": records.select(published.whole(experiment, runs), method=ARM)[0]}
         for rate in rates:
             for run in records.select(runs, method=ARM, learning_rate=rate, seed=0):
-                after |= (
-                    {f"after, a rate of {rate:.0e}".replace("e-0", "e-"): run}
-                    if run.samples
-                    else {}
-                )
+                after |= {f"after, a rate of {wording.rate(rate)}": run} if run.samples else {}
         return [_exchange(role, start, after) for role in ASKED]
     except (LookupError, ValueError, StopIteration) as error:
         raise NoConversation(
