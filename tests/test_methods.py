@@ -97,22 +97,22 @@ class NearBefore(Objective):
         learned = functional.cross_entropy(step.logits, step.wanted)
         return learned + self.weight * divergence(step.before, step.logits)
 """
-TIES = """
+ELECTED = """
 from dataclasses import dataclass
 
 import torch
 
 from forgetting.method import method
 
-@method(title="TIES", idea="Trim, elect a sign, average.", equation="tau", cost="Little.",
+@method(title="Elected", idea="Trim, elect a sign, average.", equation="tau", cost="Little.",
         use="For many models.", citations=("ilharco2023editing",), colour="#123458", marker="8")
 @dataclass(frozen=True)
-class Ties:
+class Elected:
     density: float = 0.5
     costs = True
 
     def recipe(self):
-        return {"method": "ties", "density": self.density}
+        return {"method": "elected", "density": self.density}
 
     def merge(self, base, models):
         return {name: start + self.moved(start, [m[name] for m in models])
@@ -144,10 +144,10 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def own(folder):
-    """A freeze-like, a KL-like and a TIES-like method, a file each."""
+    """A freeze-like, a KL-like and a method like TIES, a file each."""
     (folder / "tuning" / "freeze_norms.py").write_text(FREEZE_NORMS)
     (folder / "objectives" / "near_before.py").write_text(NEAR_BEFORE)
-    (folder / "merging" / "ties.py").write_text(TIES)
+    (folder / "merging" / "elected.py").write_text(ELECTED)
     return folder
 
 
@@ -155,23 +155,23 @@ def test_a_file_of_ones_own_is_a_method(own, monkeypatch):
     for name, package, colour in (
         ("FreezeNorms", "tuning", "#123456"),
         ("NearBefore", "objectives", "#123457"),
-        ("Ties", "merging", "#123458"),
+        ("Elected", "merging", "#123458"),
     ):
         entry = method.named(name)
         assert (entry.package, entry.card.colour) == (package, colour)
         assert entry.card.question == method.QUESTIONS[package]
         assert entry.path.is_relative_to(own) and Path(method.where(entry.symbol)[0]).is_absolute()
     assert "near-before" in {card.name for card in method.cards()}
-    assert "Ties" in dir(import_module("forgetting.merging"))
+    assert "Elected" in dir(import_module("forgetting.merging"))
     monkeypatch.delenv(method.VARIABLE)
     with pytest.raises(method.UnknownMethod, match="method='FreezeNorm': there is none; did you"):
         method.named("FreezeNorm")
     with pytest.raises(ImportError):
-        exec("from forgetting.merging import Ties")
+        exec("from forgetting.merging import Elected")
 
 
 def test_a_model_is_trained_by_it_and_merged(own, tiny, own_home):
-    from forgetting.merging import Ties
+    from forgetting.merging import Elected
     from forgetting.objectives import NearBefore
     from forgetting.tuning import FreezeNorms
 
@@ -184,7 +184,7 @@ def test_a_model_is_trained_by_it_and_merged(own, tiny, own_home):
     before, after, third = map(compute.state, (tiny, one, other))
     for name, start in before.items():
         assert torch.equal(start, after[name]) is ("norm" in name), name
-    merged = merge(tiny, [one, other], Ties())
+    merged = merge(tiny, [one, other], Elected())
     for name, found in compute.state(merged).items():
         changes = torch.stack([after[name] - before[name], third[name] - before[name]])
         middle = changes.abs().flatten(1).sort(dim=1).values[:, round(changes[0].numel() / 2)]

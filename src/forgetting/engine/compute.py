@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetting import merging, store
-from forgetting.engine import processes, training
+from forgetting.engine import merges, processes, training
 from forgetting.home import rendering
 from forgetting.lineage import Adapt, Checkpoint, Completion, Graft, Linear, Merge, Samples, Train
 from forgetting.merging import State
+from forgetting.merging.base import Merging
 from forgetting.models import family, foundations
 from forgetting.models.foundations import Foundation
 from forgetting.objectives import Objective
@@ -107,7 +108,9 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
     base, *others = map(state, step.operands)
     for other in others:
         merging.require_one_architecture(base, other)
-    return step.how.merge(base, others)
+    if not isinstance(step.how, Merging):
+        return step.how.merge(base, others)
+    return step.how.merge(base, others, _tools(step, [base, *others]))
 
 
 @weights.register
@@ -215,6 +218,15 @@ def _folder(checkpoint: Checkpoint) -> Path:
     if isinstance(step, Train):
         return _train(checkpoint, step, {})
     return store.put("weights", key, _writer(checkpoint, WHOLE, weights(step)))
+
+
+def _tools(step: Merge, states: Sequence[State]) -> merges.Operands:
+    """What a merge may ask of its operands, which have these weights."""
+
+    def of_operands() -> family.Family:
+        return family.family_of(configuration(step.operands[0]))
+
+    return merges.Operands(step.operands, states, _loaded, of_operands)
 
 
 def _loaded(checkpoint: Checkpoint, state: State | None) -> PreTrainedModel:
