@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 
 from forgetting.engine.training import batch_of, loss_of
 from forgetting.lineage import Checkpoint, Settings
 from forgetting.merging import State
-from forgetting.models.family import Family, on_device
+from forgetting.models.family import Family
 from forgetting.models.parts import Part
 from forgetting.models.rows import Row, example_row, rows_of
 from forgetting.objectives import EWC, Objective
@@ -80,10 +81,8 @@ class Operands:
         with self.family.reader(model, keep=False, alone=True) as reader:
 
             def read(rows: list[Row], objective: Objective) -> torch.Tensor:
-                batch = batch_of(rows, reader) | {"before": None}
-                there = on_device({k: v for k, v in batch.items() if torch.is_tensor(v)}, model)
-                inputs = on_device(batch["inputs"], model)
-                return loss_of(model, reader, objective, batch | there | {"inputs": inputs}, None)
+                batch = send_to_device(batch_of(rows, reader), model.device)
+                return loss_of(model, reader, objective, batch, None)
 
             found = mean_gradient(moving_weights(model), rows, read, EWC.output, EWC.size)
         return {name: tensor.detach().cpu() for name, tensor in found.items()}
