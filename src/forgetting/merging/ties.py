@@ -65,10 +65,12 @@ class TIES(Merging):
         kept: dict[str, list[torch.Tensor]] = {name: [] for name in base}
         if self.scope == "global":
             sizes = [tensor.numel() for tensor in base.values()]
+            moved = torch.empty(sum(sizes))
             for model in models:
-                moved = [(model[n].float() - base[n].float()).flatten() for n in base]
-                parts = largest(torch.cat(moved), self.density).split(sizes)
-                for name, part in zip(base, parts, strict=True):
+                for name, part in zip(base, moved.split(sizes), strict=True):
+                    part.copy_((model[name].float() - base[name].float()).flatten())
+                chosen = largest(moved, self.density).split(sizes)
+                for name, part in zip(base, chosen, strict=True):
                     kept[name].append(part)
         return kept
 
