@@ -69,7 +69,7 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder}: holds no safetensors weights ({WHOLE}, or {INDEX}); save the model with "
             "save_pretrained"
         )
-    with _told(f"{index}: weight_map"):
+    with told(f"{index}: weight_map"):
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         outside = (s for s in shards if Path(s).is_absolute() or ".." in Path(s).parts)
         other = (s for s in shards if not s.endswith(".safetensors"))
@@ -92,7 +92,7 @@ def check(folder: Path) -> None:
     """
     from forgetting.models.family import config_of, family_of  # they import this
 
-    with _told(f"{folder / 'config.json'}"):
+    with told(f"{folder / 'config.json'}"):
         config = config_of(folder)
         for name in ("quantization_config", "transformers_weights"):
             if getattr(config, name, None) is not None:
@@ -103,12 +103,12 @@ def check(folder: Path) -> None:
         raise BadFolder(f"{folder}: holds an adapter (adapter_config.json); merge it into its base")
     names = {name for name, _ in model.named_parameters()}
     for path in weight_files(folder):
-        with _told(str(path)), safe_open(path, framework="pt") as file:
+        with told(str(path)), safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
                 kind = file.get_slice(name).get_dtype()
                 if kind not in FLOATS and any(n == name or n.endswith(f".{name}") for n in names):
                     raise BadFolder(f"{path}: {name}: of type {kind}; weights are floats")
-    with _told(f"{folder}: tokenizer"):
+    with told(f"{folder}: tokenizer"):
         _check_tokenizer(folder, tokenizer(folder), sizes)
 
 
@@ -121,7 +121,7 @@ def _check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, size: int
                 f"{size}; take the tokenizer that the model was trained with"
             )
     if tokenizer.chat_template:
-        with _told(f"{folder}: chat_template"):
+        with told(f"{folder}: chat_template"):
             turn = [{"role": "user", "content": MARK}]
             text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
             if MARK not in str(text):
@@ -160,7 +160,7 @@ def model(auto: Any, folder: Path) -> Any:
     that contradict the configuration about what is tied.
     """
     weight_files(folder)
-    with _told(str(folder)), _quietly():
+    with told(str(folder)), _quietly():
         loaded, report = auto.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -216,7 +216,7 @@ def _quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def told(where: str) -> Iterator[None]:
     """Whatever transformers and safetensors raise, as one line that says where."""
     try:
         yield
