@@ -1,5 +1,6 @@
 """How chapters open: the plane with its slider, slopes, and what stands below the title."""
 
+import csv
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 from lxml.html import fragments_fromstring
+from studies import run as a_run
 
 from forgetting import wording
 from forgetting.chapters import published
@@ -15,8 +17,9 @@ from forgetting.checking import BadFile
 from forgetting.evidence.claims import Verdict
 from forgetting.evidence.intervals import Effect
 from forgetting.experiments.experiment import Loss, Plane
-from forgetting.site import drawing, opening, plane
-from forgetting.site.markup import BookError
+from forgetting.models.parts import Part
+from forgetting.site import anatomy, drawing, heroes, opening, plane
+from forgetting.site.markup import BookError, render
 from forgetting.site.plane import Mark, Measured, Place
 from forgetting.views import theme
 from forgetting.views.theme import Look
@@ -74,11 +77,16 @@ def plane_of(*places: Place) -> Measured:
     return Measured(AXES, [], {place.method: place for place in places}, theme.Looks())
 
 
+def with_slider(runs: Measured, caption: str) -> str:
+    words = drawing.steps(runs)
+    return render("figure.html.jinja", picture=drawing.drawn(runs), words=words, caption=caption)
+
+
 def test_the_slider_has_a_step_for_each_rate_and_names_what_was_run_there():
     """Rates are counted from each arm's own central one."""
     full = placed("full", (-1, 3e-5, 0.1, 0.0, 3), (0, 1e-4, 0.3, 0.1, 3), (1, 3e-4, 0.2, 0.4, 1))
     lora = placed("LoRA", (0, 3e-4, 0.3, 0.1, 3))
-    (figure,) = fragments_fromstring(drawing.with_slider(plane_of(full, lora), "What it shows."))
+    (figure,) = fragments_fromstring(with_slider(plane_of(full, lora), "What it shows."))
     slider = figure.find(".//input")
     assert (slider.get("min"), slider.get("max"), slider.get("value")) == ("-1", "1", "0")
     assert [each.text for each in figure.iter("data")] == [
@@ -93,7 +101,7 @@ def test_the_slider_has_a_step_for_each_rate_and_names_what_was_run_there():
 
 
 def test_one_rate_has_no_slider_and_one_seed_a_hollow_mark():
-    html = drawing.with_slider(plane_of(placed("full", (0, 1e-4, 0.3, 0.1, 1))), "")
+    html = with_slider(plane_of(placed("full", (0, 1e-4, 0.3, 0.1, 1))), "")
     assert "<input" not in html
     assert 'class="hollow"' in html and 'class="bar"' not in html
 
@@ -115,10 +123,37 @@ def test_no_mark_of_a_small_drifts_axis_lies_off_the_sheet():
 def test_a_hero_that_nobody_wrote_and_a_misspelt_key_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(opening.chapters, "folders", lambda: {"lora": tmp_path})
     with pytest.raises(BookError, match=r"^lora: hero='conversation': needs a conversation.py"):
-        opening.hero("lora", opening.Opening(hero="conversation"))
+        heroes.draw("lora", "conversation", "", [])
+    with pytest.raises(
+        BookError, match=r"^lora: hero='anatomy': needs a moving\(\) in its views.py"
+    ):
+        heroes.draw("lora", "anatomy", "", [])
     (tmp_path / "claims.toml").write_text('answr = "It forgets."\n')
     with pytest.raises(BadFile, match=r"answr=.*: no such field; did you mean 'answer'"):
         opening.of_chapter("lora")
+
+
+def test_an_arm_that_the_chapter_does_not_have_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening.chapters, "folders", lambda: {"lamol": tmp_path})
+    (tmp_path / "claims.toml").write_text('arms = ["LAMOL", "replai 5 %"]\n')
+    message = (
+        r"claims\.toml: arms='replai 5 %': the chapter has no such arm; did you mean 'replay 5 %'"
+    )
+    with pytest.raises(BadFile, match=message) as told:
+        opening.of_chapter("lamol")
+    assert "\n" not in str(told.value)
+    (tmp_path / "claims.toml").write_text('arms = ["LAMOL", "replay 5 %"]\n')
+    assert opening.of_chapter("lamol").arms == ["LAMOL", "replay 5 %"]
+
+
+def test_takeaways_are_as_many_as_figures_or_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening.chapters, "folders", lambda: {"lora": tmp_path})
+    assert opening.takeaways("lora", 3) == opening.takeaways("no chapter", 3) == []
+    (tmp_path / "claims.toml").write_text('takeaways = ["It drifts.", "It learns."]\n')
+    assert opening.takeaways("lora", 2) == ["It drifts.", "It learns."]
+    assert opening.takeaways("lora", 0) == []  # nothing was executed
+    with pytest.raises(BadFile, match=r"takeaways: 2 sentences for 1 figure; write one for each"):
+        opening.takeaways("lora", 1)
 
 
 def test_labels_are_moved_apart_and_stay_above_the_lowest_line():
@@ -163,8 +198,12 @@ def test_a_rate_is_written_as_people_write_it(rate, words):
 )
 def test_every_chapter_opens_with_its_answer_its_verdicts_and_a_picture(notebook):
     contents = nbformat.read(notebook, as_version=4).cells
-    opened, picture = opening.cells(notebook, contents, REPOSITORY / "_toc.yml")
     chapter = notebook.stem.partition("_")[2]
+    if not published.runs(chapter):
+        pytest.skip("no records yet: the chapter is not in the book")
+    (opened, picture, link), files = opening.opened(notebook, contents, REPOSITORY / "_toc.yml")
+    ((file, data),) = files.items()
+    assert file in link and data.count("\n") > 3 and not data.startswith("\n")
     assert "min to read" in opened and "{.answer}\n**" in opened
     assert "r.claims[" in opening.of_chapter(chapter).answer  # its numbers come from records
     counts = re.findall(r">(\d+) (?:holds?|too small|reversed|undecided|not tested)<", opened)
@@ -200,3 +239,100 @@ def test_slopes_go_from_what_was_learned_to_what_is_left_and_are_named_at_their_
             if line.get("class") == "slope"
         ]
         assert fallen[0] > fallen[1] > 0  # pixels downwards: both forgot, fine-tuning more
+
+
+# -- kinds of pictures -------------------------------------------------------------------------
+
+
+def line(arm: str, learned: float, lost: float, seeds: int, **how: str) -> anatomy.Line:
+    """An arm of a model of three blocks; `how` says how each lane moves, a letter a block."""
+    words = {"m": "moves", "b": "beside", "h": "held"}
+    parts = {Part("embedding", None): words[how["embedding"]]}
+    parts |= {Part(kind, n): words[how[kind][n]] for n in range(3) for kind in ("attention", "mlp")}
+    about = {"rate": 1e-4, "seeds": seeds, "trainable": 1}
+    return anatomy.Line(arm, Look("#0072B2", "o"), parts=parts, learned=effect(learned),
+                        losses=[effect(lost)], **about)  # fmt: skip
+
+
+def test_an_anatomy_has_a_row_an_arm_with_what_moves_and_a_mark_for_learned_and_lost():
+    arms = [
+        line("first held", 0.3, -0.1, 3, embedding="m", attention="hmm", mlp="hmm"),
+        line("adapter", 0.1, 0.2, 1, embedding="h", attention="bbb", mlp="hhh"),
+    ]
+    for svg, sheet in zip(pictures(anatomy.drawn(plane_of(), arms)), anatomy.BODIES, strict=True):
+        held, adapter = [g for g in svg.iter("g") if g.get("style")]
+        assert [g.find("text").text for g in (held, adapter)] == ["first held", "adapter"]
+        blocks = [each for each in held.iter("line") if each.get("class").startswith("blocks")]
+        kinds = [each.get("class").split()[1] for each in blocks]
+        assert kinds == ["held", "moves"] * 2  # in either lane the first block, then two
+        widths = [float(each.get("x2")) - float(each.get("x1")) for each in blocks]
+        assert widths[1] > 1.9 * widths[0]
+        assert not held.findall("line[@class='stripe']")
+        assert len(adapter.findall("line[@class='stripe']")) == 1
+        learned, lost = held.findall("circle")
+        assert learned.get("fill") and sheet.learned[0] <= float(learned.get("cx"))
+        zero = [float(z.get("x1")) for z in svg.iter("line") if z.get("class") == "zero"]
+        assert len(zero) == 2 and float(lost.get("cx")) < zero[1] <= sheet.lost[1]
+        assert [c.get("class") for c in adapter.findall("circle")] == ["hollow", "hollow"]
+        assert not adapter.findall("line[@class='bar']")  # of a single run
+        bottom = float(svg.get("viewBox").split()[3])
+        assert all(float(t.get("y")) < bottom for t in svg.iter("text"))
+        assert "first held learned 0.3, −0.1; adapter" in svg.get("aria-label")
+
+
+def test_neighbouring_blocks_that_move_alike_are_one_stretch():
+    arm = line("a", 0, 0, 3, embedding="h", attention="mmh", mlp="bbb")
+    assert anatomy.stretches(arm.parts) == [
+        (0, 0, 2, "moves"),
+        (0, 2, 1, "held"),
+        (1, 0, 3, "beside"),
+    ]
+
+
+def test_an_anatomys_arms_stand_at_their_own_rates_as_the_chapter_ran_them():
+    hero = heroes.draw("freezing", "anatomy", "It moves.", [])
+    header, *rows = csv.reader(hero.data.splitlines())
+    rates = {row[0]: row[1] for row in rows}
+    assert rates["full"] == "0.0001" and rates["LoRA ×10"] == rates["(IA)³ ×10"] == "0.001"
+    learned = {row[0]: float(row[header.index("learned: Chinese text")]) for row in rows}
+    assert learned["LoRA"] < learned["LoRA ×10"]
+    assert hero.figure.count("<svg") == 2 and "<strong>It moves.</strong>" in hero.figure
+
+
+@pytest.fixture
+def surprised(monkeypatch):
+    """Two kinds of answers: tokens and nats, of the second one question more."""
+    mark = heroes.BETWEEN_TOKENS
+    ask = "<|im_start|>system\nHelp.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n"
+    asked = {"gold": {"surprise": [6.0, 0.1]}, "own": {"surprise": [0.2, 0.3, 0.4, 0.5]}}
+    answers = {
+        "gold": [(ask.format("Which <b>?"), f"bad{mark}<|im_end|>")],
+        "own": [
+            (ask.format("What?"), mark.join("xy")),
+            (ask.format("Which <b>?"), f"It{mark} is"),
+        ],
+    }
+    run = a_run("untouched", asked=asked, answers=answers)
+    monkeypatch.setattr(heroes.published, "surprised", lambda chapter: run)
+
+
+def test_a_strip_has_the_first_question_that_all_answered_and_each_tokens_own_nats(surprised):
+    hero = heroes.draw("own_words", "surprise", "", ["own", "gold"])
+    (figure,) = fragments_fromstring(hero.figure)
+    assert figure.find(".//p[@class='asked']").text == "Which <b>?"
+    assert [b.text for b in figure.findall(".//p[@class='who']/b")] == ["own", "gold"]
+    own, gold = figure.findall(".//p[@class='words']")
+    assert [span.get("title") for span in own.findall("span")] == ["0.40 nats", "0.50 nats"]
+    assert own.text_content() == "It is"
+    hard, end = gold.findall("span")
+    assert hard.find("ruby/rt").text == "6.0" and "65%" in hard.get("style")
+    assert end.text_content() == " ■" and end.find("ruby") is None
+    assert "perplexity 21.1; 50 % of the tokens above 0.9 nats" in figure.text_content()
+    assert hero.data.splitlines() == [
+        "answer,token,nats", "own,It,0.4", "own, is,0.5", "gold,bad,6.0", "gold, ■,0.1",
+    ]  # fmt: skip
+
+
+def test_a_chapter_whose_answers_nobody_measured_has_no_strip(monkeypatch):
+    monkeypatch.setattr(heroes.published, "surprised", lambda chapter: None)
+    assert heroes.draw("own_words", "surprise", "", ["own"]) is None

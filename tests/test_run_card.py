@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+from datetime import date
 from pathlib import Path
 
 import nbformat
@@ -11,8 +12,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from studies import put, run
 
 from forgetting import chapters
+from forgetting.checking import BadFile
+from forgetting.evidence import records
 from forgetting.experiments import parameters
-from forgetting.site import run_card, times
+from forgetting.site import opening, run_card, times
 from forgetting.site.book.folding import folded
 from forgetting.site.book.staging import data_files, with_generated_cells, with_opening
 
@@ -97,6 +100,42 @@ def test_what_is_generated_stands_below_what_it_is_about(tmp_path):
     without_verdict = with_generated_cells(cells[:5], path, linked=False)
     assert without_verdict[-1].source == card
     assert card not in [c.source for c in with_generated_cells(cells[2:], path, linked=False)]
+
+
+def test_below_a_figure_its_takeaway_stands_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "takeaways", lambda chapter, figures: ["It drifts."] * figures)
+    cells = [
+        new_code_cell("plane()", metadata={"mystnb": {"image": {"alt": "A plane."}}}),
+        new_code_cell("table()"),
+    ]
+    staged = with_generated_cells(cells, tmp_path / "01_trial.ipynb", linked=False)
+    assert [c.source for c in staged] == [
+        "plane()",
+        "{.caption}\n**It drifts.** A plane.",
+        "table()",
+    ]
+
+
+def test_the_time_in_class_is_shown_where_somebody_measured_it(results, tmp_path):
+    assert times.in_class("lora") is None
+    assert "In class" not in run_card.card(CHAPTERS["lora"])
+    day = date(2026, 11, 30)
+    times.note("lora", times.InClass(seconds=401, device='a "small" laptop, 2 cores', day=day))
+    times.note("freezing", times.InClass(seconds=59, device="the same", day=day))
+    times.note("lora", times.InClass(seconds=402, device='a "small" laptop, 2 cores', day=day))
+    card = run_card.card(CHAPTERS["lora"])
+    assert 'took 7 minutes from\nnothing, on a "small" laptop, 2 cores (2026-11-30).' in card
+    assert "took 1 minute from" in run_card.card(CHAPTERS["freezing"])
+    assert "In class" not in run_card.card(CHAPTERS["lamol"])
+    names = re.findall(r"^\[(\w+)\]", times.times_file().read_text(), re.MULTILINE)
+    assert names == ["freezing", "lora"]
+    assert not records.experiments(results)  # it is no experiment's index
+
+
+def test_a_time_that_nobody_can_have_measured_is_one_line(results):
+    (results / "times.toml").write_text('[lora]\nseconds = 0\ndevice = "a"\nday = 2026-11-30\n')
+    with pytest.raises(BadFile, match=r"times\.toml: seconds=0: should be greater than 0"):
+        times.in_class("lora")
 
 
 def test_code_folds_to_what_it_does_and_parameters_leave_the_page():

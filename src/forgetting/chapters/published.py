@@ -14,6 +14,8 @@ from forgetting.evidence.trajectories import Trajectory, trajectories
 from forgetting.experiments.arms import At, Training
 from forgetting.experiments.experiment import Experiment
 
+SURPRISE = "surprise"  # the design of runs that are asked nothing but how answers surprise them
+
 
 def runs(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> list[Run]:
     """A chapter's comparable runs of the first tier that has any."""
@@ -49,6 +51,12 @@ def verdicts(
         ]
     )
     return [verdict for verdict in judged if chapter in (None, verdict.chapter)]
+
+
+def surprised(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> Run | None:
+    """The run of a chapter's base that says how much each kind of answers surprised it."""
+    stored = (run for tier in tiers for run in records.stored(chapter, tier))
+    return next((run for run in stored if run.design == SURPRISE), None)
 
 
 def central_rate(stored: Sequence[Run]) -> float | None:

@@ -66,11 +66,10 @@ def drawn(runs: Measured, mine: Collection[str] = ()) -> str:
     return "".join(_on(sheet, runs, named, others) for sheet in SHEETS)
 
 
-def with_slider(runs: Measured, caption: str) -> str:
-    """All arms in a figure with its `caption` (HTML), and a slider over the rates that were run."""
-    steps = sorted({mark.step for place in runs.places.values() for mark in place.marks})
-    words = {step: _rates(runs.places.values(), step) for step in steps}
-    return render("figure.html.jinja", picture=drawn(runs), words=words, caption=caption)
+def steps(runs: Measured) -> dict[int, str]:
+    """The steps of a plane's slider, and which rates each stands for."""
+    found = sorted({mark.step for place in runs.places.values() for mark in place.marks})
+    return {step: _rates(runs.places.values(), step) for step in found}
 
 
 def slopes(lines: Mapping[str, tuple[float, float]], looks: Mapping[str, Look]) -> str:
@@ -78,7 +77,7 @@ def slopes(lines: Mapping[str, tuple[float, float]], looks: Mapping[str, Look]) 
     values = [value for ends in lines.values() for value in ends]
     pictures = []
     for sheet in SHEETS:
-        up = _linear(sheet.bottom, sheet.top, min(values), max(values))
+        up = linear(sheet.bottom, sheet.top, min(values), max(values))
         arms = sorted(lines, key=lambda arm: -lines[arm][1])
         heights = spread([up.place(lines[arm][1]) + 4 for arm in arms], sheet.bottom)
         labels = dict(zip(arms, heights, strict=True))
@@ -90,11 +89,11 @@ def slopes(lines: Mapping[str, tuple[float, float]], looks: Mapping[str, Look]) 
     return "".join(pictures)
 
 
-def _linear(start: float, end: float, low: float, high: float) -> Axis:
-    """An axis from pixel to pixel with room at either end of its values."""
+def linear(start: float, end: float, low: float, high: float, most: int = 5) -> Axis:
+    """An axis from pixel to pixel with room at either end of its values, and so many marks."""
     room = 0.06 * (high - low) or 1.0
     step = (end - start) / (high - low + 2 * room)
-    ticks = [t for t in MaxNLocator(5).tick_values(low, high) if low - room <= t <= high + room]
+    ticks = [t for t in MaxNLocator(most).tick_values(low, high) if low - room <= t <= high + room]
     return Axis(lambda value: round(start + (value - (low - room)) * step, 1), ticks)
 
 
@@ -127,7 +126,7 @@ def _across(sheet: Sheet, marks: Sequence[Mark]) -> Axis:
     """The axis of what was learned. What unlearned more than others learned is cut off."""
     high = max(0.0, *(mark.learned.mean for mark in marks))
     low = max(min(0.0, *(mark.learned.mean for mark in marks)), -0.6 * high or -math.inf)
-    return _linear(sheet.left, sheet.right, low, high)
+    return linear(sheet.left, sheet.right, low, high)
 
 
 def _up(sheet: Sheet, marks: Sequence[Mark], loss: Loss) -> Axis:

@@ -13,6 +13,7 @@ from forgetting.evidence import claims, records
 from forgetting.evidence.records import TIERS, Tier
 from forgetting.experiments import parameters
 from forgetting.experiments.parameters import Parameter
+from forgetting.site import times
 from forgetting.site.markup import NOTHING, render
 
 
@@ -30,6 +31,7 @@ def card(notebook: Path) -> str:
         allowed={p.name: p.allowed for p in declared} | known,
         typed=parameters.typed,
         budgets=[_budget(chapter, tier) for tier in tiers],
+        in_class=times.in_class(chapter),
         seeds=more_seeds(declared),
     )
 

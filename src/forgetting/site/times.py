@@ -1,20 +1,69 @@
-"""How long a chapter takes: to read, and to run again."""
+"""How long a chapter takes: to read, to run in class, and to run again.
 
+Minutes in class are measured, not added up: `tools/time_classroom.py` runs a chapter from nothing
+and notes in `results/times.toml` how long that took.
+"""
+
+import json
 import math
 import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from pydantic import BaseModel, ConfigDict, Field
 
-from forgetting import chapters
+from forgetting import chapters, checking, store
 from forgetting.chapters import published
+from forgetting.evidence import records
 from forgetting.evidence.records import Run
 from forgetting.site.markup import NOTHING, doc, heads, row
 
 WORDS_A_MINUTE = 200
 CORES = 2  # of the laptop that the tier is sized for
+
+
+class InClass(BaseModel):
+    """How long the classroom tier of a chapter took, from nothing to the executed notebook."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: float = Field(gt=0, allow_inf_nan=False)
+    device: str
+    day: date
+
+    @property
+    def minutes(self) -> int:
+        return math.ceil(self.seconds / 60)
+
+
+def times_file() -> Path:
+    """Where times in class are noted."""
+    return records.results_dir("classroom") / "times.toml"
+
+
+def in_class(chapter: str) -> InClass | None:
+    """The time that was measured of a chapter; None where nobody has. Raises `BadFile`."""
+    path = times_file()
+    known = checking.toml(path) if path.exists() else {}
+    return checking.read(InClass, path, known[chapter]) if chapter in known else None
+
+
+def note(chapter: str, measured: InClass) -> Path:
+    """Write a chapter's time, in place of the one before. Raises `BadFile`, `NotStored`."""
+    path = times_file()
+    known = checking.toml(path) if path.exists() else {}
+    all_times = {name: checking.read(InClass, path, about) for name, about in known.items()}
+    lines = ["# What `tools/time_classroom.py` measured.\n"]
+    for name, about in sorted({**all_times, chapter: measured}.items()):
+        device = json.dumps(about.device, ensure_ascii=False)  # a JSON text is a TOML text too
+        lines.append(
+            f"\n[{name}]\nseconds = {about.seconds:.0f}\ndevice = {device}\nday = {about.day}\n"
+        )
+    store.write_atomically(path, "".join(lines))
+    return path
 
 
 def of_chapters(notebooks: Sequence[Path]) -> str:

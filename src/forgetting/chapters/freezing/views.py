@@ -18,6 +18,7 @@ from forgetting.experiments.arms import Training
 from forgetting.lineage import Checkpoint
 from forgetting.models.parts import Part
 from forgetting.tuning import Full
+from forgetting.tuning.base import Adapter, Tuning
 from forgetting.views import figures, tables, theme
 from forgetting.views.theme import PAGE_WIDTH, style
 
@@ -52,6 +53,25 @@ plane = partial(
 )
 
 
+def moving(base: Checkpoint) -> dict[str, dict[Part, str]]:
+    """How each arm lets the embeddings, then attention and MLP of every block, move.
+
+    A part "moves", has an adapter "beside" it, or is "held".
+    """
+    blocks = [Part(kind, i) for i in range(base.layers) for kind in ("attention", "mlp")]
+    parts = [Part("embedding", None), *blocks]
+    return {
+        name: {part: _how(arm.tune or Full(), part, base.layers) for part in parts}
+        for name, arm in trainings(base).items()
+    }
+
+
+def _how(tune: Tuning, part: Part, layers: int) -> str:
+    if isinstance(tune, Adapter):
+        return "beside" if part.kind in ADAPTED[type(tune).__name__] else "held"
+    return "moves" if tune.trains(part, layers) else "held"
+
+
 def anatomy(base: Checkpoint) -> Figure:
     """What each arm lets move: embeddings, then attention and MLP of every block, top down.
 
@@ -60,18 +80,15 @@ def anatomy(base: Checkpoint) -> Figure:
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     layers, height = base.layers, 2 * base.layers + 4
-    parts = [Part(kind, i) for i in range(layers) for kind in ("attention", "mlp")]
     shown = trainings(base)
-    for column, (name, arm) in enumerate(shown.items()):
-        colour, tune = LOOKS[arm.curve or name].colour, arm.tune or Full()
+    for column, (name, parts) in enumerate(moving(base).items()):
+        colour = LOOKS[shown[name].curve or name].colour
         bottom = 0.0
-        for part in (*reversed(parts), Part("embedding", None)):
+        for part, how in reversed(parts.items()):
             size = 4 if part.kind == "embedding" else 1
-            adapter = tune.adapter is not None
-            moves = not adapter and tune.trains(part, layers)
-            face = colour if moves else "#E3E3E3"
+            face = colour if how == "moves" else "#E3E3E3"
             axis.bar(column, size, 0.72, bottom=bottom, color=face, linewidth=0)
-            if adapter and part.kind in ADAPTED[type(tune).__name__]:
+            if how == "beside":
                 axis.bar(column + 0.27, size, 0.18, bottom=bottom, color=colour, linewidth=0)
             bottom += size
         axis.annotate(name, (column, height + 1), rotation=35, fontsize=8, ha="left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from forgetting.chapters.published import SURPRISE
 from forgetting.evidence.records import Run, Tier
 from forgetting.experiments.arms import Training
 from forgetting.experiments.asks import Source
@@ -50,4 +51,4 @@ def surprises(experiment: Experiment, tier: Tier, *, model: str = "", **options:
     probes = surprise_probes(experiment, tier, model=model, **options)
     labels = {"method": START, "learning_rate": 0.0, "seed": options.get("seed", 0)}
     start = Cell(experiment.base(tier, model), labels, start=True)
-    return measure(experiment.name, [start], probes, tier, keep=list(probes), design="surprise")[0]
+    return measure(experiment.name, [start], probes, tier, keep=list(probes), design=SURPRISE)[0]

@@ -40,7 +40,9 @@ def stage(root: Path) -> Path:
         figures = data_files(notebook.cells, path.stem.partition("_")[2])
         files |= {Path(name): text.encode() for name, text in figures.items()}
         cells = with_generated_cells(notebook.cells, path, linked=records in generated)
-        notebook.cells = with_opening(cells, opening.cells(path, notebook.cells, root / "_toc.yml"))
+        opened = opening.opened(path, notebook.cells, root / "_toc.yml")
+        files |= {Path(name): text.encode() for name, text in opened.files.items()}
+        notebook.cells = with_opening(cells, opened.cells)
         files[Path("notebooks", path.name)] = serialise(notebook)
     for page, file in {"benchmarks.md": "benchmarks/README.md", HOW_TO: "CONTRIBUTING.md"}.items():
         if (root / file).exists():
@@ -62,11 +64,12 @@ def with_generated_cells(
 ) -> list[NotebookNode]:
     """`cells` as a page shows them, and between them what no author writes.
 
-    Below the background stands the chapter's diagram, below each figure its words and its data, and
-    below what was made from records, where these have a page (`linked`), a link to it. Code is
-    folded; the parameters move into the run card, which stands at the end of the verdict.
+    Below the background stands the chapter's diagram, below each figure its takeaway, its words and
+    its data, and below what was made from records, where these have a page (`linked`), a link to
+    it. Code is folded; the parameters move into the run card, at the end of the verdict.
     """
-    chapter = notebook.stem.partition("_")[2]
+    cells, chapter = list(cells), notebook.stem.partition("_")[2]
+    takeaways = iter(opening.takeaways(chapter, sum(bool(_alt(cell)) for cell in cells)))
     link = f"{{doc}}`records and recipes </records/{chapter}>`"
     staged: list[NotebookNode] = []
     for cell in cells:
@@ -74,8 +77,9 @@ def with_generated_cells(
         below = []
         if cell.source.startswith("## Background") and (diagram := opening.diagram(chapter)):
             below.append(diagram)
-        if alt := cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
-            below.append(f"{{.caption}}\n{alt}")
+        if alt := _alt(cell):
+            takeaway = next(takeaways, "")
+            below.append(f"{{.caption}}\n{f'**{takeaway}** ' if takeaway else ''}{alt}")
         links = [link] if linked and any(map(_is_of_records, cell.get("outputs", []))) else []
         links += [f"{{download}}`data (CSV) </{name}>`" for name in data_files([cell], chapter)]
         if links:
@@ -84,6 +88,11 @@ def with_generated_cells(
     if any("parameters" in cell.metadata.get("tags", []) for cell in staged):
         staged.insert(_end_of_verdict(staged), unwritten(run_card.card(notebook)))
     return staged
+
+
+def _alt(cell: NotebookNode) -> str:
+    """The words of the figure that a cell shows; "" where it shows none."""
+    return str(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
 
 
 def unwritten(source: str) -> NotebookNode:
