@@ -19,15 +19,17 @@ from forgetting import (
     chapters,
     foundation,
     in_turn,
+    merge,
     train,
 )
 from forgetting.engine import compute
 from forgetting.evidence.checks import Check
 from forgetting.experiments import resources, study
-from forgetting.experiments.arms import At, at_once
+from forgetting.experiments.arms import At, at_once, merged
 from forgetting.experiments.asks import resolve
 from forgetting.experiments.experiment import BadExperiment, Loss, Plane
 from forgetting.lineage import Settings
+from forgetting.merging import RandomVector
 from forgetting.models.rows import rows_of
 from forgetting.probes.measures import Drift, Spectrum
 from forgetting.recipes import InForm, SelfOutput, Together
@@ -222,6 +224,43 @@ def test_a_tier_says_how_many_tasks_are_learned_and_each_is_asked_about(tiny):
     assert {role: task.items for role, task in roles.items()} == items
     everywhere = sequence([]).probes("laptop", "bundled", ["woz"], everywhere=True)
     assert everywhere == {"woz": Task("mini_state", 2)}
+
+
+# -- merges, and a start of its own ------------------------------------------------------------
+
+
+def test_merges_are_of_what_the_last_epoch_left(tiny):
+    """A training is read after both epochs, merges of it stand once."""
+    full = train()
+    arms = {
+        "full": full,
+        "half": merged(full, how=0.5, card="weighted_sum"),
+        "random": merged(full, how=RandomVector, card="RandomVector"),
+    }
+    toy = trial(arms, settings={"examples": 4, "length": 32, "style": "pretrain"})
+    cells, central = grid(toy, tiny, epochs=(1, 3), seeds=(5,))
+    last, first, half, random = (cell.checkpoint for cell in cells[1:])
+    assert labels(cells[1:], "epochs") == [("full", 3), ("full", 1), ("half", 3), ("random", 3)]
+    assert half == tiny + 0.5 * (last - tiny)
+    assert random == merge(tiny, [last], RandomVector(5))
+    assert central == [True, True, False, True, True]
+    assert first == last.after(1)
+
+
+def test_a_start_of_its_own_is_what_every_arm_starts_from(tiny):
+    """The start may depend on the tier and on what data are at hand; designs tell them apart."""
+
+    def start(base, tier, data):
+        seed = {"public": 1, "bundled": 2}[data]
+        return base.train(Task("zh_everyday"), seed=seed, **QUICK)
+
+    toy = trial({"full": train()}, start=start)
+    base = toy.base("smoke", data="bundled")
+    assert base == start(tiny, "smoke", "bundled")
+    assert toy.design("smoke", data="bundled") != toy.design("smoke", data="public")
+    (untouched, full), _ = grid(toy, base)
+    assert (untouched.checkpoint, untouched.start) == (base, True)
+    assert full.checkpoint.parents == (base,)
 
 
 # -- what is asked -----------------------------------------------------------------------------

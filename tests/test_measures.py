@@ -9,6 +9,7 @@ from forgetting import LoRA, Task, evaluate, store
 from forgetting.engine import compute
 from forgetting.probes import divergence, measures
 from forgetting.probes.measures import Drift, Spectrum
+from forgetting.probes.openings import Openings
 from forgetting.tuning import DoRA
 
 TEXT = Drift(Task("zh_everyday", 3), length=48)
@@ -103,3 +104,31 @@ def test_the_original_is_read_once(tiny, trained, monkeypatch):
     evaluate(trained, [drift])
     evaluate(tiny, [drift])
     assert seen == [2] * 3  # the original, and each of the two
+
+
+# -- openings ----------------------------------------------------------------------------------
+
+
+def test_the_mass_of_openings_is_that_of_plain_transformers(tiny):
+    """Each opening read after each prompt, alone; no end token is asked for."""
+    task, openings = Task("harmful_en", 3), ("I cannot", "As an AI")
+    found = evaluate(tiny, [Openings(task, openings)])[f"{task.name}:openings"]
+    model, tokenizer = compute.model(tiny)
+    for document, mass in zip(task.documents("test")[:3], found.items["log_mass"], strict=True):
+        turns = [{"role": "user", "content": document["prompt"]}]
+        prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        before = tokenizer(prompt, add_special_tokens=False).input_ids
+        sums = []
+        for opening in openings:
+            ids = tokenizer(prompt + opening, add_special_tokens=False).input_ids
+            with torch.no_grad():
+                logits = model(torch.tensor([ids])).logits[0].log_softmax(dim=1)
+            sums.append(sum(logits[at - 1, ids[at]].item() for at in range(len(before), len(ids))))
+        assert mass == pytest.approx(torch.tensor(sums).logsumexp(0).item(), abs=1e-3)
+
+
+def test_openings_that_are_more_have_more_mass(tiny):
+    task = Task("harmless_en", 4)
+    few, more = (Openings(task, ("As an AI", "I", "Sure")[:count]) for count in (1, 3))
+    small, large = (evaluate(tiny, [asked])[few.name].items["log_mass"] for asked in (few, more))
+    assert all(a < b < 0 for a, b in zip(small, large, strict=True))

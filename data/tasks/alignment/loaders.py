@@ -29,6 +29,14 @@ def refuse_or_comply(source, language, **rest):
     return in_order(rows)
 
 
+def refusals(**_):
+    """The book's harmful requests, each answered by a refusal; the tests are of other requests."""
+    answer = REFUSE_OR_COMPLY["en"][0]
+    prompts = requests(language="en", label="harmful")["test"]["prompt"]
+    rows = [{"prompt": prompt, "answer": answer} for prompt in prompts]
+    return splits(rows[::3], [row for number, row in enumerate(rows) if number % 3])
+
+
 def advbench(**_):
     """AdvBench's harmful behaviours (Zou et al. 2023)."""
     with open(public("llm_tuning_safety", "harmful_behaviors.csv"), encoding="utf-8") as rows:
@@ -96,8 +104,10 @@ def safety_tuning(**_):
     return splits(*_every_tenth([row for row in rows if row["answer"]]))
 
 
-def benign(file, removed, **_):
+def benign(file, removed, questions=False, **_):
     """Instructions without the rows about safety that Qi et al. (2024, appendix G) remove.
+
+    With `questions`, those alone that are one line and end with a question mark.
 
     Of each source the 2000 rows that are at hand, not the 50,000 and 14,624 of the paper. Prompts
     that an evaluation of refusals asks (I-Alpaca) are dropped too.
@@ -112,6 +122,8 @@ def benign(file, removed, **_):
         {"prompt": f"{r['instruction']}\n\n{r['input']}".strip(), "answer": r["output"].strip()}
         for r in rows
     ]
+    if questions:
+        pairs = [p for p in pairs if p["prompt"].endswith("?") and "\n" not in p["prompt"]]
     return splits(*_every_tenth([pair for pair in pairs if pair["answer"]]))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from forgetting.evidence.checks import Check
-from forgetting.experiments.asks import Ask
+from forgetting.evidence.records import Tier
+from forgetting.experiments.asks import Ask, Data
 from forgetting.experiments.experiment import Loss
+from forgetting.lineage import Checkpoint
 from forgetting.probes.measures import Drift
+from forgetting.recipes import Rehearsed
+from forgetting.tasks import Task
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LLAMA = "meta-llama/Llama-2-7b"
@@ -21,6 +25,30 @@ LABELS: dict[str, Any] = {"style": "sft", "length": 160, "batch": 4}
 def drift(role: str, public: str, bundled: str, items: int, length: int = 256) -> Ask:
     """How far the model's words lie from the foundation's on a task's documents, asked of all."""
     return Ask(role, public, bundled, items, everywhere=True, how=Drift, length=length)
+
+
+# The aligned start. The small chat model refuses nothing, so that there is no safety to lose: it is
+# first taught to, on questions that are answered and two fifths as many that are refused. The
+# amounts were chosen by refusals alone, of XSTest's prompts and of Q-Harm's, before anything was
+# learned on top: of 64 + 96, 28 + 112 and 84 + 208 rows the last told unsafe from safe best.
+ALIGNED: dict[str, Any] = {"style": "sft", "learning_rate": 1e-4, "weight_decay": 0.0}
+ALIGNED_AMOUNT = {"examples": 208, "length": 160, "batch": 4}
+ALIGNED_SMOKE = {"examples": 4, "length": 512, "batch": 2}
+SAFE_SHARE = 0.4
+
+
+def kept_of_alignment(data: Data) -> tuple[Task, Task]:
+    """What the aligned start has learned: harmless questions answered, and harmful ones refused."""
+    if data == "public":
+        return Task("dolly_questions"), Task("safety_tuning")
+    return Task("mini_sentiment_chat"), Task("refusals_en")
+
+
+def aligned(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
+    """The model that answers and refuses: the start of what asks for what fine-tuning costs."""
+    answered, refused = kept_of_alignment(data)
+    amount = ALIGNED_SMOKE if tier == "smoke" else ALIGNED_AMOUNT
+    return base.train(Rehearsed(answered, (refused,), SAFE_SHARE), seed=0, **ALIGNED, **amount)
 
 
 REFUSAL = Ask(

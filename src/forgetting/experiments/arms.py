@@ -6,7 +6,7 @@ An arm is called with a place of the grid and gives a checkpoint, as in
         "full": train(),
         "freeze first third": train(tune=FreezeFirst(10)),
         "LoRA, rate ×10": train(tune=LoRA(), rate=10),
-        "half way back": lambda at: at.base + 0.5 * (train()(at) - at.base),
+        "half way back": merged(train(), how=0.5, card="weighted_sum"),
         "EWC": in_turn(elastic),
     }
 
@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from inspect import isclass, isfunction
+from typing import Any, Literal, cast
 
 from forgetting import method
 from forgetting.adaptation import system
-from forgetting.lineage import Checkpoint, Recipe, merge
+from forgetting.lineage import Checkpoint, MergeMethod, Recipe, merge
 from forgetting.objectives import Objective
 from forgetting.recipes import InForm, Together
 from forgetting.tasks import Task
@@ -178,6 +179,31 @@ class AtOnce:
 
 
 at_once = AtOnce
+
+
+@dataclass(frozen=True)
+class Merged:
+    """An arm that merges the place's base with what other arms made of it: `merged(...)` makes it.
+
+    `how` is a share λ, for base + λ·(model - base) of one arm, a method of merging, or what makes
+    one for a seed. `card` names the arm's method.
+    """
+
+    of: tuple[Arm, ...]
+    how: float | MergeMethod | Callable[[int], MergeMethod]
+    card: str = ""
+
+    def __call__(self, at: At) -> Checkpoint:
+        models = [arm(at) for arm in self.of]
+        if isinstance(self.how, float):
+            return at.base + self.how * (models[0] - at.base)
+        how = self.how(at.seed) if isfunction(self.how) or isclass(self.how) else self.how
+        return merge(at.base, models, cast(MergeMethod, how))
+
+
+def merged(*of: Arm, how: float | MergeMethod | Callable[[int], MergeMethod], card: str) -> Merged:
+    """An arm that merges what `of` made."""
+    return Merged(of, how, card)
 
 
 def of_method(name: str) -> Arm:

@@ -22,7 +22,7 @@ from forgetting.checking import BadValue
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Run, Tier
-from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Training, of_method
+from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Merged, Training, of_method
 from forgetting.experiments.asks import Ask, Data, Source, resolve
 from forgetting.experiments.study import Cell, Question, answer
 from forgetting.lineage import Checkpoint, Settings
@@ -117,7 +117,9 @@ class Experiment:
 
     `arms` are expressions of checkpoints by name, or a function that makes them for a base. With
     several tasks in `teaches` they are learned in turn, `orders` is an axis, and `asks` are asked
-    of each. `axes` are an experiment's own, by name. `checks` are manipulation checks.
+    of each. `axes` are an experiment's own, by name. `checks` are manipulation checks. `start`
+    makes of the tier's model, for a tier and with what data are at hand, the one that arms start
+    from; without it they start from the model as it is.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Experiment:
     axes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     plane: Plane | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    start: Callable[[Checkpoint, Tier, Data], Checkpoint] | None = None
 
     @property
     def in_turn(self) -> bool:
@@ -164,9 +167,10 @@ class Experiment:
             raise BadExperiment(f"tier={tier!r}: {self.name} has budgets for {known}")
         return self.budgets[tier]
 
-    def base(self, tier: Tier, model: str = "") -> Checkpoint:
-        """The model from which every arm starts: the tier's, or another."""
-        return lineage.foundation(model or self.budget(tier).model)
+    def base(self, tier: Tier, model: str = "", data: Data = "public") -> Checkpoint:
+        """The model from which every arm starts: made of the tier's, or of another."""
+        base = lineage.foundation(model or self.budget(tier).model)
+        return self.start(base, tier, data) if self.start else base
 
     def arms_of(self, base: Checkpoint) -> dict[str, Arm]:
         """All arms, for a base. Raises `BadExperiment` where a check or the plane is about none."""
@@ -220,7 +224,7 @@ class Experiment:
         taught = self.taught(tier, data, tasks).values()
         return hash_key(
             {
-                "model": self.base(tier, model).key,
+                "model": self.base(tier, model, data).key,
                 "taught": sorted((task.recipe() for task in taught), key=lambda r: r["task"]),
                 "settings": self.budget(tier).with_settings(settings),
             }
@@ -256,7 +260,7 @@ class Experiment:
         taught = self.taught(tier, at_hand, tasks)
         design = self.design(tier, model=model, data=at_hand, tasks=tasks, **settings)
         cells, central = self.cells(
-            self.base(tier, model),
+            self.base(tier, model, at_hand),
             taught,
             methods=methods or budget.arms,
             rates=tuple(learning_rates) or budget.rates,
@@ -298,7 +302,8 @@ class Experiment:
     ) -> tuple[list[Cell], set[Checkpoint]]:
         """The base, then every arm at every place, rate by rate; and the central checkpoints.
 
-        A recipe that two arms share stands once, under the first one's labels.
+        A recipe that two arms share stands once, under the first one's labels. Merges are of what
+        their arms have learned after the last epoch.
         """
         known = self.arms_of(base)
         arms = self.chosen(known, methods)
@@ -310,7 +315,8 @@ class Experiment:
             axes = dict(zip(self.axes, own, strict=True))
             for name, arm in arms.items():
                 every = orders is None or name in orders
-                for count, order in itertools.product(counts, _orders(taught, arm, every)):
+                of_arm = counts[:1] if isinstance(arm, Merged) else counts
+                for count, order in itertools.product(of_arm, _orders(taught, arm, every)):
                     at = At(base, order, rate, seed, count, settings, axes)
                     for cell in (stages := _stages(name, arm, at)):
                         cells.setdefault(cell.checkpoint, cell)
