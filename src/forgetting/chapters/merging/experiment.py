@@ -57,12 +57,11 @@ experiment = Experiment(
     asks=(
         drift("new answers", "alpaca_benign", "mini_calls", 32, length=160),
         drift("safe answers", "safety_tuning", "refusals_en", 32, length=160),
-        drift("old answers", "dolly_questions", "chat", 16, length=160),
         drift("old text", "wikitext2", "english", 6),
         Ask("openings unsafe", "xstest_unsafe", "harmful_en", 24, everywhere=True, how=Openings),
         Ask("openings safe", "xstest_safe", "harmless_en", 24, everywhere=True, how=Openings),
-        Ask("unsafe", "xstest_unsafe", "harmful_en", 40, keep=True),
-        Ask("safe", "xstest_safe", "harmless_en", 40),
+        Ask("unsafe", "xstest_unsafe", "harmful_en", 32, keep=True),
+        Ask("safe", "xstest_safe", "harmless_en", 32),
     ),
     budgets={
         "smoke": Budget("tiny", ROWS | {"examples": 4, "length": 1536}, lesson, epochs=(1, 2)),

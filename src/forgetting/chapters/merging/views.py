@@ -27,7 +27,6 @@ COLUMNS = {
     "openings safe.log_mass": "the same, safe",
     "unsafe.refused": "refused, unsafe",
     "safe.refused": "refused, safe",
-    "old answers.nats": "old answers, nats",
     OLD: "old text, nats",
 }
 LOSSES = {
