@@ -11,18 +11,16 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from packaging.specifiers import SpecifierSet
+
+from forgetting.site.book import plain
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 PIP = "import json, sys\nprint(json.dumps(['pip', *sys.argv[1:]]))\n"
-
-
-def first_cell():
-    text = (REPOSITORY / "book" / "how_to_read.md").read_text(encoding="utf-8")
-    return next(code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "clone" in code)
 
 
 def test_a_clean_machine_has_the_package_after_the_first_cell(tmp_path):
@@ -38,7 +36,7 @@ def test_a_clean_machine_has_the_package_after_the_first_cell(tmp_path):
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *command], check=True)
 
-    cell = first_cell()
+    cell = plain.fetching()
     assert CONFIG["repository"]["url"] in cell
     here = cell.replace(CONFIG["repository"]["url"], source.as_uri())
     after = "import forgetting\nprint(forgetting.__file__)"
@@ -57,32 +55,46 @@ def test_a_clean_machine_has_the_package_after_the_first_cell(tmp_path):
     assert Path(machine, found) == machine / "book" / "src" / "forgetting" / "__init__.py"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_begins_with_that_cell(path):
-    notebook = nbformat.read(path, as_version=4)
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    assert first.source == first_cell().rstrip("\n")
-    assert first.metadata.tags == ["remove-cell"]
+def test_the_launch_button_opens_what_binder_has_written_out():
+    """Colab opens nothing but files of a repository, which are MyST: it has no button."""
+    lines = (REPOSITORY / "binder" / "postBuild").read_text().splitlines()
+    (command,) = [line for line in lines if "python -m" in line]
+    module, folder = command.partition("python -m ")[2].split()
+    assert module == plain.__name__ and folder == CONFIG["repository"]["path_to_book"]
+    assert "binderhub_url" in CONFIG["launch_buttons"]
+    assert "colab_url" not in CONFIG["launch_buttons"]
+    assert os.access(REPOSITORY / "binder" / "postBuild", os.X_OK)
 
 
-def test_the_buttons_open_the_notebooks_where_they_are():
-    assert CONFIG["repository"]["path_to_book"] == ""  # else links would lead beside notebooks/
-    assert {"colab_url", "binderhub_url"} <= CONFIG["launch_buttons"].keys()
+def test_binder_writes_plain_notebooks_of_the_book_without_running_them(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "references.bib").write_text("")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: a\nchapters:\n- file: notebooks/01_b\n"
+    )
+    cells = [new_markdown_cell("# B\n\nSee {doc}`../how_to_read`."), new_code_cell("1 / 0")]
+    for name in ("01_b", "02_not_in_the_book"):
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(plain.sphinx, "set_substitutions", lambda app, config: None)
+    plain.write_unexecuted(tmp_path, tmp_path / "build" / "plain")
+    (written,) = (tmp_path / "build" / "plain" / "notebooks").iterdir()
+    assert written.name == "01_b.ipynb"
+    title, text, fetch, code = nbformat.read(written, as_version=4).cells
+    assert (title.source, text.source) == ("# B", "See *how to read*.")
+    assert (fetch.source, code.source, code.outputs) == (plain.fetching(), "1 / 0", [])
 
 
-def test_every_address_of_the_repository_is_that_of_the_configuration():
-    """Who publishes the book under another name changes `_config.yml`, and is told what else."""
+def test_the_address_of_the_repository_stands_in_the_configuration_alone():
+    """Who publishes the book elsewhere changes `_config.yml`, and GitHub's CITATION.cff with it."""
     home = CONFIG["repository"]["url"]
-    telling = [REPOSITORY / name for name in ("CITATION.cff", "book/how_to_read.md")]
-    telling += [*NOTEBOOKS, REPOSITORY / "data" / "skeleton" / "chapter.ipynb"]
-    for path in telling:
-        text = path.read_text(encoding="utf-8")
-        addresses = re.findall(
-            r"(?:git.{0,40}clone.{0,40}|repository-code: \W*)(https:[\w/.-]+)", text
-        )
-        assert addresses == [home], (
-            f"{path.name}: says {addresses}; write {home}, as _config.yml does"
-        )
+    assert plain.fetching().count(home) == 1
+    for path in (*NOTEBOOKS, REPOSITORY / "data" / "skeleton" / "chapter.ipynb"):
+        assert home not in path.read_text(encoding="utf-8"), path.name
+    for path in (REPOSITORY / "book").glob("*.md"):
+        assert home not in path.read_text(encoding="utf-8"), path.name
+    cite = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"repository-code: \W*(https:[\w/.-]+)", cite) == [home]
 
 
 @pytest.mark.parametrize("folder", ["", "binder"])

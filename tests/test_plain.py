@@ -61,6 +61,22 @@ def test_myst_is_written_out_as_markdown(reader, myst, markdown):
     assert reader.markdown(myst) == markdown
 
 
+@pytest.mark.parametrize(
+    ("myst", "markdown"),
+    [
+        ("{doc}`../how_to_read`", "[How to read this book]({}/how_to_read.html)"),
+        ("{doc}`records </records/lora>`", "[records]({}/records/lora.html)"),
+        ("{doc}`words <03_own_words>`", "[words]({}/notebooks/03_own_words.html)"),
+        ("{download}`data (CSV) </data/a.csv>`", "data (CSV)"),
+    ],
+)
+def test_links_lead_to_the_site_where_its_address_is_known(reader, myst, markdown):
+    site = "https://book.example.org"
+    linked = plain.Reader(reader.values, reader.bibliography, reader.source, f"{site}/")
+    assert linked.markdown(myst) == markdown.format(site)
+    assert "](" not in reader.markdown(myst)  # it is not: words alone
+
+
 def test_a_number_that_no_record_holds_is_an_error(reader):
     with pytest.raises(UndefinedError):
         reader.markdown("{{ r.lora.gone.far }}")
@@ -69,9 +85,9 @@ def test_a_number_that_no_record_holds_is_an_error(reader):
 def test_outputs_that_are_markdown_are_read_too(reader):
     output = new_output("display_data", data={"text/markdown": "{cite:t}`two`"})
     notebook = new_notebook(cells=[new_code_cell("1", outputs=[output])])
-    assert (
-        reader.notebook(notebook).cells[0].outputs[0].data["text/markdown"] == "Li and Lee (2024)"
-    )
+    fetch, cell = reader.notebook(notebook).cells
+    assert fetch.source == plain.fetching()
+    assert cell.outputs[0].data["text/markdown"] == "Li and Lee (2024)"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +118,8 @@ def test_every_notebook_that_is_downloaded_is_plain(source, tmp_path):
         assert text.count("<details>") == text.count("</details>")
         before = nbformat.read(path, as_version=4)
         code = [cell.source for cell in before.cells if cell.cell_type == "code"]
-        assert [cell.source for cell in notebook.cells if cell.cell_type == "code"] == code
+        written = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        assert written == [plain.fetching(), *code]
 
 
 def test_a_book_without_notebooks_has_nothing_to_write(tmp_path):

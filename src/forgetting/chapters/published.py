@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +58,14 @@ def surprised(chapter: str, tiers: Sequence[Tier] = PUBLISHED) -> Run | None:
     """The run of a chapter's base that says how much each kind of answers surprised it."""
     stored = (run for tier in tiers for run in records.stored(chapter, tier))
     return next((run for run in stored if run.design == SURPRISE), None)
+
+
+def perplexities(chapter: str) -> dict[str, float]:
+    """Of each kind of a chapter's answers, its perplexity under the base; {} if nobody asked."""
+    run = surprised(chapter)
+    if run is None:
+        return {}
+    return {kind: math.exp(scores.mean("surprise")) for kind, scores in run.scores.items()}
 
 
 def central_rate(stored: Sequence[Run]) -> float | None:
@@ -118,9 +127,16 @@ def across(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
 
 
 def book_values() -> dict[str, Any]:
-    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].measured`, …"""
+    """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].measured`, …
+
+    `r.<chapter>.perplexity` has that of each kind of answers.
+    """
     values: dict[str, Any] = {
         "claims": {v.id: v.model_dump() | {"measured": v.measured} for v in verdicts()}
     }
     stored = {chapter: runs(chapter) for chapter in records.experiments()}
-    return values | {name: claims.summary(of) for name, of in stored.items() if of}
+    return values | {
+        name: claims.summary(of) | {"perplexity": perplexities(name)}
+        for name, of in stored.items()
+        if of
+    }

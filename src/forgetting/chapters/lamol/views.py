@@ -27,17 +27,18 @@ LOOKS = theme.looks(experiment)
 
 
 def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> Figure:
-    """Every task's score along the first order of learning, a line a method; a column a task.
+    """Every task's score along one order of learning, a line a method; a column a task.
 
-    With `every_order` the methods that were run in several: a row a task, a column an order. The
-    grey line marks where the task is learned. Lines are means over seeds with 95 % intervals over
-    items; multitask, which has no order, is the dashed line.
+    It is the order that most methods went through. With `every_order` the methods that were run in
+    several: a row a task, a column an order. The grey line marks where the task is learned. Lines
+    are means over seeds with 95 % intervals over items; multitask, which has no order, is the
+    dashed line.
     """
     style()
     sequences = [trajectory for trajectory in stored if len(trajectory.runs) > 2]
     at_once = [trajectory for trajectory in stored if len(trajectory.runs) == 2]
-    orders = list(dict.fromkeys(trajectory.tasks for trajectory in sequences))
-    tasks = orders[0]
+    tasks = in_one_order(sequences)[0].tasks
+    orders = list(dict.fromkeys([tasks, *(trajectory.tasks for trajectory in sequences)]))
     if every_order:
         several = {trajectory.method for trajectory in sequences if trajectory.tasks != tasks}
         sequences = [t for t in sequences if t.method in several] or sequences

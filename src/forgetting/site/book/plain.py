@@ -1,10 +1,15 @@
-"""Notebooks as plain Markdown, for the download button: what Jupyter and Colab can show.
+"""Notebooks as plain Markdown, for the buttons of a page: what Jupyter and Colab can show.
 
 The book's notebooks are MyST: numbers are filled in, and roles and directives understood, only when
-pages are built. Elsewhere they would stand there as code, so what is downloaded is written out.
+pages are built. Elsewhere they would stand there as code, so what is downloaded is written out, and
+begins with a cell that fetches the book where it is missing. Binder, which opens files of its own
+copy of the repository, writes them out when it makes its environment (`binder/postBuild`):
+
+    python -m forgetting.site.book.plain build/plain
 """
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,49 +21,100 @@ from lxml import html
 from nbformat import NotebookNode
 from pybtex.database import BibliographyData, Entry, parse_file
 
+from forgetting.evidence.records import project_root
 from forgetting.site import sphinx
-from forgetting.site.book.staging import serialise
+from forgetting.site.book.staging import chapters_of, dress, serialise
+from forgetting.site.markup import CONFIG, REPOSITORY
 
 FENCE = re.compile(r"^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w:-]+)\} *(?P<title>.*)$")
 CODE = re.compile(r"^`{3,}|^~{3,}")
 OPTION = re.compile(r"^:([\w-]+):")
 INSERTED = re.compile(r"\{\{(.+?)\}\}")
 ROLE_OR_CODE = re.compile(r"\{([\w:]+)\}`([^`]+)`|`[^`\n]+`")
-TARGETED = re.compile(r"^(?P<words>.+?)\s*<[^<>]+>$", re.DOTALL)
+TARGETED = re.compile(r"^(?P<words>.+?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
 ATTRIBUTES = re.compile(
     r"(?<=[\])\0])\{[.#][^}\n]*\}|^\{[.#][^}\n]*\}$|^\([\w-]+\)=$", re.MULTILINE
 )
 SPAN = re.compile(r"(?<!!)\[([^\[\]]+)\]\{[.#][^}\n]*\}")
 DETAILS = "<details>\n<summary>{}</summary>\n"
 TITLES = {"exercise-start": "### Exercise: {}", "tab-item": "**{}**"}
+FETCHING = """\
+# Where the book is missing, as on Colab: fetch it, and the packages of its lock file.
+import importlib.util, os, subprocess, sys
+
+if importlib.util.find_spec("forgetting") is None:
+    subprocess.run(["git", "clone", "--depth", "1", "{repository}", "book"], check=True)
+    packages = ["--requirement", "book/requirements.lock", "--editable", "book"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *packages], check=True)
+    sys.path.insert(0, os.path.abspath("book/src"))"""
 CALLED = ("note", "tip", "warning", "important", "hint", "caution", "seealso", "admonition")
 
 
 def write(pages: Path, source: Path) -> None:
     """Put a plain version of each staged notebook where the button of its page finds it."""
-    notebooks = sorted((source / "notebooks").glob("*.ipynb"))
+    notebooks = {
+        path: nbformat.read(path, as_version=4)
+        for path in sorted((source / "notebooks").glob("*.ipynb"))
+    }
+    _write(notebooks, source, pages / "_sources" / "notebooks")
+
+
+def write_unexecuted(root: Path, target: Path) -> None:
+    """Put a plain version of each chapter of the book, without outputs, below `target`."""
+    notebooks = {}
+    for path in chapters_of(root):
+        notebooks[path] = nbformat.read(path, as_version=4)
+        dress(notebooks[path], path, root, linked=False)
+    _write(notebooks, root / "book", target / "notebooks")
+
+
+def _write(notebooks: Mapping[Path, NotebookNode], source: Path, target: Path) -> None:
     if not notebooks:
         return
     app: Any = SimpleNamespace(srcdir=str(source))
     config: Any = SimpleNamespace(myst_substitutions={})
     sphinx.set_substitutions(app, config)
-    reader = Reader(config.myst_substitutions, parse_file(str(source / "references.bib")), source)
-    for path in notebooks:
-        plain = reader.notebook(nbformat.read(path, as_version=4))
-        target = pages / "_sources" / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(serialise(plain))
+    reader = Reader(
+        config.myst_substitutions,
+        parse_file(str(source / "references.bib")),
+        source,
+        CONFIG["html"]["baseurl"],
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    for path, notebook in notebooks.items():
+        (target / path.name).write_bytes(serialise(reader.notebook(notebook)))
+
+
+def fetching() -> str:
+    """The code that fetches the book where it is missing, from the address in `_config.yml`."""
+    return FETCHING.format(repository=REPOSITORY)
 
 
 class Reader:
-    """Reads MyST and writes Markdown; `values` are what prose may quote, `source` has the pages."""
+    """Reads MyST and writes Markdown; `values` are what prose may quote, `source` has the pages.
 
-    def __init__(self, values: Mapping[str, Any], bibliography: BibliographyData, source: Path):
+    Links lead to the pages of the site at `address`; where it has none, their words stand alone.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        bibliography: BibliographyData,
+        source: Path,
+        address: str = "",
+    ):
         self.values, self.bibliography, self.source = values, bibliography, source
+        self.address = address.rstrip("/")
         self.jinja = Environment(undefined=StrictUndefined)
 
     def notebook(self, notebook: NotebookNode) -> NotebookNode:
-        """The notebook in plain Markdown. Raises `jinja2.UndefinedError` where no number is."""
+        """The notebook in plain Markdown, its first code the one that fetches the book.
+
+        Raises `jinja2.UndefinedError` where no number is.
+        """
+        code = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        if code:
+            notebook.cells.insert(code[0], nbformat.v4.new_code_cell(fetching()))
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = self.markdown(cell.source)
@@ -141,7 +197,12 @@ class Reader:
             return f"${content}$"
         if name.startswith("cite"):
             return self._cited(content.split(","), in_text=name == "cite:t")
-        if targeted := TARGETED.match(content):
+        targeted = TARGETED.match(content)
+        if name == "doc" and self.address:
+            page = targeted["target"] if targeted else content
+            words = targeted["words"] if targeted else self._title(content)
+            return f"[{words}]({self.address}/{_from_top(page)}.html)"
+        if targeted:
             return targeted["words"]
         return f"*{self._title(content)}*" if name == "doc" else content
 
@@ -158,6 +219,13 @@ class Reader:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         heading = re.search(r"^# (.+)$", text, re.MULTILINE)
         return heading[1] if heading else path.stem.replace("_", " ")
+
+
+def _from_top(page: str) -> str:
+    """The address of a page below the site's, as a link in a chapter gives it."""
+    if page.startswith("/"):
+        return page.lstrip("/")
+    return page.removeprefix("../") if page.startswith("../") else f"notebooks/{page}"
 
 
 def _in_words(figure: str) -> str:
@@ -181,3 +249,7 @@ def _authors(entry: Entry) -> str:
     people = entry.persons.get("author") or entry.persons["editor"]
     names = [re.sub(r"[{}]", "", " ".join(p.prelast_names + p.last_names)) for p in people]
     return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+
+
+if __name__ == "__main__":
+    write_unexecuted(project_root(), Path(sys.argv[1]))

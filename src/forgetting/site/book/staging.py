@@ -32,17 +32,13 @@ def stage(root: Path) -> Path:
     source.mkdir(parents=True, exist_ok=True)
     prose = (path for path in (root / "book").rglob("*") if path.is_file())
     files = {path.relative_to(root / "book"): path.read_bytes() for path in prose}
-    named = {PurePosixPath(name).stem for name in toc_entries(root / "_toc.yml")}
-    chapters = sorted(p for p in (root / "notebooks").glob("*.ipynb") if p.stem in named)
+    chapters = chapters_of(root)
     generated = pages(chapters)
     for path, notebook in zip(chapters, executed(chapters, root, source), strict=True):
         records = Path("records", f"{path.stem.partition('_')[2]}.md")
         figures = data_files(notebook.cells, path.stem.partition("_")[2])
+        figures |= dress(notebook, path, root, linked=records in generated)
         files |= {Path(name): text.encode() for name, text in figures.items()}
-        cells = with_generated_cells(notebook.cells, path, linked=records in generated)
-        opened = opening.opened(path, notebook.cells, root / "_toc.yml")
-        files |= {Path(name): text.encode() for name, text in opened.files.items()}
-        notebook.cells = with_opening(cells, opened.cells)
         files[Path("notebooks", path.name)] = serialise(notebook)
     for page, file in {"benchmarks.md": "benchmarks/README.md", HOW_TO: "CONTRIBUTING.md"}.items():
         if (root / file).exists():
@@ -57,6 +53,20 @@ def stage(root: Path) -> Path:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(content)
     return source
+
+
+def chapters_of(root: Path) -> list[Path]:
+    """The notebooks that the table of contents names."""
+    named = {PurePosixPath(name).stem for name in toc_entries(root / "_toc.yml")}
+    return sorted(path for path in (root / "notebooks").glob("*.ipynb") if path.stem in named)
+
+
+def dress(notebook: NotebookNode, path: Path, root: Path, *, linked: bool) -> dict[str, str]:
+    """Add to a chapter what no author writes; return the files that its opening links to."""
+    cells = with_generated_cells(notebook.cells, path, linked=linked)
+    opened = opening.opened(path, notebook.cells, root / "_toc.yml")
+    notebook.cells = with_opening(cells, opened.cells)
+    return opened.files
 
 
 def with_generated_cells(
