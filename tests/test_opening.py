@@ -309,7 +309,7 @@ def surprised(monkeypatch):
         "gold": [(ask.format("Which <b>?"), f"bad{mark}<|im_end|>")],
         "own": [
             (ask.format("What?"), mark.join("xy")),
-            (ask.format("Which <b>?"), f"It{mark} is"),
+            (ask.format("Which <b>?"), f"It{mark}\n"),
         ],
     }
     run = a_run("untouched", asked=asked, answers=answers)
@@ -323,13 +323,13 @@ def test_a_strip_has_the_first_question_that_all_answered_and_each_tokens_own_na
     assert [b.text for b in figure.findall(".//p[@class='who']/b")] == ["own", "gold"]
     own, gold = figure.findall(".//p[@class='words']")
     assert [span.get("title") for span in own.findall("span")] == ["0.40 nats", "0.50 nats"]
-    assert own.text_content() == "It is"
+    assert own.text_content() == "It↵"
     hard, end = gold.findall("span")
     assert hard.find("ruby/rt").text == "6.0" and "65%" in hard.get("style")
     assert end.text_content() == " ■" and end.find("ruby") is None
     assert "perplexity 21.1; 50 % of the tokens above 0.9 nats" in figure.text_content()
     assert hero.data.splitlines() == [
-        "answer,token,nats", "own,It,0.4", "own, is,0.5", "gold,bad,6.0", "gold, ■,0.1",
+        "answer,token,nats", "own,It,0.4", "own,↵,0.5", "gold,bad,6.0", "gold, ■,0.1",
     ]  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Hero(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A token as a reader sees it, what stands before it, and its nats."""
+    """A token as a reader sees it, the space before it, and its nats."""
 
     space: str
     text: str
@@ -207,7 +207,7 @@ def _answers(run: Run, kind: str) -> Iterable[tuple[str, list[Word]]]:
         if sample.task == kind:
             words = []
             for piece in sample.answer.split(BETWEEN_TOKENS):
-                token = END.sub(" ■", piece)
+                token = END.sub(" ■", piece).replace("\n", "↵")  # on one line: no fence ends
                 text = token.lstrip()
                 words.append(Word(token[: len(token) - len(text)], text, next(nats)))
             yield sample.prompt, words
