@@ -98,7 +98,7 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "projected": (lambda g, old: g, "take away the part along g_old"),
         "label_entropy": (lambda answers: 0.0, "expected 1: add up"),
     },
-    "merging": {
+    "averaging": {
         "average": (lambda before, after, share: after, "the share of the way"),
         "arc": (lambda a, b: 0.0, "with the angle"),
         "choice": (lambda scores, half: (max(scores), 0.0), "the mean over all the others"),

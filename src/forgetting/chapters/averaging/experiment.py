@@ -32,12 +32,12 @@ def rehearsing(of: Checkpoint, task: Task) -> Rehearsed:
 
 tuned = train(settings=PLAIN, card="Full")
 slow = train(rate=0.3, settings=PLAIN, curve="tuned", card="Full")
-lesson = ("tuned", "λ 0.5", "random")
-laptop = ("tuned", "tuned ÷3", *(f"λ {share:g}" for share in SHARES), "SLERP", "DARE", "TIES")
-laptop += ("soup", "random", "replay", "LoRA")
+lesson = ("tuned", "λ 0.5", "random change")
+laptop = ("tuned", "tuned ÷3", *(f"λ {share:g}" for share in SHARES), "SLERP", "DARE 90 %", "TIES 20 %")
+laptop += ("soup", "random change", "replay", "LoRA")
 
 experiment = Experiment(
-    name="merging",
+    name="averaging",
     teaches=Ask("benign", "alpaca_benign", "mini_calls"),
     start=aligned,
     arms={
@@ -45,10 +45,10 @@ experiment = Experiment(
         "tuned ÷3": slow,
         **{f"λ {share:g}": merged(tuned, how=share, card="weighted_sum") for share in SHARES},
         "SLERP": merged(tuned, how=Slerp(HALF), card="Slerp"),
-        "DARE": merged(tuned, how=lambda seed: DARE(DROPPED, seed, scale=HALF), card="DARE"),
-        "TIES": merged(tuned, how=TIES(TRIMMED), card="TIES"),
+        "DARE 90 %": merged(tuned, how=lambda seed: DARE(DROPPED, seed, scale=HALF), card="DARE"),
+        "TIES 20 %": merged(tuned, how=TIES(TRIMMED), card="TIES"),
         "soup": merged(tuned, slow, how=Soup(), card="Soup"),
-        "random": merged(tuned, how=RandomVector, card="RandomVector"),
+        "random change": merged(tuned, how=RandomVector, card="RandomVector"),
         "replay": train(settings=PLAIN, shown=rehearsing, card="Rehearsed"),
         "LoRA": train(LoRA(rank=16, alpha=32, dropout=0, modules=LINEAR), rate=3, settings=PLAIN),
         "dropout": train(AttentionDropout(), settings=PLAIN),
