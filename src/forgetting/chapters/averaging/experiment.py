@@ -33,8 +33,8 @@ def rehearsing(of: Checkpoint, task: Task) -> Rehearsed:
 tuned = train(settings=PLAIN, card="Full")
 slow = train(rate=0.3, settings=PLAIN, curve="tuned", card="Full")
 lesson = ("tuned", "λ 0.5", "random change")
-laptop = ("tuned", "tuned ÷3", *(f"λ {share:g}" for share in SHARES), "SLERP", "DARE 90 %", "TIES 20 %")
-laptop += ("soup", "random change", "replay", "LoRA")
+laptop = ("tuned", "tuned ÷3", *(f"λ {share:g}" for share in SHARES), "SLERP", "DARE 90 %")
+laptop += ("TIES 20 %", "soup", "random change", "replay", "LoRA")
 
 experiment = Experiment(
     name="averaging",
