@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
 
-from forgetting import checking, method
+from forgetting import checking, merging, method
 from forgetting.checking import first_problem
 from forgetting.merging import ChatVector
 from forgetting.merging.base import Merging, shares
@@ -138,7 +138,8 @@ def names() -> list[str]:
 
 
 def _classes() -> dict[str, type[Merging]]:
-    loaded = {each.name: each.load() for each in method.methods() if each.package == "merging"}
+    here = f"{merging.__name__}."
+    loaded = {each.name: each.load() for each in method.methods() if each.symbol.startswith(here)}
     return {n: c for n, c in loaded.items() if isinstance(c, type) and issubclass(c, Merging)}
 
 
@@ -213,8 +214,8 @@ MERGEKIT = {
 }
 NORMALIZED = {"linear", "ties"}  # by default
 SAME = {"int8_mask"}  # changes nothing in a result
-KEYS = ("merge_method", "base_model", "models", "parameters", "dtype", "out_dtype")
-KEYS += ("tokenizer_source", "tokenizer")
+KEYS = ["merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"]
+KEYS += ["tokenizer_source", "tokenizer"]
 
 
 def of_mergekit(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +247,7 @@ def of_mergekit(given: Mapping[str, Any]) -> dict[str, Any]:
     elif base is not None and base not in [path for path, _ in models]:
         models.append((base, {}))
     settings = [shared | own for _, own in models]
-    weights = [each.get("weight") for each in settings]
+    weights: list[Any] = [each.get("weight") for each in settings]
     ours, known = MERGEKIT[name]
     if "weight" in known and None in weights:
         path = models[weights.index(None)][0]

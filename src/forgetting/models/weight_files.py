@@ -142,7 +142,8 @@ class Shards:
     def write(self, folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Write the tensors as they come, which is in the order of the names, one at a time."""
         coming = iter(tensors)
-        count, index = len(self.groups), {}
+        count = len(self.groups)
+        index: dict[str, str] = {}
         for number, group in enumerate(self.groups, 1):
             file = f"model-{number:05}-of-{count:05}.safetensors" if count > 1 else WHOLE
             index |= dict.fromkeys(group, file)
@@ -155,7 +156,7 @@ class Shards:
                             f"{given}: shaped {tuple(tensor.shape)} in place of {name}"
                         )
                     flat = tensor.to(self.dtype).contiguous().reshape(-1)
-                    stream.write(memoryview(flat.view(torch.uint8).numpy()))
+                    stream.write(flat.view(torch.uint8).numpy().data)
         for name, _ in coming:
             raise ValueError(f"{name}: a tensor that the base lacks")
         if count > 1:
