@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from forgetting.chapters import published
 from forgetting.chapters.freezing import views as freezing
+from forgetting.chapters.lamol import views as lamol
 from forgetting.evidence import laws, records
 from forgetting.evidence.trajectories import in_one_order
 from forgetting.experiments import parameters
@@ -128,3 +129,12 @@ def test_fine_tuning_loses_two_tasks_and_nothing_in_turn_reaches_all_at_once():
     assert final["real"] >= final["LAMOL"] and took["real"] < took["LAMOL"]
     (all_orders,) = [v for v in published.verdicts("lamol") if v.id == "lamol-prevents"]
     assert all_orders.low < 0 < all_orders.effect < all_orders.high
+
+
+def test_the_curves_are_drawn_along_the_order_that_most_methods_went_through():
+    sequences = published.sequences("lamol")
+    shared = in_one_order(sequences)
+    first = lamol.along_orders(sequences).axes[0]
+    assert [tick.get_text() for tick in first.get_xticklabels()][1:] == [*shared[0].tasks]
+    in_turn = {each.method for each in shared if len(each.runs) > 2}
+    assert len(first.get_legend_handles_labels()[1]) > len(in_turn) > 10  # and all at once
