@@ -8,7 +8,7 @@ The two models are the base with noise of 1 % of each tensor's length, and merge
 float32 as well. mergekit is tried with each of its settings for a CPU, and its fastest counts
 (`pip install mergekit==0.1.5`). One runs after the other, each in a process of its own, from its
 first import to its last byte; nothing else should run. Printed are seconds, their ratio, memory at
-most, and how far the tensors are apart.
+most, and how many weights differ.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def compared(given: argparse.Namespace, name: str, place: Path) -> dict[str, Any
         f"{name}: the library, MiB at most": round(ours["memory"]),
         f"{name}: mergekit, MiB at most": round(theirs["memory"]),
         f"{name}: memory, of mergekit's": ours["memory"] / theirs["memory"],
-        f"{name}: largest gap between weights": f"{gap(place / 'ours', place / 'theirs'):.1e}",
+        f"{name}: weights that differ, a million": apart(place / "ours", place / "theirs"),
     }
 
 
@@ -135,14 +135,18 @@ def timed(command: list[str], environment: dict[str, str]) -> None:
     print(json.dumps({"seconds": seconds, "memory": most}))
 
 
-def gap(ours: Path, theirs: Path) -> float:
-    """The largest difference between two folders' weights."""
+def apart(ours: Path, theirs: Path) -> float:
+    """How many of a million weights differ by more than rounding.
+
+    Of changes that are equally large at the border of what TIES keeps, each side keeps others.
+    """
     from forgetting.models import weight_files
 
     one, other = weight_files.weights(ours), weight_files.weights(theirs)
     if one.keys() != other.keys():
         sys.exit(f"other names: {sorted(one.keys() ^ other.keys())[:3]}")
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+    differ = sum(int(((one[name] - other[name]).abs() > 1e-6).sum()) for name in one)
+    return 1e6 * differ / sum(one[name].numel() for name in one)
 
 
 if __name__ == "__main__":
