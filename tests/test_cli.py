@@ -143,7 +143,7 @@ def rows(table: str) -> list[list[str]]:
 
 # -- help --------------------------------------------------------------------------------------
 
-COMMANDS = ["chapters", "run", "grade", "check", "records", "book", "clean"]
+COMMANDS = ["chapters", "run", "grade", "check", "records", "merge", "book", "clean"]
 COMMANDS += ["new chapter", "data list", "data fetch", "data verify"]
 
 
