@@ -21,12 +21,14 @@ LOOKS = theme.looks(experiment)
 LEARNED, OLD = "new answers.nats", "old text.nats"
 AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {
-    LEARNED: "new answers, nats",
+    LEARNED: "labels, nats",
+    "label.em": "right labels",
     "safe answers.nats": "safe answers, nats",
     "openings unsafe.log_mass": "refusals' openings, unsafe, nats",
     "openings safe.log_mass": "the same, safe",
     "unsafe.refused": "refused, unsafe",
     "safe.refused": "refused, safe",
+    "json.json": "JSON",
     OLD: "old text, nats",
 }
 LOSSES = {
@@ -57,7 +59,7 @@ def ways(stored: Sequence[Run]) -> Figure:
             axis.plot(*zip(*points, strict=True), label=name, linewidth=width, **style_of)
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5)
-        axis.set_xlabel("learned: answers to instructions, nats a token")
+        axis.set_xlabel("learned: labels of reviews, nats a token")
         axis.set_ylabel(label)
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
@@ -118,15 +120,15 @@ def refusing(stored: Sequence[Run]) -> Figure:
     return figure
 
 
-def chosen(stored: Sequence[Run]) -> pd.DataFrame:
+def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
     """λ chosen by the even items, and what it is worth on the odd ones; means over seeds.
 
-    Rules: the λ with the likeliest new answers, as the paper chooses; the smallest λ that keeps 0.8
+    Rules: the λ with the likeliest labels, as the paper chooses; the smallest λ that keeps 0.8
     of the full gain; the λ with the likeliest safe answers of these that keep as much.
     """
     start = records.start_of(stored)
     rules = {
-        "likeliest new answers": lambda gain, safe: max(gain, key=gain.__getitem__),
+        "likeliest labels": lambda gain, safe: max(gain, key=gain.__getitem__),
         "smallest λ with 0.8 of the gain": lambda gain, safe: min(_worth(gain)),
         "safest λ with 0.8 of the gain": lambda gain, safe: max(_worth(gain), key=safe.__getitem__),
     }
@@ -184,14 +186,17 @@ def _worth(gain: Mapping[float, float]) -> list[float]:
     return [share for share, value in gain.items() if value >= WORTH * gain[1.0]] or [1.0]
 
 
-def broken(stored: Sequence[Run]) -> list[str]:
-    """Arms whose old text costs more than half a nat a token above the start."""
+def broken_table(stored: Sequence[Run]) -> pd.DataFrame:
+    """Old text of each arm, above the start; half a nat a token more and a model is broken."""
     start = records.start_of(stored)
-    return [
-        name
-        for name in arms_of(stored, LOOKS)
-        if _mean(records.select(stored, method=name), OLD) > start.mean(OLD) + BROKEN
-    ]
+    rows = {}
+    for name in arms_of(stored, LOOKS):
+        above = _mean(records.select(stored, method=name), OLD) - start.mean(OLD)
+        rows[name] = {
+            "old text above the start, nats": f"{above:+.3f}",
+            "broken": "yes" if above > BROKEN else "no",
+        }
+    return titled(rows, "arm")
 
 
 def _mean(runs: Sequence[Run], measure: str) -> float:
