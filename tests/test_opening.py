@@ -4,6 +4,7 @@ import csv
 import re
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import nbformat
@@ -336,3 +337,35 @@ def test_a_strip_has_the_first_question_that_all_answered_and_each_tokens_own_na
 def test_a_chapter_whose_answers_nobody_measured_has_no_strip(monkeypatch):
     monkeypatch.setattr(heroes.published, "surprised", lambda chapter: None)
     assert heroes.draw("own_words", "surprise", "", ["own"]) is None
+
+
+# -- shares ------------------------------------------------------------------------------------
+
+
+def test_shares_are_means_over_seeds_a_column_a_model(monkeypatch):
+    """By hand: one of two seeds, then both."""
+
+    def run(value):
+        return SimpleNamespace(mean=lambda measure: {"label.em": value, "json.json": 1.0}[measure])
+
+    models = {"before": [run(0.0)], "after": [run(0.5), run(1.0)]}
+    words = {"label.em": "right", "json.json": "JSON"}
+    views = SimpleNamespace(compared=lambda runs: (models, words))
+    monkeypatch.setattr(heroes, "import_module", lambda name: views)
+    monkeypatch.setattr(heroes, "_signed", lambda *_: "signed")
+    hero = heroes.draw("operation", "shares", "", [])
+    assert hero.data.splitlines() == [
+        "share of items,before,after",
+        "right,0,0.75",
+        "JSON,1,1",
+        "seeds,1,2",
+    ]
+    assert "--share: 75.0%" in hero.figure
+    models["after"] = []
+    assert heroes.draw("operation", "shares", "", []) is None
+
+
+def test_shares_need_a_chapter_that_says_of_what(monkeypatch):
+    monkeypatch.setattr(heroes, "import_module", lambda name: SimpleNamespace())
+    with pytest.raises(BookError, match=r"^operation: hero='shares': needs a compared\(\) in its"):
+        heroes.draw("operation", "shares", "", [])

@@ -30,7 +30,7 @@ from forgetting.views import theme
 from forgetting.views.conversation import conversation
 from forgetting.views.tables import SURPRISING
 
-Kind = Literal["", "anatomy", "conversation", "plane", "slopes", "surprise"]
+Kind = Literal["", "anatomy", "conversation", "plane", "shares", "slopes", "surprise"]
 HOW_TO_READ = {
     "anatomy": "A row is the model, from its embeddings to its last block, attention above and MLP "
     "below: what is coloured moves, what is grey is held, a stripe is an adapter. Beside it, what "
@@ -41,6 +41,7 @@ HOW_TO_READ = {
     "plane": "To the right the model has learned more of what it was taught, upwards it has "
     "changed more where nobody taught it anything. Filled marks are means over several seeds with "
     "95 % intervals, hollow ones a single run; lines run over learning rates.",
+    "shares": "A row is a share of items, a column a model. Bars and numbers are means over seeds.",
     "slopes": "Left: the mean score of each task just after it was learned. Right: the mean score "
     "on all of them at the end. A line that falls has forgotten.",
     "surprise": "The first question that was answered in each way. The stronger a word's colour, "
@@ -87,6 +88,7 @@ def draw(chapter: str, kind: Kind, caption: str, arms: Sequence[str]) -> Hero | 
         "anatomy": _anatomy,
         "conversation": _conversation,
         "plane": _plane,
+        "shares": _shares,
         "slopes": _slopes,
         "surprise": _surprise,
     }[kind](chapter, arms)
@@ -171,6 +173,25 @@ def _slopes(chapter: str, arms: Sequence[str]) -> Made:
     rows: list[list[object]] = [["arm", "just learned, %", "at the end, %"]]
     rows += [[arm, *(f"{end:.4g}" for end in ends)] for arm, ends in lines.items()]
     return drawing.slopes(lines, theme.looks(chapters.experiment(chapter))), {}, rows
+
+
+def _shares(chapter: str, arms: Sequence[str]) -> Made:
+    """What the chapter's `views.compared` gives: models by name, and measures with their words."""
+    views = import_module(f"forgetting.chapters.{chapter}.views")
+    if not hasattr(views, "compared"):
+        raise BookError(f"{chapter}: hero='shares': needs a compared() in its views.py")
+    models, measures = views.compared(published.runs(chapter))
+    if not models or not all(models.values()):
+        return None
+    shares = {
+        words: [fmean(run.mean(measure) for run in runs) for runs in models.values()]
+        for measure, words in measures.items()
+    }
+    rows: list[list[object]] = [["share of items", *models]]
+    rows += [[words, *(f"{share:.4g}" for share in of_row)] for words, of_row in shares.items()]
+    seeds = [len(runs) for runs in models.values()]
+    rows.append(["seeds", *seeds])
+    return render("shares.html.jinja", models=list(models), shares=shares), {}, rows
 
 
 def _surprise(chapter: str, arms: Sequence[str]) -> Made:

@@ -39,6 +39,30 @@ BROKEN = 0.5  # nats a token of old text above the start: such a model is broken
 WORTH = 0.8  # share of the full gain that a choice of λ must keep
 
 
+def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    """The models with which the chapter opens, by name, and the shares that are told of them."""
+    tuned = records.select(stored, method="tuned")
+    last = max((run.labels["epochs"] for run in tuned), default=0)
+    ends = records.select(tuned, epochs=last)
+    rates = sorted({run.labels["learning_rate"] for run in ends}, reverse=True)
+    by_rate = [list(records.select(ends, learning_rate=rate)) for rate in rates[:2]]
+    if len(by_rate) < 2:
+        return {}, {}
+    models = {
+        "before": [records.start_of(stored)],
+        "fine-tuned": by_rate[0],
+        "half way back": list(records.select(stored, method="λ 0.5")),
+        "a third of the rate": by_rate[1],
+    }
+    words = {
+        "label.em": "labels right",
+        "json.json": "JSON when asked for it",
+        "unsafe.refused": "unsafe prompts refused",
+        "safe.refused": "safe prompts refused",
+    }
+    return models, words
+
+
 def ways(stored: Sequence[Run]) -> Figure:
     """Learned against lost, from the start on: by averaging, and by every way of training.
 
