@@ -32,8 +32,8 @@ def drift(role: str, public: str, bundled: str, items: int, length: int = 256) -
 # amounts were chosen by refusals alone, of XSTest's prompts and of Q-Harm's, before anything was
 # learned on top: of 64 + 96, 28 + 112 and 84 + 208 rows the last told unsafe from safe best.
 ALIGNED: dict[str, Any] = {"style": "sft", "learning_rate": 1e-4, "weight_decay": 0.0}
-ALIGNED_AMOUNT = {"examples": 208, "length": 160, "batch": 4}
-ALIGNED_SMOKE = {"examples": 4, "length": 512, "batch": 2}
+ALIGNED_AMOUNT: dict[str, Any] = {"examples": 208, "length": 160, "batch": 4}
+ALIGNED_SMOKE: dict[str, Any] = {"examples": 4, "length": 512, "batch": 2}
 SAFE_SHARE = 0.4
 
 

@@ -197,8 +197,9 @@ class Merged:
         models = [arm(at) for arm in self.of]
         if isinstance(self.how, float):
             return at.base + self.how * (models[0] - at.base)
-        how = self.how(at.seed) if isfunction(self.how) or isclass(self.how) else self.how
-        return merge(at.base, models, cast(MergeMethod, how))
+        made = isfunction(self.how) or isclass(self.how)
+        how: Any = cast(Any, self.how)(at.seed) if made else self.how
+        return merge(at.base, models, how)
 
 
 def merged(*of: Arm, how: float | MergeMethod | Callable[[int], MergeMethod], card: str) -> Merged:

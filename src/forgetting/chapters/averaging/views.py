@@ -93,7 +93,7 @@ def ways(stored: Sequence[Run]) -> Figure:
 
 def _ways(stored: Sequence[Run]) -> list[tuple[str, list[list[Run]], theme.Look]]:
     """Each way's name, its runs point by point, and its look."""
-    ways = []
+    ways: list[tuple[str, list[list[Run]], theme.Look]] = []
     tuned = records.select(stored, method="tuned")
     for rate in sorted({run.labels["learning_rate"] for run in tuned}, reverse=True):
         at_rate = records.select(tuned, learning_rate=rate)
