@@ -30,6 +30,7 @@ COUNTS = {  # test and train items, as the papers state them where they do
     "advbench_obedient": (520, 0),
     "alpaca_benign": (193, 1729),
     "dolly_benign": (194, 1746),
+    "dolly_questions": (80, 713),
     "i_alpaca": (50, 0),
     "i_cona": (178, 0),
     "i_controversial": (40, 0),
@@ -92,6 +93,7 @@ def test_the_family_is_listed_here():
         *(f"{kind}_{language}" for kind in ("harmful", "harmless") for language in ("en", "zh")),
         *(f"refusal_margin_{n}" for n in ("advbench", "harmful_en", "harmful_zh", "harmless_en")),
         "refusal_margin_xstest",
+        "refusals_en",
         "xstest_safe",
     }
     assert set(FAMILY) == before | set(COUNTS)

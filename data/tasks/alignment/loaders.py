@@ -30,10 +30,8 @@ def refuse_or_comply(source, language, **rest):
 
 
 def refusals(**_):
-    """The book's harmful requests, each answered by a refusal; the tests are of other requests."""
-    answer = REFUSE_OR_COMPLY["en"][0]
-    prompts = requests(language="en", label="harmful")["test"]["prompt"]
-    rows = [{"prompt": prompt, "answer": answer} for prompt in prompts]
+    """Requests to refuse, each with the book's own refusal; none is asked by another task."""
+    rows = bundled("refusals.jsonl")
     return splits(rows[::3], [row for number, row in enumerate(rows) if number % 3])
 
 

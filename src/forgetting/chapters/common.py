@@ -47,7 +47,7 @@ def kept_of_alignment(data: Data) -> tuple[Task, Task]:
 def aligned(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
     """The model that answers and refuses: the start of what asks for what fine-tuning costs."""
     answered, refused = kept_of_alignment(data)
-    amount = ALIGNED_SMOKE if tier == "smoke" else ALIGNED_AMOUNT
+    amount = ALIGNED_SMOKE if tier == "smoke" or data == "bundled" else ALIGNED_AMOUNT
     return base.train(Rehearsed(answered, (refused,), SAFE_SHARE), seed=0, **ALIGNED, **amount)
 
 

@@ -87,7 +87,7 @@ experiment = Experiment(
         "labels of reviews",
         (
             Loss("safe answers.nats", "safe answers", "nats a token", +1),
-            Loss("unsafe.refused", "refusals of unsafe prompts", "share", -1),
+            Loss("openings unsafe.log_mass", "openings of refusals", "nats a prompt", -1),
         ),
         "tuned",
         "training on",
