@@ -44,7 +44,7 @@ tuned = train(settings=PLAIN, card="Full")
 slow = train(rate=0.3, settings=PLAIN, curve="tuned", card="Full")
 lesson = ("tuned", "λ 0.5", "random change")
 laptop = ("tuned", "tuned ÷3", *(f"λ {share:g}" for share in SHARES), "SLERP", "DARE 90 %")
-laptop += ("TIES 20 %", "soup", "random change", "replay", "LoRA")
+laptop += ("TIES 20 %", "random change", "replay")
 
 experiment = Experiment(
     name="averaging",
