@@ -3,7 +3,7 @@
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
-  for (const table of document.querySelectorAll(".bd-article table")) {
+  for (const table of document.querySelectorAll(".bd-article table:not(.shares)")) {
     if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
     const heads = table.tHead?.rows.length === 1 ? [...table.tHead.rows[0].cells] : [];
     const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
