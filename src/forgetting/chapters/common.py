@@ -29,8 +29,8 @@ def drift(role: str, public: str, bundled: str, items: int, length: int = 256) -
 
 # The aligned start. The small chat model refuses nothing, so that there is no safety to lose: it is
 # first taught to, on questions that are answered and two fifths as many that are refused. The
-# amounts were chosen by refusals alone, of XSTest's prompts and of Q-Harm's, before anything was
-# learned on top: of 64 + 96, 28 + 112 and 84 + 208 rows the last told unsafe from safe best.
+# amounts were chosen by refusals alone, before anything was learned on top: of XSTest's unsafe and
+# safe prompts, 40 each, 64 + 96 rows refused .90 and .70, 28 + 112 .33 and .25, these .70 and .50.
 ALIGNED: dict[str, Any] = {"style": "sft", "learning_rate": 1e-4, "weight_decay": 0.0}
 ALIGNED_AMOUNT: dict[str, Any] = {"examples": 208, "length": 160, "batch": 4}
 ALIGNED_SMOKE: dict[str, Any] = {"examples": 4, "length": 512, "batch": 2}

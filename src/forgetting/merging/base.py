@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from forgetting import checking
 from forgetting.checking import BadValue
 from forgetting.merging.states import State, require_one_architecture
 from forgetting.models.parts import Part
@@ -51,6 +52,8 @@ class Merging:
             value = getattr(self, field.name)
             if field.name == "weights" and value is not None:
                 object.__setattr__(self, "weights", tuple(_number("weights", w) for w in value))
+            elif field.name == "seed":
+                checking.seed(value)
             elif field.type in (float, "float"):  # 1 and 1.0 are one recipe
                 object.__setattr__(self, field.name, _number(field.name, value))
 
@@ -124,6 +127,11 @@ def total(weights: Sequence[float], tensors: Sequence[torch.Tensor]) -> torch.Te
     for weight, tensor in zip(weights, tensors, strict=True):
         sum_so_far.add_(tensor, alpha=weight)
     return sum_so_far
+
+
+def mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The mean of tensors, a new one."""
+    return total([1 / len(tensors)] * len(tensors), tensors)
 
 
 def changes(base: torch.Tensor, models: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 
-from forgetting import checking
 from forgetting.checking import BadValue
 from forgetting.merging.base import Merging, changes, require_density, shares
 from forgetting.merging.draws import generator
@@ -49,7 +48,6 @@ class DARE(Merging):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_density(self.density)
-        checking.seed(self.seed)
         if self.elect not in ("none", "sum"):
             raise BadValue(f"elect={self.elect!r}: one of none, sum")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from forgetting.merging.base import Merging, State, Tools, total
+from forgetting.merging.base import Merging, State, Tools, mean
 from forgetting.method import method
 from forgetting.tasks import Task
 
@@ -32,8 +32,8 @@ class GreedySoup(Merging):
         chosen, best = [first], alone[first]
         for number in others:
             tried = [*chosen, number]
-            mean = {name: _mean([models[i][name].float() for i in tried]) for name in base}
-            nats = fmean(asked.nats(mean, self.task, "choose"))
+            together = {name: mean([models[i][name].float() for i in tried]) for name in base}
+            nats = fmean(asked.nats(together, self.task, "choose"))
             if nats <= best:
                 chosen, best = tried, nats
         return chosen
@@ -41,8 +41,4 @@ class GreedySoup(Merging):
     def tensor(
         self, name: str, base: torch.Tensor, models: Sequence[torch.Tensor], survey: Any
     ) -> torch.Tensor:
-        return _mean([models[number] for number in survey])
-
-
-def _mean(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    return total([1 / len(tensors)] * len(tensors), tensors)
+        return mean([models[number] for number in survey])

@@ -52,7 +52,6 @@ class GroupSearch(Merging):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checking.seed(self.seed)
         checking.whole("tries", self.tries, 1)
         if self.most_weight <= 0:
             raise BadValue(f"most_weight={self.most_weight!r}: has to be above 0")

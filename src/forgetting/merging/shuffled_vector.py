@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from forgetting import checking
 from forgetting.merging.base import Merging, changes, shares, total
 from forgetting.merging.draws import generator
 from forgetting.method import method
@@ -24,10 +23,6 @@ class ShuffledVector(Merging):
     seed: int
     scale: float = 1.0
     weights: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checking.seed(self.seed)
 
     def tensor(
         self, name: str, base: torch.Tensor, models: Sequence[torch.Tensor], survey: Any

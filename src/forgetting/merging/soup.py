@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from forgetting.merging.base import Merging, total
+from forgetting.merging.base import Merging, mean
 from forgetting.method import method
 
 
@@ -36,4 +36,4 @@ class Soup(Merging):
     def tensor(
         self, name: str, base: torch.Tensor, models: Sequence[torch.Tensor], survey: Any
     ) -> torch.Tensor:
-        return total([1 / len(models)] * len(models), models)
+        return mean(models)

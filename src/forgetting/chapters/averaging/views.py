@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -9,15 +10,21 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from forgetting import wording
+from forgetting.chapters import published
 from forgetting.chapters.averaging.experiment import SHARES, experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
 from forgetting.views import theme
 from forgetting.views.figures import change
 from forgetting.views.tables import titled
-from forgetting.views.theme import PAGE_WIDTH, arms_of, sign, style
+from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 LOOKS = theme.looks(experiment)
+SLOW = (
+    "tuned ÷3"  # the training at a third of the rate; elsewhere it continues the curve of "tuned"
+)
+LOOKS[SLOW] = theme.Look(theme.tint(LOOKS["tuned"].colour, 0.4), LOOKS["tuned"].marker)
 LEARNED, OLD = "new answers.nats", "old text.nats"
 AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {
@@ -39,20 +46,27 @@ BROKEN = 0.5  # nats a token of old text above the start: such a model is broken
 WORTH = 0.8  # share of the full gain that a choice of λ must keep
 
 
+def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
+    """Each arm as its training ended at its own central rate, in the experiment's order."""
+    central = published.central_rate(stored)
+    groups: dict[str, list[Run]] = {}
+    for run in published.whole(experiment, stored):
+        name = run.labels["method"]
+        slow = name == "tuned" and run.labels["learning_rate"] != central
+        if not run.start:
+            groups.setdefault(SLOW if slow else name, []).append(run)
+    order = ["tuned", SLOW, *LOOKS]
+    return {name: groups[name] for name in dict.fromkeys(order) if name in groups}
+
+
 def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:
     """The models with which the chapter opens, by name, and the shares that are told of them."""
-    tuned = records.select(stored, method="tuned")
-    last = max((run.labels["epochs"] for run in tuned), default=0)
-    ends = records.select(tuned, epochs=last)
-    rates = sorted({run.labels["learning_rate"] for run in ends}, reverse=True)
-    by_rate = [list(records.select(ends, learning_rate=rate)) for rate in rates[:2]]
-    if len(by_rate) < 2:
-        return {}, {}
+    of = ends(stored)
     models = {
         "before": [records.start_of(stored)],
-        "fine-tuned": by_rate[0],
-        "half way back": list(records.select(stored, method="λ 0.5")),
-        "a third of the rate": by_rate[1],
+        "fine-tuned": of.get("tuned", []),
+        "half way back": of.get("λ 0.5", []),
+        "a third of the rate": of.get(SLOW, []),
     }
     words = {
         "label.em": "labels right",
@@ -93,20 +107,20 @@ def ways(stored: Sequence[Run]) -> Figure:
 
 def _ways(stored: Sequence[Run]) -> list[tuple[str, list[list[Run]], theme.Look]]:
     """Each way's name, its runs point by point, and its look."""
-    ways: list[tuple[str, list[list[Run]], theme.Look]] = []
-    tuned = records.select(stored, method="tuned")
-    for rate in sorted({run.labels["learning_rate"] for run in tuned}, reverse=True):
-        at_rate = records.select(tuned, learning_rate=rate)
-        colour = LOOKS["tuned"].colour
-        look = theme.Look(theme.tint(colour, 0.0 if not ways else 0.4), LOOKS["tuned"].marker)
-        ways.append((f"trained, {rate:g}", _by_epoch(at_rate), look))
-    averages = [runs for name in AVERAGES if (runs := records.select(stored, method=name))]
-    if tuned and averages:
-        groups = [*averages, ways[0][1][-1]]
-        ways.insert(0, ("averaged", groups, LOOKS["λ 0.5"]))
-    for name in arms_of(stored, LOOKS):
-        if name not in ("tuned", *AVERAGES):
-            ways.append((name, _by_epoch(records.select(stored, method=name)), LOOKS[name]))
+    of = ends(stored)
+    ways = []
+    averages = [of[name] for name in (*AVERAGES, "tuned") if name in of]
+    if len(averages) > 1:
+        ways.append(("averaged", averages, LOOKS["λ 0.5"]))
+    for name, group in of.items():
+        if name in AVERAGES:
+            continue
+        about = group[0].labels
+        same = {label: about[label] for label in ("method", "learning_rate")}
+        words = {"tuned": f"trained, {wording.rate(about['learning_rate'])}"}
+        words[SLOW] = words["tuned"]
+        epochs = _by_epoch(records.select(stored, **same))
+        ways.append((words.get(name, name), epochs, LOOKS[name]))
     return ways
 
 
@@ -123,18 +137,11 @@ def refusing(stored: Sequence[Run]) -> Figure:
     style()
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
     axis.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1)
-    start = records.start_of(stored)
-    groups = {"untouched": [start]}
-    groups |= {
-        name: [r for r in records.select(stored, method=name) if "unsafe" in r.scores]
-        for name in arms_of(stored, LOOKS)
-    }
+    groups = {"the aligned start": [records.start_of(stored)]} | ends(stored)
     for name, group in groups.items():
-        if group:
-            place = (_mean(group, "safe.refused"), _mean(group, "unsafe.refused"))
-            colour, marker = theme.ORIGIN if name == "untouched" else LOOKS[name]
-            words = "the aligned start" if name == "untouched" else name
-            axis.plot(*place, marker, color=colour, markersize=8, label=words, linestyle="none")
+        place = (_mean(group, "safe.refused"), _mean(group, "unsafe.refused"))
+        colour, marker = theme.ORIGIN if group[0].start else LOOKS[name]
+        axis.plot(*place, marker, color=colour, markersize=8, label=name, linestyle="none")
     axis.set_xlim(-0.03, 1.03)
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel("safe prompts refused, share")
@@ -157,17 +164,16 @@ def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
         "safest λ with 0.8 of the gain": lambda gain, safe: max(_worth(gain), key=safe.__getitem__),
     }
     rows: dict[str, dict[str, str]] = {}
-    averaged = [run for name in AVERAGES for run in records.select(stored, method=name)]
-    for rule, choose in rules.items() if averaged else ():
+    paths = _paths(ends(stored))
+    for rule, choose in rules.items() if paths else ():
         picks, gains, losses = [], [], []
-        for seed in sorted({run.seed for run in averaged}):
-            path = _path(stored, seed)
+        for path in paths:
             pick = choose(
                 *(_better(path, start, m, half=0) for m in (LEARNED, "safe answers.nats"))
             )
             picks.append(pick)
             gain, safe = (_better(path, start, m, half=1) for m in (LEARNED, "safe answers.nats"))
-            gains.append(gain[pick] / gain[1.0])
+            gains.append(gain[pick] / (gain[1.0] or math.nan))
             losses.append(-safe[pick])
         rows[rule] = {
             "λ, by seed": ", ".join(f"{pick:g}" for pick in picks),
@@ -177,15 +183,14 @@ def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
     return titled(rows, "rule")
 
 
-def _path(stored: Sequence[Run], seed: int) -> dict[float, Run]:
-    """A seed's model at every λ that was measured; at 1 what the last epoch left."""
-    path = {
-        share: run
-        for share, name in zip(SHARES, AVERAGES, strict=True)
-        for run in records.select(stored, method=name, seed=seed)
-    }
-    tuned = records.select(stored, method="tuned", seed=seed)
-    return path | {1.0: max(tuned, key=lambda r: (r.labels["learning_rate"], r.labels["epochs"]))}
+def _paths(of: Mapping[str, Sequence[Run]]) -> list[dict[float, Run]]:
+    """Of each seed its model at every λ that was measured; at 1 what training left."""
+    shares = {**dict(zip(AVERAGES, SHARES, strict=True)), "tuned": 1.0}
+    by_seed: dict[int, dict[float, Run]] = {}
+    for name, share in shares.items():
+        for run in of.get(name, ()):
+            by_seed.setdefault(run.seed, {})[share] = run
+    return [path for _, path in sorted(by_seed.items()) if len(path) > 1 and 1.0 in path]
 
 
 def _better(path: Mapping[float, Run], start: Run, measure: str, half: int) -> dict[float, float]:
@@ -214,8 +219,8 @@ def broken_table(stored: Sequence[Run]) -> pd.DataFrame:
     """Old text of each arm, above the start; half a nat a token more and a model is broken."""
     start = records.start_of(stored)
     rows = {}
-    for name in arms_of(stored, LOOKS):
-        above = _mean(records.select(stored, method=name), OLD) - start.mean(OLD)
+    for name, group in ends(stored).items():
+        above = _mean(group, OLD) - start.mean(OLD)
         rows[name] = {
             "old text above the start, nats": f"{above:+.3f}",
             "broken": "yes" if above > BROKEN else "no",
