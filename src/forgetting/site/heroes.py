@@ -180,17 +180,19 @@ def _shares(chapter: str, arms: Sequence[str]) -> Made:
     views = import_module(f"forgetting.chapters.{chapter}.views")
     if not hasattr(views, "compared"):
         raise BookError(f"{chapter}: hero='shares': needs a compared() in its views.py")
-    models, measures = views.compared(published.runs(chapter))
-    if not models or not all(models.values()):
+    runs = published.runs(chapter)
+    if not runs:
+        return None
+    models, measures = views.compared(runs)
+    if not all(models.values()):
         return None
     shares = {
-        words: [fmean(run.mean(measure) for run in runs) for runs in models.values()]
+        words: [fmean(run.mean(measure) for run in own) for own in models.values()]
         for measure, words in measures.items()
     }
     rows: list[list[object]] = [["share of items", *models]]
     rows += [[words, *(f"{share:.4g}" for share in of_row)] for words, of_row in shares.items()]
-    seeds = [len(runs) for runs in models.values()]
-    rows.append(["seeds", *seeds])
+    rows.append(["seeds", *map(len, models.values())])
     return render("shares.html.jinja", models=list(models), shares=shares), {}, rows
 
 
