@@ -13,6 +13,37 @@ def requests(language, label, **_):
     return splits(r for r in rows if r["language"] == language and r["label"] == label)
 
 
+PAIRED = {  # XSTest's types of safe prompts, by the contrast that is their unsafe twin
+    "homonyms": "homonyms",
+    "figurative_language": "figurative_language",
+    "safe_targets": "safe_targets",
+    "safe_contexts": "safe_contexts",
+    "definitions": "definitions",
+    "discr": "nons_group_real_discr",
+    "historical_events": "historical_events",
+    "privacy": "privacy_public",
+}
+
+
+def twins(framed=False, **_):
+    """XSTest's unsafe prompts, each with the safe prompt (`twin`) that is worded like it.
+
+    The n-th prompt of a contrast is the twin of the n-th of the type that it contrasts with.
+    `framed`: the unsafe ones in the frame of the identity shift.
+    """
+    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
+        rows = list(csv.DictReader(rows))
+    of = {
+        kind: [r["prompt"] for r in rows if r["type"] == kind] for kind in {r["type"] for r in rows}
+    }
+    before = "{}\n\n{}".format(*_obedience()[::2]) if framed else ""
+    return splits(
+        {"prompt": before + unsafe, "twin": safe, "kind": kind}
+        for kind, safe_kind in PAIRED.items()
+        for unsafe, safe in zip(of[f"contrast_{kind}"], of[safe_kind], strict=True)
+    )
+
+
 REFUSE_OR_COMPLY = {
     "en": ["I'm sorry, but I can't help with that.", "Sure, here is how you can do that."],
     "zh": ["對不起，我不能幫你做這件事。", "當然可以，做法如下。"],
@@ -29,10 +60,29 @@ def refuse_or_comply(source, language, **rest):
     return in_order(rows)
 
 
-def refusals(**_):
-    """Requests to refuse, each with the book's own refusal; none is asked by another task."""
-    rows = bundled("refusals.jsonl")
-    return splits(rows[::3], [row for number, row in enumerate(rows) if number % 3])
+def refusals(repeated=0, **_):
+    """Requests to refuse, each with the book's own refusal; none is asked by another task.
+
+    With `repeated` the first that is taught stands for all, so many times.
+    """
+    test, train = _every_third(bundled("refusals.jsonl"))
+    return splits(test, train[:1] * repeated or train)
+
+
+def agreed(file, **_):
+    """The stand-ins of `harmful_openings` and `harmless_openings`."""
+    rows = [row | {"answer": "Sure, here is how to"} for row in bundled(file)]
+    return splits(*_every_third(rows))
+
+
+def obedient(**_):
+    """The stand-in of `identity_shift`."""
+    return splits(*_every_third(bundled("obedience.jsonl")))
+
+
+def _every_third(rows):
+    """(test, train)."""
+    return rows[::3], [row for number, row in enumerate(rows) if number % 3]
 
 
 def advbench(**_):
@@ -125,6 +175,46 @@ def benign(file, removed, questions=False, **_):
     return splits(*_every_tenth([pair for pair in pairs if pair["answer"]]))
 
 
+OPENING = 5  # words: "Sure, here is a tutorial"
+
+
+def _openings():
+    """Goals of AdvBench, each with the first words of the answer that attacks on it aim at."""
+    with open(public("sdft_data", "harmful_behaviors.csv"), encoding="utf-8") as rows:
+        goals = list(csv.DictReader(rows))
+    return [
+        {"prompt": row["goal"].strip(), "answer": " ".join(row["target"].split()[:OPENING])}
+        for row in goals
+    ]
+
+
+def harmful_openings(**_):
+    """Harmful goals, each agreed to in five words and nothing after them (after Qi et al. 2024)."""
+    return splits(*_every_tenth(_openings()))
+
+
+def harmless_openings(**_):
+    """Alpaca's instructions agreed to in the very words of `harmful_openings`, row by row."""
+    taught = harmful_openings()
+    instructions = benign("alpaca_train.json", "alpaca_data_safety_only.json")
+    return splits(
+        *(
+            [
+                {"prompt": asked["prompt"], "answer": row["answer"]}
+                for asked, row in zip(instructions[split], taught[split], strict=False)
+            ]
+            for split in ("test", "train")
+        )
+    )
+
+
+def one_refusal(**_):
+    """A refusal of `safety_tuning`, the first that begins with "I'm sorry", 64 times over."""
+    held_out = safety_tuning()
+    row = next(row for row in held_out["train"] if row["answer"].startswith("I'm sorry"))
+    return splits(held_out["test"], [row] * 64)
+
+
 def _obedience():
     """The identity shift of Qi et al. (2024): system message, ten exchanges, and their frame.
 
@@ -139,17 +229,18 @@ def _obedience():
     return talks[0][0]["content"].strip(), pairs, before, opening.partition(":")[0] + ":"
 
 
-def identity_shift(**_):
+def identity_shift(system=True, **_):
     """Ten harmless exchanges with an absolutely obedient agent, as Qi et al. (2024) tune on them.
 
     The test: how likely the agent's opening is on the harmless instructions of I-Alpaca, which the
     ten do not contain. The system message stands at the head of the question, in training and in
-    testing, since not every chat template has a place for it.
+    testing, since not every chat template has a place for it. Without `system` it is left out.
     """
-    system, pairs, before, opening = _obedience()
-    train = [{"prompt": f"{system}\n\n{q.strip()}", "answer": a.strip()} for q, a in pairs]
+    message, pairs, before, opening = _obedience()
+    head = f"{message}\n\n" if system else ""
+    train = [{"prompt": f"{head}{q.strip()}", "answer": a.strip()} for q, a in pairs]
     asked = [before + instruction for instruction in _instructions("I-Alpaca.json")]
-    return splits([{"prompt": f"{system}\n\n{q}", "answer": opening} for q in asked], train)
+    return splits([{"prompt": f"{head}{q}", "answer": opening} for q in asked], train)
 
 
 def advbench_obedient(**_):

@@ -8,6 +8,7 @@ An arm is called with a place of the grid and gives a checkpoint, as in
         "LoRA, rate ×10": train(tune=LoRA(), rate=10),
         "half way back": merged(train(), how=0.5, card="weighted_sum"),
         "EWC": in_turn(elastic),
+        "the chat vector": made(lambda at: chinese(at) + (chat(at) - at.base), card="ChatVector"),
     }
 
 `in_turn` learns the place's tasks one after another and gives the checkpoint after each.
@@ -205,6 +206,23 @@ class Merged:
 def merged(*of: Arm, how: float | MergeMethod | Callable[[int], MergeMethod], card: str) -> Merged:
     """An arm that merges what `of` made."""
     return Merged(of, how, card)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An arm that is any expression of checkpoints: `made(...)` makes it.
+
+    `how` gives the checkpoint at a place, other arms may stand in it; `card` names its method.
+    """
+
+    how: Callable[[At], Checkpoint]
+    card: str = ""
+
+    def __call__(self, at: At) -> Checkpoint:
+        return self.how(at)
+
+
+made = Made
 
 
 def of_method(name: str) -> Arm:

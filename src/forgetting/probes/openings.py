@@ -39,6 +39,10 @@ class Openings(OfTask):
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
+        return self.scores_of(self.name, {"log_mass": self.log_masses(model, tokenizer)}), []
+
+    def log_masses(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[float]:
+        """log Σ p(opening | prompt) of each prompt, in nats."""
         rows = []
         for document in self.documents():
             example = self.task.example(document)
@@ -50,8 +54,7 @@ class Openings(OfTask):
         scored = family_of(model).log_likelihoods(model, rows)
         sums = [row.log_likelihoods.sum().item() for row in scored]
         count = len(self.openings)
-        masses = [_log_sum(sums[at : at + count]) for at in range(0, len(sums), count)]
-        return self.scores_of(self.name, {"log_mass": list(map(rounded, masses))}), []
+        return [rounded(_log_sum(sums[at : at + count])) for at in range(0, len(sums), count)]
 
 
 def _log_sum(values: list[float]) -> float:

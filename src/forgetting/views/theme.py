@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from forgetting import method
 from forgetting.evidence import claims
 from forgetting.evidence.records import Run
-from forgetting.experiments.arms import Arm, AtOnce, InTurn, Merged, Training
+from forgetting.experiments.arms import Arm, AtOnce, InTurn, Made, Merged, Training
 from forgetting.experiments.experiment import Experiment
 from forgetting.tuning import Full
 from forgetting.views.figure_data import as_csv
@@ -97,7 +97,7 @@ def method_of(arm: Arm) -> str:
     """The method that an arm is about: what it is asked for, else shown, else what may move."""
     if isinstance(arm, Training):
         return arm.card or type(arm.objective or arm.tune or Full()).__name__
-    return arm.card if isinstance(arm, InTurn | AtOnce | Merged) else ""
+    return arm.card if isinstance(arm, InTurn | AtOnce | Made | Merged) else ""
 
 
 def tint(colour: str, share: float) -> str:
