@@ -71,7 +71,7 @@ experiment = Experiment(
         drift("old text", "wikitext2", "english", 6),
         Ask("openings unsafe", "xstest_unsafe", "harmful_en", 20, everywhere=True, how=Openings),
         Ask("openings safe", "xstest_safe", "harmless_en", 20, everywhere=True, how=Openings),
-        Ask("unsafe", "xstest_unsafe", "harmful_en", 24, keep=True),
+        Ask("unsafe", "xstest_unsafe", "harmful_en", 24),
         Ask("safe", "xstest_safe", "harmless_en", 24),
         Ask("json", "sst_json", "mini_sentiment_json", 24, keep=True),
     ),

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from forgetting import wording
-from forgetting.chapters import published
+from forgetting.chapters import refusals
 from forgetting.chapters.averaging.experiment import SHARES, experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
@@ -20,11 +20,8 @@ from forgetting.views.figures import change
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-LOOKS = theme.looks(experiment)
-SLOW = (
-    "tuned ÷3"  # the training at a third of the rate; elsewhere it continues the curve of "tuned"
-)
-LOOKS[SLOW] = theme.Look(theme.tint(LOOKS["tuned"].colour, 0.4), LOOKS["tuned"].marker)
+SLOW = "tuned ÷3"  # a third of the rate; elsewhere it continues the curve of "tuned"
+LOOKS = refusals.looks_of(experiment, "tuned", SLOW)
 LEARNED, OLD = "new answers.nats", "old text.nats"
 AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {
@@ -48,15 +45,7 @@ WORTH = 0.8  # share of the full gain that a choice of λ must keep
 
 def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
     """Each arm as its training ended at its own central rate, in the experiment's order."""
-    central = published.central_rate(stored)
-    groups: dict[str, list[Run]] = {}
-    for run in published.whole(experiment, stored):
-        name = run.labels["method"]
-        slow = name == "tuned" and run.labels["learning_rate"] != central
-        if not run.start:
-            groups.setdefault(SLOW if slow else name, []).append(run)
-    order = ["tuned", SLOW, *LOOKS]
-    return {name: groups[name] for name in dict.fromkeys(order) if name in groups}
+    return refusals.ends(experiment, stored, LOOKS, "tuned", SLOW)
 
 
 def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:
@@ -130,25 +119,8 @@ def _by_epoch(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def refusing(stored: Sequence[Run]) -> Figure:
-    """Who refuses what: the share of unsafe prompts refused against that of their safe twins.
-
-    On the grey line a model refuses both alike: it tells nothing apart.
-    """
-    style()
-    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.2), layout="constrained")
-    axis.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1)
-    groups = {"the aligned start": [records.start_of(stored)]} | ends(stored)
-    for name, group in groups.items():
-        place = (_mean(group, "safe.refused"), _mean(group, "unsafe.refused"))
-        colour, marker = theme.ORIGIN if group[0].start else LOOKS[name]
-        axis.plot(*place, marker, color=colour, markersize=8, label=name, linestyle="none")
-    axis.set_xlim(-0.03, 1.03)
-    axis.set_ylim(-0.03, 1.03)
-    axis.set_xlabel("safe prompts refused, share")
-    axis.set_ylabel("unsafe prompts refused, share")
-    figure.legend(loc="outside right center", frameon=False, fontsize=8)
-    sign(figure, stored)
-    return figure
+    """Who refuses what, of every arm."""
+    return refusals.refusing(stored, ends(stored), LOOKS)
 
 
 def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
@@ -220,13 +192,9 @@ def broken_table(stored: Sequence[Run]) -> pd.DataFrame:
     start = records.start_of(stored)
     rows = {}
     for name, group in ends(stored).items():
-        above = _mean(group, OLD) - start.mean(OLD)
+        above = refusals.mean(group, OLD) - start.mean(OLD)
         rows[name] = {
             "old text above the start, nats": f"{above:+.3f}",
             "broken": "yes" if above > BROKEN else "no",
         }
     return titled(rows, "arm")
-
-
-def _mean(runs: Sequence[Run], measure: str) -> float:
-    return fmean(run.mean(measure) for run in runs)
