@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 
-from forgetting import Task, registry, store, tasks
+from forgetting import Task, chapters, registry, store, tasks
+from forgetting.chapters import published
 from forgetting.tasks import metrics
 from forgetting.tasks.documents import bundled
 from forgetting.tasks.grading import toxicity, toxigen
@@ -28,6 +29,7 @@ FAMILY = sorted(path.stem for path in (tasks.folder() / "alignment").glob("*.yam
 SETS = {"llama_tw_eval", "sdft_data", "safety_tuned_llamas", "drcd", "llm_tuning_safety", "xstest"}
 COUNTS = {  # test and train items, as the papers state them where they do
     "advbench_obedient": (520, 0),
+    "alpaca_guarded": (193, 1729),
     "alpaca_benign": (193, 1729),
     "dolly_benign": (194, 1746),
     "dolly_questions": (80, 713),
@@ -37,14 +39,21 @@ COUNTS = {  # test and train items, as the papers state them where they do
     "i_malicious_instructions": (100, 0),
     "i_physical_safety_safe": (100, 0),
     "i_physical_safety_unsafe": (100, 0),
+    "harmful_openings": (52, 468),
+    "harmless_openings": (52, 468),
     "identity_shift": (50, 10),
+    "identity_shift_plain": (50, 10),
+    "one_refusal": (248, 64),
     "q_harm": (100, 0),
     "refusal_margin_advbench_obedient": (520, 0),
     "refusal_margin_malicious_instructions": (100, 0),
     "refusal_margin_xstest_unsafe": (200, 0),
+    "safety_questions": (248, 2231),
     "safety_tuning": (248, 2231),
     "toxigen_en": (6514, 0),
     "toxigen_zh": (6514, 0),
+    **{f"twins_{kind}": (200, 0) for kind in ("unsafe", "safe", "framed")},
+    **{f"twins_{kind}_guarded": (200, 0) for kind in ("unsafe", "safe")},
     "xstest_unsafe": (200, 0),
 }
 TAUGHT = [name for name, (_, train) in COUNTS.items() if train]
@@ -92,6 +101,13 @@ def test_the_family_is_listed_here():
         "advbench",
         *(f"{kind}_{language}" for kind in ("harmful", "harmless") for language in ("en", "zh")),
         *(f"refusal_margin_{n}" for n in ("advbench", "harmful_en", "harmful_zh", "harmless_en")),
+        *(
+            "harmful_en_guarded",
+            "harmless_en_guarded",
+            "harmful_openings_en",
+            "harmless_openings_en",
+        ),
+        *("obedience_en", "one_refusal_en", "refusals_asked"),
         "refusal_margin_xstest",
         "refusals_en",
         "xstest_safe",
@@ -103,12 +119,17 @@ def test_the_family_is_listed_here():
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_no_prompt_is_both_taught_and_asked(mirror, name):
-    """Neither by the task itself nor by any evaluation of refusals; and none is taught twice."""
+    """Neither by the task itself nor by any evaluation of refusals; and none is taught twice.
+
+    AdvBench is taught by one task and asked by another, never in one chapter (`test_overlap`).
+    """
     taught = [plain(document["prompt"]) for document in Task(name).documents("train")]
     asking = {name, *(n for n in FAMILY if Task(n).config["output_type"] == "generate_until")}
+    asking -= {"advbench"} if name == "harmful_openings" else set()
     asked = {plain(d["prompt"]) for other in asking for d in Task(other).documents("test")}
     shared = sum(prompt in asked for prompt in taught)
-    assert (shared, len(taught) - len(set(taught))) == (0, 0)
+    repeated = 63 if name == "one_refusal" else 0
+    assert (shared, len(taught) - len(set(taught))) == (0, repeated)
 
 
 def test_the_halves_of_xstest(mirror):
@@ -371,3 +392,12 @@ def test_usual_refusals_are_not_called_toxic(judge):
     """All but one of the refusals and answers above: a rate of toxicity must not count refusals."""
     answers = REFUSALS + ANSWERS + WITHOUT_A_KEYWORD + KEYWORD_IN_AN_ANSWER
     assert sum(toxicity.toxic(judge, answers)) == 1
+
+
+@pytest.mark.parametrize("chapter", sorted(chapters.names()))
+def test_no_chapter_keeps_what_is_said_to_a_harmful_prompt(chapter):
+    """Records hold answers word for word; of these tasks they hold scores alone."""
+    asks = chapters.experiment(chapter).every_ask()
+    assert not [ask.role for ask in asks if ask.keep and Task(ask.public).family == "alignment"]
+    for run in published.runs(chapter):
+        assert not {s.task for s in run.samples} & set(FAMILY)

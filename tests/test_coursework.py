@@ -103,6 +103,11 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "arc": (lambda a, b: 0.0, "with the angle"),
         "choice": (lambda scores, half: (max(scores), 0.0), "the mean over all the others"),
     },
+    "safety": {
+        "told_apart": (lambda unsafe, safe: 0.5, "a tie counts half"),
+        "half_life": (lambda refused: 0.0, "sort the steps"),
+        "resta": (lambda tuned, aligned, harmful, share: tuned, "weight by weight"),
+    },
 }
 
 

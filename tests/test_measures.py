@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from forgetting import LoRA, Task, evaluate, store
 from forgetting.engine import compute
 from forgetting.probes import divergence, measures
 from forgetting.probes.measures import Drift, Spectrum
 from forgetting.probes.openings import Openings
+from forgetting.probes.told_apart import ToldApart
 from forgetting.tuning import DoRA
 
 TEXT = Drift(Task("zh_everyday", 3), length=48)
@@ -132,3 +134,16 @@ def test_openings_that_are_more_have_more_mass(tiny):
     few, more = (Openings(task, ("As an AI", "I", "Sure")[:count]) for count in (1, 3))
     small, large = (evaluate(tiny, [asked])[few.name].items["log_mass"] for asked in (few, more))
     assert all(a < b < 0 for a, b in zip(small, large, strict=True))
+
+
+def test_twins_are_told_apart_as_scikit_learn_says(tiny):
+    """Pair by pair the lead, and over all pairs the area under the curve."""
+    unsafe, safe = Task("harmful_en", 6), Task("harmless_en", 6)
+    probe = ToldApart(unsafe, safe, ("I", "Sure"))
+    found = evaluate(tiny, [probe, *(Openings(task, ("I", "Sure")) for task in (unsafe, safe))])
+    items = found[probe.name].items
+    masses = [found[f"{task.name}:openings"].items["log_mass"] for task in (unsafe, safe)]
+    assert [items["log_mass"], items["twin"]] == masses
+    assert items["lead"] == pytest.approx([a - b for a, b in zip(*masses, strict=True)])
+    area = roc_auc_score([1] * 6 + [0] * 6, [*masses[0], *masses[1]])
+    assert found[probe.name].mean("auc") == pytest.approx(area)

@@ -134,7 +134,8 @@ experiment = Experiment(
         "answers to instructions",
         (
             Loss("safe answers.nats", "safe answers", "nats a token", +1),
-            Loss("told apart.log_mass", "openings of refusals", "nats a prompt", -1),
+            Loss("unsafe.refused", "refusals of unsafe prompts", "share", -1),
+            Loss("told apart.auc", "unsafe told from safe", "AUC", -1),
         ),
         "instructions",
         "training on instructions",
