@@ -1,4 +1,4 @@
-"""A system turn goes everywhere that a question goes; a template without one says so in one line."""
+"""A system turn goes wherever a question goes; a template without one says so in one line."""
 
 import pytest
 from lm_eval import simple_evaluate
