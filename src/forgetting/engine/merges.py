@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class Operands:
     """`merging.base.Tools` over checkpoints and their weights, the base first.
 
     `load` makes the model of a checkpoint with given weights, in evaluation mode; models of these
-    checkpoints are of one `family`.
+    checkpoints are of one `family`. `say` gets a line whenever merged weights were scored.
     """
 
     def __init__(
@@ -37,11 +38,14 @@ class Operands:
         states: Sequence[State],
         load: Callable[[Checkpoint, State], Any],
         family: Callable[[], Family],
+        say: Callable[[str], None] = print,
     ) -> None:
         self.checkpoints = checkpoints
         self.states = states
         self.load = load
         self.ask_family = family
+        self.say = say
+        self.tries = 0
 
     @cached_property
     def family(self) -> Family:
@@ -70,7 +74,10 @@ class Operands:
             raise ValueError(f"task={task.name!r}: no item of its part {part!r} has an answer")
         self.model.load_state_dict(dict(state), strict=False)
         scored = self.family.log_likelihoods(self.model, rows)
-        return [-float(each.log_likelihoods.mean()) for each in scored]
+        nats = [-float(each.log_likelihoods.mean()) for each in scored]
+        self.tries += 1
+        self.say(f"try {self.tries}: {fmean(nats):.4f} nats a token of {task.name}")
+        return nats
 
     def importance(self, operand: int, task: Task, examples: int) -> State:
         """On the first `examples` training examples in the order of seed 0, of 256 tokens each."""
