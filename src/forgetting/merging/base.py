@@ -37,12 +37,15 @@ class Merging:
     """Base class: `tensor` merges the tensors of one name, and `survey` sees all of them before.
 
     A subclass is a frozen dataclass whose fields enter the recipe; a field `weights` has one
-    number a model. `costs` says whether results are stored. The first operand, the base, is the
-    common ancestor where a method has one. A method takes `least` models beside it, and at most
-    `most`. Raises `BadValue` for a number that is none or is not finite.
+    number a model. The first operand, the base, is the common ancestor where a method has one. A
+    method takes `least` models beside it, and at most `most`. `costs` says whether results are
+    stored: those of methods that ask models a task are, others are computed again when they are
+    read. `surveyed` are the copies of a model's weights, for each, that `survey` keeps. Raises
+    `BadValue` for a number that is none or is not finite.
     """
 
-    costs: ClassVar[bool] = True
+    costs: ClassVar[bool] = False
+    surveyed: ClassVar[int] = 0
     version: ClassVar[int] = 1
     least: ClassVar[int] = 1
     most: ClassVar[int | None] = None
