@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from forgetting import TIES, cli
 from forgetting.engine import merge_files as engine
 from forgetting.engine.merge_files import merge_files
-from forgetting.engine.merge_recipes import MERGEKIT, names, of_mergekit, read_recipe
+from forgetting.engine.merge_recipes import MERGEKIT, kinds, of_mergekit, read_recipe
 from forgetting.models.packaged import PACKAGED
 
 pytestmark = pytest.mark.usefixtures("session_home")
@@ -556,7 +556,7 @@ def test_what_is_meant_by_what_mergekit_leaves_out():
     assert of_mergekit(kit("ties", dtype="bfloat16"))["remarks"] == (
         "dtype='bfloat16': what is written; the sum is made in float32",
     )
-    assert {ours for ours, _ in MERGEKIT.values()} < set(names())
+    assert {ours for ours, _ in MERGEKIT.values()} < set(kinds())
 
 
 def with_parameters(name, **parameters):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate.utils import send_to_device
 
+from forgetting.checking import BadValue
 from forgetting.engine.training import batch_of, loss_of
 from forgetting.lineage import Checkpoint, Settings
 from forgetting.merging import State
@@ -26,7 +27,9 @@ LENGTH = 256  # tokens of an example
 
 
 class Operands:
-    """`merging.base.Tools` over checkpoints and their weights, the base first.
+    """`merging.base.Tools` over weights and the checkpoints that they are of, the base first.
+
+    Weights of no checkpoints have parts, and cannot be asked anything: `ValueError`.
 
     `load` makes the model of a checkpoint with given weights, in evaluation mode; models of these
     checkpoints are of one `family`. `say` gets a line whenever merged weights were scored.
@@ -54,7 +57,12 @@ class Operands:
     @cached_property
     def model(self) -> Any:
         """The model that is asked: one, whose weights change."""
-        return self.load(self.checkpoints[0], self.states[0])
+        return self.load(self.checkpoint(0), self.states[0])
+
+    def checkpoint(self, operand: int) -> Checkpoint:
+        if not self.checkpoints:
+            raise BadValue("method: asks the models a task; call forgetting.merge in Python")
+        return self.checkpoints[operand]
 
     def part(self, name: str) -> Part:
         return self.family.part(name)
@@ -66,7 +74,7 @@ class Operands:
         where an item is longer than 256 tokens, and items without room for one are left out.
         Raises `ValueError` where nothing is left.
         """
-        tokenizer = self.checkpoints[0].foundation.tokenizer()
+        tokenizer = self.checkpoint(0).foundation.tokenizer()
         documents = task.documents("test")[: task.items][PARTS[part] :: 2]
         examples = [example_row(task.example(each), tokenizer, LENGTH) for each in documents]
         rows = [row for row in examples if row is not None]
@@ -81,7 +89,7 @@ class Operands:
 
     def importance(self, operand: int, task: Task, examples: int) -> State:
         """On the first `examples` training examples in the order of seed 0, of 256 tokens each."""
-        checkpoint = self.checkpoints[operand]
+        checkpoint = self.checkpoint(operand)
         model = self.load(checkpoint, self.states[operand])
         settings = Settings(style="sft", examples=examples, length=LENGTH)
         rows = rows_of(task, checkpoint.foundation.tokenizer(), settings, 0)
