@@ -26,7 +26,7 @@ from forgetting.checking import BadValue, first_problem
 from forgetting.merging.base import Merging
 from forgetting.wording import did_you_mean
 
-UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class BadRecipe(ValueError):
@@ -111,7 +111,7 @@ class Recipe(BaseModel):
     @property
     def shard_bytes(self) -> int:
         """The most bytes a file of weights may have."""
-        amount, unit = self.max_shard_size[:-2], self.max_shard_size[-2:]
+        amount, unit = self.max_shard_size[:-2], self.max_shard_size[-2]
         return int(float(amount) * UNITS[unit])
 
     def text(self) -> dict[str, Any]:
@@ -138,14 +138,13 @@ def read_recipe(given: Recipe | Mapping[str, Any] | Path | str) -> Recipe:
     try:
         if not isinstance(given, Recipe):
             given = Recipe(**(of_mergekit(given) if "merge_method" in given else given))
-        how = given.how
-        try:
-            how.require_count(len(given.models))
-        except BadValue as error:
-            raise BadRecipe(str(error).replace("weights=", "parameters.weights=")) from error
+        given.how.require_count(len(given.models))
         return given
     except ValidationError as error:
         problem = first_problem(error, set(Recipe.model_fields) - {"remarks"})
+        raise BadRecipe(f"{where}: {problem}") from error
+    except BadValue as error:
+        problem = str(error).replace("weights=", "parameters.weights=")
         raise BadRecipe(f"{where}: {problem}") from error
     except BadRecipe as error:
         raise BadRecipe(f"{where}: {error}") from error
@@ -229,7 +228,7 @@ def of_mergekit(given: Mapping[str, Any]) -> dict[str, Any]:
     for path, own in models:
         if "weight" in known and "weight" not in own:
             raise BadRecipe(f"models: {path}: weight: missing; {name} needs one for every model")
-    weights = [own.get("weight") for _, own in models]
+    weights: list[Any] = [own.get("weight") for _, own in models]
     remarks = [f"{name}: {remark}" for remark in REMARKS.get(name, ())]
     parameters = {"scale": shared["lambda"]} if "lambda" in shared else {}
     if "density" in known:

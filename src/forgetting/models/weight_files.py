@@ -148,7 +148,8 @@ class Shards:
 
     def write(self, folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
         """Write the tensors as they come, which is in the order of the names, one at a time."""
-        count, index = len(self.groups), {}
+        count = len(self.groups)
+        index: dict[str, str] = {}
         for number, group in enumerate(self.groups, 1):
             file = f"model-{number:05}-of-{count:05}.safetensors" if count > 1 else WHOLE
             index |= dict.fromkeys(group, file)
