@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
-from forgetting import TIES, cli
+from forgetting import TIES, Task, cli
 from forgetting.engine import merge_files as engine
 from forgetting.engine.merge_files import merge_files
-from forgetting.engine.merge_recipes import MERGEKIT, names, of_mergekit, read_recipe
+from forgetting.engine.merge_recipes import MERGEKIT, BadRecipe, kinds, of_mergekit, read_recipe
+from forgetting.merging import GreedySoup
 from forgetting.models.packaged import PACKAGED
 
 pytestmark = pytest.mark.usefixtures("session_home")
@@ -137,6 +138,14 @@ def test_logits_of_a_merge_of_nothing_are_the_bases(here, model):
     assert "lm_head.weight" not in state("out")
     merge_files(recipe(here, **arithmetic), "whole")
     torch.testing.assert_close(logits("whole"), logits("chat"), atol=1e-5, rtol=0)
+
+
+def test_a_folders_family_says_what_its_embeddings_are(here, three):
+    merge_files(recipe(here, method="ChatVector", parameters={"skip_embed": True}), "out")
+    same = {
+        name for name, tensor in state("out").items() if torch.equal(tensor, state("chat")[name])
+    }
+    assert same == {"model.embed_tokens.weight"}
 
 
 @pytest.mark.parametrize("kind", ["tiny-gpt2", "tiny-gemma"])
@@ -457,6 +466,12 @@ def test_a_recipe_that_is_not_understood(here, three, fields, words, monkeypatch
     assert words in refused(here, **fields)
 
 
+def test_a_method_that_asks_is_refused_in_python_too(here, three):
+    asks = GreedySoup(Task("arc_easy_standin"))
+    with pytest.raises(BadRecipe, match=r"^recipe: method='GreedySoup': asks the models a task"):
+        merge_files({"method": asks, "base": "base", "models": ["chat"]}, "out")
+
+
 def test_a_file_that_is_no_recipe(here):
     assert "no such file" in refused_out(here / "none.yaml", here / "out")
     (here / "recipe.yaml").write_text("- a\n- list")
@@ -556,7 +571,7 @@ def test_what_is_meant_by_what_mergekit_leaves_out():
     assert of_mergekit(kit("ties", dtype="bfloat16"))["remarks"] == (
         "dtype='bfloat16': what is written; the sum is made in float32",
     )
-    assert {ours for ours, _ in MERGEKIT.values()} < set(names())
+    assert {ours for ours, _ in MERGEKIT.values()} < set(kinds())
 
 
 def with_parameters(name, **parameters):

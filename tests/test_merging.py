@@ -17,6 +17,7 @@ from forgetting.engine import compute
 from forgetting.experiments import resources, study
 from forgetting.experiments.study import Cell, Question
 from forgetting.lineage import Checkpoint, Graft, Samples, Step
+from forgetting.merging import TIES, Fisher
 from forgetting.models import foundations, vocabularies
 from forgetting.models.family import UnknownFamily
 from forgetting.models.frames import Projection
@@ -454,6 +455,14 @@ def test_memory_of_a_merge_is_that_of_its_operands(folder, monkeypatch):
         resources.check_memory([elect])
     machine.available = needed
     resources.check_memory([elect])
+
+
+def test_memory_of_fishers_average_has_an_importance_a_weight_and_model(folder):
+    """Three operands, two importances, the result, and as much again: 7 copies of 26,880 floats."""
+    base, *others = (folder(str(number), shift=number) for number in range(3))
+    fisher, ties = (merge(base, others, how) for how in (Fisher(CHINESE, 2), TIES()))
+    assert resources.merging_memory(fisher.step) == 600_000_000 + 7 * 107_520
+    assert resources.merging_memory(ties.step) == 600_000_000 + 5 * 107_520
 
 
 def test_disk_and_data_of_a_merge(tiny, monkeypatch):

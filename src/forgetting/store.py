@@ -179,7 +179,7 @@ def _leaves(value: Any, name: str = "recipe") -> Iterator[tuple[str, Any]]:
 
 def note_files(folder: Path) -> None:
     """Write a folder's manifest: the sha256 of every file in it."""
-    hashes = {path.name: _sha256(path) for path in _files(folder)}
+    hashes = {path.name: sha256(path) for path in _files(folder)}
     (folder / MANIFEST).write_text(_manifest(hashes))
 
 
@@ -191,7 +191,7 @@ def problem(folder: Path) -> str | None:
         if text != _manifest(hashes):
             return f"{MANIFEST} is not as it was written"
         for name, expected in hashes.items():
-            if _sha256(folder / name) != expected:
+            if sha256(folder / name) != expected:
                 return f"{name} does not match its sha256"
         for path in _files(folder):
             if path.name not in hashes:
@@ -227,7 +227,8 @@ def explained(what: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

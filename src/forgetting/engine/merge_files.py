@@ -16,11 +16,10 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,8 @@ import torch
 
 from forgetting.engine import merge_operands
 from forgetting.engine.merge_recipes import BadRecipe, Recipe, read_recipe
-from forgetting.merging.base import Merging, Tools
 from forgetting.models import weight_files
 from forgetting.models.loading import BadFolder
-from forgetting.models.parts import Part
 from forgetting.models.weight_files import Shards, Weights
 
 FAR = 0.1  # ‖δ‖/‖θ‖ above which a model was hardly tuned from the base
@@ -57,10 +54,10 @@ class Merged:
     recipe: Recipe
     operands: list[str]
     coefficients: list[float] | None
-    moved: list[float]
-    shares: list[float]
     beside: dict[str, str]
-    parameters: int = 0
+    parameters: int
+    moved: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
     rounding: float = 0.0
     seconds: float = 0.0
     warnings: list[str] = field(default_factory=list)
@@ -78,42 +75,39 @@ def merge_files(
     started = time.perf_counter()
     recipe = read_recipe(recipe)
     out = Path(out).expanduser().absolute()
-    operands = [merge_operands.find(field, name) for field, name in recipe.operands.items()]
-    base = operands[0]
+    operands = merge_operands.find(recipe)
     source = merge_operands.source_of(recipe, operands)
     _require_free(out, operands, force)
     merge_operands.require_one_tokenizer(operands)
-    states = [weight_files.weights(base.folder)]
-    for operand in operands[1:]:
-        operand.weight_files()
-        states.append(states[0] if operand.adapter else weight_files.weights(operand.folder))
+    states = []
+    for operand in operands:
+        operand.weight_files()  # an adapter's too are there
+        states.append(weight_files.weights(operand.folders[0]))
         merge_operands.require_one_architecture(operand, states[0], states[-1])
-    dtype = states[0].dtype if recipe.dtype == "base" else recipe.dtype
-    shapes = {name: place.shape for name, place in states[0].places.items()}
-    shards = Shards(shapes, dtype, recipe.shard_bytes)
+    base = states[0]
+    dtype = base.dtype if recipe.dtype == "base" else recipe.dtype
+    shards = Shards(base.shapes, dtype, recipe.shard_bytes)
     _require_room(out, shards.bytes)
+    coefficients = recipe.how.coefficients(len(recipe.models))
     merged = Merged(
         folder=out,
         recipe=recipe,
         operands=[operand.name for operand in operands],
-        coefficients=recipe.coefficients,
-        moved=[],
-        shares=[],
-        beside=merge_operands.said_beside(source, base) | {"dtype": dtype},
-        parameters=sum(torch.Size(shape).numel() for shape in shapes.values()),
-        warnings=[*recipe.remarks, *merge_operands.differences(source, base, operands)],
+        coefficients=[coefficients[0], *coefficients[1]] if coefficients else None,
+        beside=merge_operands.said_beside(source) | {"dtype": dtype},
+        parameters=shards.bytes // shards.dtype.itemsize,
+        warnings=[*recipe.remarks, *merge_operands.differences(source, operands)],
     )
     with _appearing(out) as made, ThreadPoolExecutor(1) as pool:
         hashes = pool.submit(merge_operands.hashes_of, operands)
         if recipe.sha256:
             merge_operands.require_same(recipe.sha256, hashes.result())
         for number, operand in enumerate(operands):
-            if operand.adapter:
+            if operand.below:
                 file = made.parent / f"{number}.safetensors"
-                states[number] = merge_operands.with_adapter(base, states[0], operand, file)
-        tools = _Parts(base.folder)
-        shards.write(made, _tensors(recipe.how, merged, states, tools, shards.dtype))
-        merge_operands.copy_beside(source, base, made, dtype)
+                states[number] = merge_operands.with_adapter(base, operand, file)
+        shards.write(made, _tensors(merged, states, operands[0].folder, shards.dtype))
+        merge_operands.copy_beside(source, made, dtype)
         text = _note(merged, hashes.result())
         (made / merge_operands.NOTE).write_text(text, encoding="utf-8")
     merged.seconds = time.perf_counter() - started
@@ -123,38 +117,21 @@ def merge_files(
 # -- tensors -----------------------------------------------------------------------------------
 
 
-class _Parts:
-    """Of `merging.base.Tools` what needs no data: which part of the model a parameter is of."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def part(self, name: str) -> Part:
-        return self._family.part(name)
-
-    @cached_property
-    def _family(self) -> Any:
-        from forgetting.models.family import config_of, family_of
-
-        return family_of(config_of(self.folder))
-
-    def nats(self, *_: Any) -> list[float]:
-        raise BadRecipe("method: asks the models a task; call forgetting.merge in Python")
-
-    def importance(self, *_: Any) -> Any:
-        raise BadRecipe("method: asks the models a task; call forgetting.merge in Python")
-
-
 def _tensors(
-    how: Merging, merged: Merged, states: Sequence[Weights], tools: Tools, dtype: torch.dtype
+    merged: Merged, states: Sequence[Weights], folder: Path, dtype: torch.dtype
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The merged tensors, and into `merged` what they say of operands and of rounding.
 
     Raises `loading.BadFolder` where a value is not finite.
     """
+    from forgetting.engine.merges import Operands  # a second, once nothing is to be refused
+    from forgetting.models.family import family_of
+
+    tools = Operands((), states, lambda *_: None, lambda: family_of(folder))
+    join = merged.recipe.how.joiner(states[0], states[1:], tools)
     sums: Any = 0.0
     count = len(states)
-    for name, tensor, found in _in_threads(how, states, tools, dtype):
+    for name, tensor, found in _in_threads(join, states[0], dtype):
         for operand, value in zip([*merged.operands, "the merge"], found.tolist(), strict=False):
             if not math.isfinite(value):
                 raise BadFolder(
@@ -181,25 +158,23 @@ def _tensors(
 
 
 def _in_threads(
-    how: Merging, states: Sequence[Weights], tools: Tools, dtype: torch.dtype
+    join: Callable[[str], tuple[list[torch.Tensor], torch.Tensor]],
+    names: Iterable[str],
+    dtype: torch.dtype,
 ) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
-    """`how.merged`, with several names at a time, and of each name squared norms.
+    """What is merged, with several names at a time, and of each name squared norms.
 
     They are of the base, of each model's difference to it, of the merge's, and of its rounding;
     then come the products of each model's difference and the merge's.
     """
-    base, *models = states
-    survey = how.survey(base, models, tools)
     threads = torch.get_num_threads()
 
     @torch.no_grad()
     def one(name: str) -> tuple[str, torch.Tensor, torch.Tensor]:
-        start, *tuned = (state[name].float() for state in states)
-        tensor = how.tensor(name, start, tuned, survey)
+        (start, *tuned), tensor = join(name)
         written = tensor.to(dtype)
         rounded = torch.zeros(()) if written is tensor else written.float() - tensor
-        changes = [(model - start).flatten() for model in tuned]
-        change = (tensor - start).flatten()
+        *changes, change = ((each - start).flatten() for each in (*tuned, tensor))
         norms = [torch.linalg.vector_norm(each) for each in (start, *changes, change, rounded)]
         products = torch.stack([each @ change for each in changes]).double()
         return name, written, torch.cat([torch.stack(norms).double().square(), products])
@@ -208,16 +183,12 @@ def _in_threads(
     try:
         with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[tuple[str, torch.Tensor, torch.Tensor]]] = deque()
-            try:
-                for name in base:
-                    waiting.append(pool.submit(one, name))
-                    if len(waiting) > AHEAD * threads:
-                        yield waiting.popleft().result()
-                while waiting:
+            for name in names:
+                waiting.append(pool.submit(one, name))
+                if len(waiting) > AHEAD * threads:
                     yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            for future in waiting:
+                yield future.result()
     finally:
         torch.set_num_threads(threads)
 
@@ -244,19 +215,19 @@ def _note(merged: Merged, hashes: Mapping[str, Mapping[str, str]]) -> str:
 
 def _require_free(out: Path, operands: Sequence[merge_operands.Operand], force: bool) -> None:
     """Raise `BadRecipe` where `out` may not be written."""
-    place = out.resolve()
-    for operand in operands:
-        if operand.folder == place or operand.folder.is_relative_to(place):
-            what = f"holds {operand.name}, which is merged"
-            raise BadRecipe(f"out={out}: {what}; name another folder")
-    if out.is_file():
-        raise BadRecipe(f"out={out}: a file; name a folder")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not force:
-        raise BadRecipe(f"out={out}: is not empty; name another folder, or add --force")
-    if not (out / "config.json").is_file():
-        raise BadRecipe(f"out={out}: holds something else than a model; name another folder")
+    place, problem = out.resolve(), ""
+    merged = [each.name for each in operands if each.folder.is_relative_to(place)]
+    if merged:
+        problem = f"holds {merged[0]}, which is merged; name another folder"
+    elif out.is_file():
+        problem = "a file; name a folder"
+    elif out.is_dir() and any(out.iterdir()):
+        if not force:
+            problem = "is not empty; name another folder, or add --force"
+        elif not (out / "config.json").is_file():
+            problem = "holds something else than a model; name another folder"
+    if problem:
+        raise BadRecipe(f"out={out}: {problem}")
 
 
 def _require_room(out: Path, size: int) -> None:

@@ -12,7 +12,7 @@ What is not understood is refused in one line, before a weight is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from functools import cached_property
@@ -21,13 +21,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator
 
-from forgetting import checking, merging, method
-from forgetting.checking import first_problem
-from forgetting.merging import ChatVector
-from forgetting.merging.base import Merging, shares
+from forgetting import checking, method
+from forgetting.checking import BadValue, first_problem
+from forgetting.merging.base import Merging
 from forgetting.wording import did_you_mean
 
-UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class BadRecipe(ValueError):
@@ -68,42 +67,62 @@ class Recipe(BaseModel):
     @cached_property
     def how(self) -> Merging:
         """The method with its parameters. Raises `BadRecipe`."""
+        known = kinds()
         if isinstance(self.method, Merging):
-            return self.method
-        return _built(self.method, self.parameters, [each.weight for each in self.models])
+            kind = type(self.method)
+        elif self.method in known:
+            kind = known[self.method]
+        else:
+            hint = did_you_mean(self.method, known, f"there are: {', '.join(sorted(known))}")
+            raise BadRecipe(f"method={self.method!r}: there is none; {hint}")
+        if "task" in (each.name for each in fields(kind)):
+            remedy = "asks the models a task; call forgetting.merge in Python"
+            raise BadRecipe(f"method={kind.__name__!r}: {remedy}")
+        return self.method if isinstance(self.method, Merging) else self._built(kind)
 
-    @property
-    def coefficients(self) -> list[float] | None:
-        """Of every operand, the base first, what it is multiplied by; None if that varies."""
-        found = self.how.coefficients(len(self.models))
-        return [found[0], *found[1]] if found else None
-
-    @property
-    def operands(self) -> dict[str, str]:
-        """Each operand's name by the field that names it, the base first."""
-        named = {"base": self.base}
-        return named | {f"models.{n}": model.path for n, model in enumerate(self.models)}
+    def _built(self, kind: type[Merging]) -> Merging:
+        own = {each.name: each for each in fields(kind) if each.init}
+        given, name = dict(self.parameters), kind.__name__
+        weights = [each.weight for each in self.models]
+        if any(weight is not None for weight in weights):
+            if "weights" not in own or "weights" in given:
+                raise BadRecipe(
+                    f"models: weight: not beside the parameters of {name}; leave it out"
+                )
+            if weights[: kind.unweighted] == [None] * kind.unweighted:
+                weights = weights[kind.unweighted :]
+            given["weights"] = [1.0 if weight is None else weight for weight in weights]
+        for field, value in given.items():
+            if field not in own:
+                hint = did_you_mean(field, own, f"it has: {', '.join(own) or 'none'}")
+                raise BadRecipe(
+                    f"parameters.{field}={value!r}: {name} has no such parameter; {hint}"
+                )
+            given[field] = _plain(value)
+        for each in own.values():
+            needed = each.default is MISSING and each.default_factory is MISSING
+            if needed and each.name not in given:
+                raise BadRecipe(f"parameters.{each.name}: missing; {name} needs it")
+        try:
+            return kind(**given)
+        except (ValueError, TypeError) as error:
+            raise BadRecipe(f"parameters: {' '.join(str(error).split())}") from error
 
     @property
     def shard_bytes(self) -> int:
         """The most bytes a file of weights may have."""
-        amount, unit = self.max_shard_size[:-2], self.max_shard_size[-2:]
+        amount, unit = self.max_shard_size[:-2], self.max_shard_size[-2]
         return int(float(amount) * UNITS[unit])
 
     def text(self) -> dict[str, Any]:
         """The recipe as one would write it."""
-        plain = self.model_dump(exclude={"method"}, exclude_defaults=True)
-        shown = {"method": self.method, **plain}
-        if isinstance(self.method, Merging):
-            shown["method"] = type(self.method).__name__
-            own = {each.name: getattr(self.method, each.name) for each in fields(self.method)}
-            shown["parameters"] = {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in own.items()
-            }
+        how = self.method
+        shown = {"method": how} | self.model_dump(exclude={"method"}, exclude_defaults=True)
+        if isinstance(how, Merging):
+            own = {each.name: getattr(how, each.name) for each in fields(how)}
+            shown |= {"method": type(how).__name__, "parameters": own}
         shown["models"] = [
-            each.path if each.weight is None else {"path": each.path, "weight": each.weight}
-            for each in self.models
+            each.path if each.weight is None else each.model_dump() for each in self.models
         ]
         return shown
 
@@ -112,81 +131,29 @@ def read_recipe(given: Recipe | Mapping[str, Any] | Path | str) -> Recipe:
     """A recipe from a file, from its fields, or as it is. Raises `BadRecipe`, `BadFile`."""
     where = "recipe"
     if isinstance(given, Path | str):
-        path = Path(given)
+        where, path = str(given), Path(given)
         if not path.is_file():
-            raise BadRecipe(f"{path}: no such file; name a recipe in YAML")
-        where, given = str(path), checking.yaml(path)
-    if not isinstance(given, Recipe):
-        try:
-            written = of_mergekit(given) if "merge_method" in given else dict(given)
-            given = Recipe(**written)
-        except ValidationError as error:
-            problem = first_problem(error, set(Recipe.model_fields) - {"remarks"})
-            raise BadRecipe(f"{where}: {problem}") from error
-        except BadRecipe as error:
-            raise BadRecipe(f"{where}: {error}") from error
+            raise BadRecipe(f"{where}: no such file; name a recipe in YAML")
+        given = checking.yaml(path)
     try:
-        _require_models(given.how, len(given.models))
+        if not isinstance(given, Recipe):
+            given = Recipe(**(of_mergekit(given) if "merge_method" in given else given))
+        given.how.require_count(len(given.models))
+        return given
+    except ValidationError as error:
+        problem = first_problem(error, set(Recipe.model_fields) - {"remarks"})
+        raise BadRecipe(f"{where}: {problem}") from error
+    except BadValue as error:
+        problem = str(error).replace("weights=", "parameters.weights=")
+        raise BadRecipe(f"{where}: {problem}") from error
     except BadRecipe as error:
         raise BadRecipe(f"{where}: {error}") from error
-    return given
 
 
-def names() -> list[str]:
+def kinds() -> dict[str, type[Merging]]:
     """The methods that a recipe can name."""
-    return sorted(_classes())
-
-
-def _classes() -> dict[str, type[Merging]]:
-    here = f"{merging.__name__}."
-    loaded = {each.name: each.load() for each in method.methods() if each.symbol.startswith(here)}
+    loaded = {each.name: each.load() for each in method.methods() if each.package == "merging"}
     return {n: c for n, c in loaded.items() if isinstance(c, type) and issubclass(c, Merging)}
-
-
-def _built(name: str, parameters: Mapping[str, Any], weights: Sequence[float | None]) -> Merging:
-    known = _classes()
-    if name not in known:
-        hint = did_you_mean(name, known, f"there are: {', '.join(sorted(known))}")
-        raise BadRecipe(f"method={name!r}: there is none; {hint}")
-    kind = known[name]
-    own = {each.name: each for each in fields(kind) if each.init}
-    if "task" in own:
-        raise BadRecipe(f"method={name!r}: asks the models a task; call forgetting.merge in Python")
-    given = dict(parameters)
-    if any(weight is not None for weight in weights):
-        if "weights" not in own or "weights" in given:
-            raise BadRecipe(f"models: weight: not beside the parameters of {name}; leave it out")
-        if kind is ChatVector and weights[0] is None:
-            weights = weights[1:]  # the first learned something new, and counts once
-        given["weights"] = [1.0 if weight is None else weight for weight in weights]
-    for field, value in given.items():
-        if field not in own:
-            hint = did_you_mean(field, own, f"it has: {', '.join(own) or 'none'}")
-            raise BadRecipe(f"parameters.{field}={value!r}: {name} has no such parameter; {hint}")
-        given[field] = _plain(value)
-    for each in own.values():
-        needed = each.default is MISSING and each.default_factory is MISSING
-        if needed and each.name not in given:
-            raise BadRecipe(f"parameters.{each.name}: missing; {name} needs it")
-    try:
-        return kind(**given)
-    except (ValueError, TypeError) as error:
-        raise BadRecipe(f"parameters: {' '.join(str(error).split())}") from error
-
-
-def _require_models(how: Merging, count: int) -> None:
-    """Raise `BadRecipe` where a method takes more models or fewer, or has other weights."""
-    if count < how.least or (how.most is not None and count > how.most):
-        bounds = f"{'exactly' if how.least == how.most else 'at least'} {how.least}"
-        if how.most == 1:
-            bounds = "exactly 1"
-        name = type(how).__name__
-        raise BadRecipe(f"models: {count} beside the base; {name} takes {bounds}")
-    try:
-        if how.coefficients(count) is None and not isinstance(how, ChatVector):
-            shares(getattr(how, "weights", None), count)
-    except ValueError as error:
-        raise BadRecipe(f"parameters.{error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -213,6 +180,21 @@ MERGEKIT = {
     "model_stock": ("ModelStock", ()),
 }
 NORMALIZED = {"linear", "ties"}  # by default
+REMARKS = {  # the second of DARE where it rescales, nuslerp's where it has no base
+    **dict.fromkeys(
+        ("dare_linear", "dare_ties"),
+        (
+            "draws with seed 0, and other numbers than mergekit's",
+            "what is kept is divided by the density, where mergekit rescales each tensor to its L1 "
+            "norm",
+        ),
+    ),
+    "nuslerp": ("a straight line where models are nearly parallel",),
+    "model_stock": (
+        "where changes point away from each other the base stays; mergekit goes beyond it, and "
+        "takes very short changes for smaller",
+    ),
+}
 SAME = {"int8_mask"}  # changes nothing in a result
 KEYS = ["merge_method", "base_model", "models", "parameters", "dtype", "out_dtype"]
 KEYS += ["tokenizer_source", "tokenizer"]
@@ -227,41 +209,30 @@ def of_mergekit(given: Mapping[str, Any]) -> dict[str, Any]:
         if key not in KEYS:
             hint = did_you_mean(key, KEYS, f"of mergekit's keys these are read: {', '.join(KEYS)}")
             raise BadRecipe(f"{key}: {_brief(value)}: not understood; {hint}")
-    name = given["merge_method"]
+    name, base = given["merge_method"], given.get("base_model")
     if name not in MERGEKIT:
         hint = did_you_mean(str(name), MERGEKIT, f"understood are: {', '.join(MERGEKIT)}")
         raise BadRecipe(f"merge_method={name!r}: not understood; {hint}")
     if not isinstance(given.get("models"), list) or not given["models"]:
         raise BadRecipe(f"models={given.get('models')!r}: a list is needed; name each with `model`")
     shared = _settings(name, "parameters", given.get("parameters"))
-    models = [_listed(name, number, each) for number, each in enumerate(given["models"])]
-    base = given.get("base_model")
-    remarks = []
-    if name != "linear":  # where it is one of the models, as it is written
-        if base is None and name == "nuslerp":
-            (base, _), *_ = models
-        elif base is None:
-            raise BadRecipe(f"base_model: missing; {name} needs the common ancestor")
-        else:
-            models = [each for each in models if each[0] != base]
-    elif base is not None and base not in [path for path, _ in models]:
-        models.append((base, {}))
-    settings = [shared | own for _, own in models]
-    weights: list[Any] = [each.get("weight") for each in settings]
+    models = [_listed(name, number, each, shared) for number, each in enumerate(given["models"])]
+    if name == "linear":  # the base is one of the models
+        if base is not None and base not in [path for path, _ in models]:
+            models.append((base, shared))
+    elif base is not None:
+        models = [each for each in models if each[0] != base]
+    elif name != "nuslerp":
+        raise BadRecipe(f"base_model: missing; {name} needs the common ancestor")
     ours, known = MERGEKIT[name]
-    if "weight" in known and None in weights:
-        path = models[weights.index(None)][0]
-        raise BadRecipe(f"models: {path}: weight: missing; {name} needs one for every model")
-    fields: dict[str, Any] = {"method": ours, "base": base or models[0][0], "models": []}
-    parameters: dict[str, Any] = {}
-    if "lambda" in shared:
-        parameters["scale"] = shared["lambda"]
-    if name == "slerp":
-        if "t" not in shared:
-            raise BadRecipe("parameters.t: missing; slerp needs it, 0 is base_model")
-        parameters["t"] = shared["t"]
+    for path, own in models:
+        if "weight" in known and "weight" not in own:
+            raise BadRecipe(f"models: {path}: weight: missing; {name} needs one for every model")
+    weights: list[Any] = [own.get("weight") for _, own in models]
+    remarks = [f"{name}: {remark}" for remark in REMARKS.get(name, ())]
+    parameters = {"scale": shared["lambda"]} if "lambda" in shared else {}
     if "density" in known:
-        densities = {each.get("density", 1.0) for each in settings}
+        densities = {own.get("density", 1.0) for _, own in models}
         if len(densities) > 1:
             raise BadRecipe(f"density={sorted(densities)}: one for all models is understood")
         parameters["density"] = densities.pop()
@@ -279,32 +250,29 @@ def of_mergekit(given: Mapping[str, Any]) -> dict[str, Any]:
     if name == "ties" and shared.get("rescale"):
         raise BadRecipe("parameters.rescale=True: not understood with ties; give a lambda instead")
     if ours == "DARE":
-        rescale = parameters["rescale"] = shared.get("rescale", True)
+        parameters["rescale"] = shared.get("rescale", True)
         parameters |= {"seed": 0, "elect": "sum" if name == "dare_ties" else "none"}
-        remarks.append(f"{name}: draws with seed 0, and other numbers than mergekit's")
-        if rescale:
-            remarks.append(
-                f"{name}: what is kept is divided by the density, where mergekit rescales each "
-                "tensor to its L1 norm"
-            )
+        remarks = remarks if parameters["rescale"] else remarks[:1]
+    if name == "slerp":
+        if "t" not in shared:
+            raise BadRecipe("parameters.t: missing; slerp needs it, 0 is base_model")
+        parameters["t"] = shared["t"]
     if name == "nuslerp":
         total = sum(weights)
         parameters["t"] = weights[-1] / total if abs(total) >= 1e-6 else 0.5
-        if given.get("base_model") is None:
-            fields["method"], models, weights = "Slerp", models[1:], weights[1:]
-            remarks.append("nuslerp: a straight line where models are nearly parallel")
-    if name == "model_stock":
-        remarks.append(
-            "model_stock: where changes point away from each other the base stays; mergekit goes "
-            "beyond it, and takes very short changes for smaller"
-        )
+        if base is None:  # the first model is
+            (base, _), *models = models
+            ours, weights = "Slerp", weights[1:]
+        else:
+            remarks = []
+    base = models[0][0] if base is None else base
     takes = "weight" in known and name != "nuslerp"
+    fields = {"method": ours, "base": base, "parameters": parameters}
     fields["models"] = [
         {"path": path, "weight": weight} if takes else path
         for (path, _), weight in zip(models, weights, strict=True)
     ]
-    fields |= {"parameters": parameters} | _as_written(given, fields["base"], remarks)
-    return fields | {"remarks": tuple(remarks)}
+    return fields | _as_written(given, base, remarks)
 
 
 def _as_written(given: Mapping[str, Any], base: str, remarks: list[str]) -> dict[str, Any]:
@@ -323,18 +291,22 @@ def _as_written(given: Mapping[str, Any], base: str, remarks: list[str]) -> dict
             "tokenizer_source='union': a merge here needs one vocabulary; say base, or a model"
         )
     tokenizer = "" if source in (None, "base", base) else source
-    return {"dtype": outer or inner or "base", "tokenizer": tokenizer}
+    written = {"dtype": outer or inner or "base", "tokenizer": tokenizer}
+    return written | {"remarks": tuple(remarks)}
 
 
-def _listed(name: str, number: int, given: Any) -> tuple[str, dict[str, Any]]:
-    """A model's path and its own parameters."""
+def _listed(
+    name: str, number: int, given: Any, shared: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """A model's path, and its parameters: its own, or else those of all."""
     where = f"models.{number}"
     if not isinstance(given, dict) or not isinstance(given.get("model"), str):
         raise BadRecipe(f"{where}={_brief(given)}: no model; write `- model: ./folder`")
     for key, value in given.items():
         if key not in ("model", "parameters"):
             raise BadRecipe(f"{where}.{key}={_brief(value)}: not understood; leave it out")
-    return given["model"], _settings(name, f"{where}.parameters", given.get("parameters"))
+    own = _settings(name, f"{where}.parameters", given.get("parameters"))
+    return given["model"], {**shared, **own}
 
 
 def _settings(name: str, where: str, given: Any) -> dict[str, Any]:

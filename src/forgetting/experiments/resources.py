@@ -14,6 +14,7 @@ from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
 from forgetting.lineage import Checkpoint, Linear, Merge, Settings, Train, in_order
+from forgetting.merging.base import Merging
 from forgetting.models.family import family_of
 from forgetting.probes.evaluation import Asked
 from forgetting.registry import Unreachable, fetch
@@ -100,9 +101,12 @@ def reading_memory(model: Checkpoint) -> float:
 def merging_memory(merge: Merge) -> float:
     """What a merge needs, in bytes: a sum its total and an operand at a time.
 
-    Other methods need all operands, the result, and as much again for what they compute with.
+    Other methods need all operands, the result, as much again for what they compute with, and what
+    they survey of each model: Fisher its importances.
     """
     copies = 2 if isinstance(merge.how, Linear) else len(merge.operands) + 2
+    if isinstance(merge.how, Merging):
+        copies += merge.how.surveyed * (len(merge.operands) - 1)
     return PROGRAM + FLOAT * copies * parameters(merge.operands[0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
 
@@ -37,13 +37,17 @@ class Merging:
     """Base class: `tensor` merges the tensors of one name, and `survey` sees all of them before.
 
     A subclass is a frozen dataclass whose fields enter the recipe; a field `weights` has one
-    number a model. `costs` says whether results are stored. The first operand, the base, is the
-    common ancestor where a method has one. A method takes `least` models beside it, and at most
-    `most`. Raises `BadValue` for a number that is none or is not finite.
+    number a model, but for the first `unweighted` ones. The first operand, the base, is the common
+    ancestor where a method has one. A method takes `least` models beside it, and at most `most`.
+    `costs` says whether results are stored: those of methods that ask models a task are, others are
+    computed again when they are read. `surveyed` are the copies of a model's weights, for each,
+    that `survey` keeps. Raises `BadValue` for a number that is none or is not finite.
     """
 
-    costs: ClassVar[bool] = True
+    costs: ClassVar[bool] = False
+    surveyed: ClassVar[int] = 0
     version: ClassVar[int] = 1
+    unweighted: ClassVar[int] = 0
     least: ClassVar[int] = 1
     most: ClassVar[int | None] = None
 
@@ -87,10 +91,24 @@ class Merging:
         Raises `ValueError` where names or shapes differ, or the method takes more models or fewer.
         """
         self.require(base, models)
-        survey = self.survey(base, models, tools)
+        join = self.joiner(base, models, tools)
         for name in base:
-            operands = [model[name].float() for model in models]
-            yield name, self.tensor(name, base[name].float(), operands, survey)
+            yield name, join(name)[1]
+
+    def joiner(
+        self, base: State, models: Sequence[State], tools: Tools | None = None
+    ) -> Callable[[str], tuple[list[torch.Tensor], torch.Tensor]]:
+        """Of a name the operands, float32 and the base first, and what the merge makes of them.
+
+        Surveys before. Several threads may ask at a time. Operands are of one architecture.
+        """
+        survey = self.survey(base, models, tools)
+
+        def join(name: str) -> tuple[list[torch.Tensor], torch.Tensor]:
+            start, *others = operands = [state[name].float() for state in (base, *models)]
+            return operands, self.tensor(name, start, others, survey)
+
+        return join
 
     def merge(
         self, base: State, models: Sequence[State], tools: Tools | None = None
@@ -100,11 +118,17 @@ class Merging:
 
     def require(self, base: State, models: Sequence[State]) -> None:
         """Raise `ValueError` for models that cannot be merged so, before anything is computed."""
-        if len(models) < self.least or (self.most is not None and len(models) > self.most):
-            bounds = f"{'exactly' if self.least == self.most else 'at least'} {self.least}"
-            raise BadValue(f"models: {len(models)} beside the base; {self!r} takes {bounds}")
+        self.require_count(len(models))
         for model in models:
             require_one_architecture(base, model)
+
+    def require_count(self, count: int) -> None:
+        """Raise `BadValue` for more models than it takes, for fewer, or not one weight for each."""
+        if count < self.least or (self.most is not None and count > self.most):
+            bounds = f"{'exactly' if self.least == self.most else 'at least'} {self.least}"
+            name = type(self).__name__
+            raise BadValue(f"models: {count} beside the base; {name} takes {bounds}")
+        shares(getattr(self, "weights", None), count - self.unweighted)
 
     def needs(self, tools: Tools | None) -> Tools:
         """Raise `ValueError` where a method that has to ask the models cannot."""

@@ -23,6 +23,7 @@ class ChatVector(Merging):
     """
 
     least: ClassVar[int] = 2
+    unweighted: ClassVar[int] = 1  # it learned something new, and counts once
 
     weights: tuple[float, ...] | None = None
     skip_embed: bool = False

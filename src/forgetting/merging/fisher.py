@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -37,6 +37,9 @@ class Fisher(Merging):
     nobody's loss depends on a weight, models count alike. Raises `ValueError` for a negative
     weight, and for a floor that is not above 0.
     """
+
+    costs: ClassVar[bool] = True
+    surveyed: ClassVar[int] = 1
 
     task: Task
     examples: int

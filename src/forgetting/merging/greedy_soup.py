@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -21,6 +21,8 @@ class GreedySoup(Merging):
     better). What counts is the mean cross-entropy of the answers in the part "choose" of `task`;
     report on the part "report" alone. The base is not one of the models.
     """
+
+    costs: ClassVar[bool] = True
 
     task: Task
 

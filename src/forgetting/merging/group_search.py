@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -43,6 +43,8 @@ class GroupSearch(Merging):
     groups have one weight a model: the comparison at the same budget. What was chosen looks
     better on the items that chose it: report on the part "report".
     """
+
+    costs: ClassVar[bool] = True
 
     task: Task
     seed: int

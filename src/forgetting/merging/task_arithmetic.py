@@ -19,7 +19,7 @@ class TaskArithmetic(Merging):
 
     `weights` are 1 each by default, and nothing is divided by their sum: the same model twice is
     its change twice. The paper chooses `scale` on held-out data, most often from .3 to .5. Where
-    nothing but operators is needed, `base + 0.5 * (one - base)` is the same and is not stored.
+    nothing but operators is needed, `base + 0.5 * (one - base)` is the same.
     """
 
     weights: tuple[float, ...] | None = None

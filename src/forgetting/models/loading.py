@@ -94,9 +94,7 @@ def check(folder: Path) -> None:
 
     with told(f"{folder / 'config.json'}"):
         config = config_of(folder)
-        for name in ("quantization_config", "transformers_weights"):
-            if getattr(config, name, None) is not None:
-                raise BadFolder(f"{folder}: {name}: name a model whose weights are plain numbers")
+        require_plain(folder, config)
         model = family_of(config).outline(config)
         sizes = config.get_text_config().vocab_size
     if (folder / "adapter_config.json").exists():
@@ -110,6 +108,13 @@ def check(folder: Path) -> None:
                     raise BadFolder(f"{path}: {name}: of type {kind}; weights are floats")
     with told(f"{folder}: tokenizer"):
         _check_tokenizer(folder, tokenizer(folder), sizes)
+
+
+def require_plain(folder: Path, config: Any) -> None:
+    """Raise `BadFolder` where a configuration says that weights are packed in some way."""
+    for name in ("quantization_config", "transformers_weights"):
+        if getattr(config, name, None) is not None:
+            raise BadFolder(f"{folder}: {name}: name a model whose weights are plain numbers")
 
 
 def _check_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase, size: int) -> None:

