@@ -78,35 +78,6 @@ def test_every_changed_byte_of_a_file_is_noticed(kind):
                 unseal(kind, bytes(changed), "r")
 
 
-def sealed(change):
-    fields = a_run().record.model_dump(mode="json")
-    change(fields)
-    return seal(fields).encode()
-
-
-BROKEN = {
-    "a field too few": (sealed(lambda f: f.pop("trainable")), "trainable"),
-    "a field too many": (sealed(lambda f: f.update(colour="red")), "colour"),
-    "another type": (sealed(lambda f: f.update(losses="low")), "losses"),
-    "deep inside": (
-        sealed(lambda f: f["sessions"][0]["scores"]["probe of arc"].update(n="x")),
-        "sessions.0.scores.probe of arc.n",
-    ),
-    "without a seal": (json.dumps(a_run().record.model_dump(mode="json")).encode(), "sha256"),
-    "half a file": (text_of(a_run().record)[:200].encode(), "sha256"),
-    "an empty file": (b"", "sha256"),
-    "no text": (b"\xff\xfe", "sha256"),
-}
-
-
-@pytest.mark.parametrize(("content", "field"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_file_is_named_with_its_field(content, field, tmp_path):
-    path = tmp_path / "abc.json"
-    path.write_bytes(content)
-    with pytest.raises(BadRecord, match=rf"^abc\.json: {field}: .*run the chapter again$"):
-        records.load(path)
-
-
 def test_a_session_above_100_kib_is_refused_and_nothing_is_written():
     long = a_run(answers={"arc": [("p", "x" * 101 * 1024)]})
     with pytest.raises(BadRecord, match=rf"record {KEY}: 10\d KiB, at most 100"):
