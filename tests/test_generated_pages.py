@@ -46,24 +46,7 @@ def effect(mean: float, half: float) -> Effect:
     return Effect(mean=mean, low=mean - half, high=mean + half, items=10, seeds=3)
 
 
-LEVEL, BETTER, WORSE = effect(0.0, 0.1), effect(-0.3, 0.1), effect(0.3, 0.1)
-
-
-def place(
-    method: str, trainable: int, learned: float, chat: Effect | None, refusing: Effect | None
-) -> Place:
-    """A place in the chapter on freezing; a method costs as many seconds as 10,000 weights."""
-    return Place(
-        method=method,
-        rate=1e-4,
-        seeds=3,
-        trainable=trainable,
-        share=trainable / 10**6,
-        seconds=trainable / 10**4,
-        learned=effect(learned, 0.01),
-        lost={},
-        matched={CHAT.words: chat, REFUSING.words: refusing},
-    )
+BETTER, WORSE = effect(-0.3, 0.1), effect(0.3, 0.1)
 
 
 def cells(line: str) -> list[str]:
@@ -270,7 +253,8 @@ def test_what_a_page_cannot_say_is_refused(verdicts):
 def test_a_place_is_read_from_records_by_hand(runs):
     """Learned and lost of one arm against means taken from the files themselves."""
     here = runs["freezing"].places["LoRA"]
-    assert (here.rate, here.seeds) == (1e-3, 3)  # the rate with the most seeds that learned most
+    mark = here.central
+    assert (mark.rate, mark.seeds) == (1e-3, 3)  # the rate with the most seeds that learned most
     index = json.loads((REPOSITORY / "results" / "freezing.json").read_bytes())
 
     def nats(entry: dict, role: str) -> float:
@@ -280,19 +264,19 @@ def test_a_place_is_read_from_records_by_hand(runs):
         return -sum(scores["items"]["log_likelihood"]) / sum(scores["tokens"])
 
     (before,) = [entry for entry in index["runs"] if entry.get("start")]
-    central = {"method": "LoRA", "learning_rate": here.rate}
+    central = {"method": "LoRA", "learning_rate": mark.rate}
     after = [entry for entry in index["runs"] if central.items() <= entry["labels"].items()]
     gain = sum(nats(before, "chinese") - nats(entry, "chinese") for entry in after) / len(after)
     loss = sum(nats(entry, "chat") - nats(before, "chat") for entry in after) / len(after)
-    assert here.learned.mean == pytest.approx(gain)
-    assert here.lost["chat answers"].mean == pytest.approx(loss)
+    assert mark.learned.mean == pytest.approx(gain)
+    assert mark.lost["chat answers"].mean == pytest.approx(loss)
     # At matched learning it is compared as the claim does.
     judged = next(v for v in published.verdicts("lora") if v.id == "lora-matched-r4")
     matched = runs["lora"].places["LoRA r 4"].matched["drift on old text"]
     assert matched is not None and matched.mean == judged.effect
     assert (matched.low, matched.high) == (judged.low, judged.high)
     # A gradient and two moments in 32 bits take twelve bytes a weight.
-    assert place("full", 2**20, 0.3, None, None).memory == 12
+    assert Place("full", 2**20, 1.0, {}, ()).memory == 12
 
 
 def test_every_chapter_with_a_plane_and_runs_is_on_it_and_draws_its_arms(runs):
@@ -320,7 +304,7 @@ def test_of_runs_measured_after_several_epochs_the_last_make_the_place(monkeypat
     (chapter, runs), *others = plane.measured().items()
     assert (chapter, others) == ("lora", [])
     lora = runs.places["LoRA r 4"]
-    assert lora.learned.mean == pytest.approx(2.0)
+    assert lora.central.learned.mean == pytest.approx(2.0)
     matched = lora.matched["drift on old text"]
     assert matched and matched.mean == pytest.approx(0.15 - (0.1**0.5 + 0.3**0.5) ** 2 / 4)
     assert runs.places["(IA)³"].matched["drift on old text"] is None
@@ -354,7 +338,7 @@ def test_a_method_is_worse_only_where_its_whole_interval_is():
 
 
 def test_choosing_cards_and_status_say_what_the_records_say(made, runs):
-    here = runs["freezing"].places["LoRA"]
+    here = runs["freezing"].places["LoRA"].central
     learned, *lost = map(markup.change, (here.learned, *here.lost.values()))
     text = made["choosing.md"]
     rate = f'data-row="LoRA {here.rate:g}"'

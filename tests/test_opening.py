@@ -64,10 +64,7 @@ def placed(method: str, *marks: tuple[int, float, float, float, int]) -> Place:
         Mark(step, rate, seeds, effect(learned), {DRIFT.words: effect(lost)})
         for step, rate, learned, lost, seeds in marks
     )
-    usual = next(mark for mark in at if not mark.step)
-    about = {"trainable": 1, "share": 1.0, "seconds": 1.0, "matched": {}}
-    return Place(method, usual.rate, usual.seeds, learned=usual.learned, lost=usual.lost,
-                 marks=at, **about)  # fmt: skip
+    return Place(method, trainable=1, share=1.0, matched={}, marks=at)
 
 
 DRIFT = Loss("old text.forward_kl", "drift", "nats a token", +1)
