@@ -14,7 +14,7 @@ import nbformat
 import psutil
 import pytest
 from nbformat import v4
-from studies import NOT_RUN, put, run, verdict
+from studies import COMMIT, NOT_RUN, mirror_of, put, register, run, verdict
 from typer.testing import CliRunner
 
 import forgetting
@@ -29,7 +29,6 @@ from forgetting.site import book
 
 BASE, TUNED = "b" * 20, "a" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARAMETERS = """\
 tier: str = "laptop"  # which budget to spend [smoke|laptop]
 seeds: list[int] = [0]  # one run a seed [0..9999]
@@ -87,14 +86,7 @@ def root(tmp_path, monkeypatch):
     """A book with one chapter and the public data set `tiny`; an empty home, no mirror."""
     root = tmp_path / "the [book]"
     (root / "data" / "tasks").mkdir(parents=True)
-    lines = [
-        f'["{path}", {len(content)}, "{hashlib.sha256(content).hexdigest()}"],'
-        for path, content in FILES.items()
-    ]
-    (root / "data" / "registry.toml").write_text(
-        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
-        f'licence = "CC0 [or none]"\nfiles = [{"".join(lines)}]\n'
-    )
+    register(root / "data", FILES, licence="CC0 [or none]")
     (root / "data" / "tasks" / "text").mkdir()
     (root / "data" / "tasks" / "text" / "reads_tiny.yaml").write_text(
         "task: reads_tiny\nmetadata: {version: 1.0, data: [tiny]}\n"
@@ -634,13 +626,8 @@ def test_clean_asks_first(cache):
 @pytest.fixture
 def mirror(root, tmp_path, monkeypatch):
     """The set `tiny` in a mirror."""
-    for path, content in FILES.items():
-        (file := tmp_path / "mirror" / "someone__some-data" / path).parent.mkdir(
-            parents=True, exist_ok=True
-        )
-        file.write_bytes(content)
     monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(tmp_path / "mirror"))
-    return tmp_path / "mirror" / "someone__some-data"
+    return mirror_of(tmp_path / "mirror", FILES)
 
 
 @pytest.mark.parametrize("at_hand", ["yes", "no"])
@@ -659,12 +646,6 @@ def test_data_fetch_says_where_the_files_are(mirror):
         "tiny: 2 files, 13 bytes, hashes as registered; licence: CC0 [or none]",
         str(mirror / "docs"),
     ]
-
-
-def test_data_fetch_without_network_says_what_to_do(root):
-    said = error_of("data", "fetch", "tiny")
-    assert said.startswith("tiny (2 files, 0.0 MB): ConnectionError from http://127.0.0.1:9/")
-    assert "set FORGETTING_DATA_MIRROR to a folder laid out as owner__repo/path" in said
 
 
 def test_data_verify_of_sound_files(mirror):
