@@ -239,9 +239,8 @@ def line(arm: str, learned: float, lost: float, seeds: int, **how: str) -> anato
     words = {"m": "moves", "b": "beside", "h": "held"}
     parts = {Part("embedding", None): words[how["embedding"]]}
     parts |= {Part(kind, n): words[how[kind][n]] for n in range(3) for kind in ("attention", "mlp")}
-    about = {"rate": 1e-4, "seeds": seeds, "trainable": 1}
-    return anatomy.Line(arm, Look("#0072B2", "o"), parts=parts, learned=effect(learned),
-                        losses=[effect(lost)], **about)  # fmt: skip
+    mark = Mark(0, 1e-4, seeds, effect(learned), {DRIFT.words: effect(lost)})
+    return anatomy.Line(arm, Look("#0072B2", "o"), 1, parts, mark)
 
 
 def test_an_anatomy_has_a_row_an_arm_with_what_moves_and_a_mark_for_learned_and_lost():

@@ -19,7 +19,6 @@ import numpy as np
 from forgetting import chapters
 from forgetting.chapters import published
 from forgetting.evidence import claims
-from forgetting.evidence.intervals import Effect
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run
 from forgetting.evidence.trajectories import in_one_order
@@ -27,6 +26,7 @@ from forgetting.experiments.experiment import Plane
 from forgetting.probes.measures import BETWEEN_TOKENS
 from forgetting.site import anatomy, drawing, plane
 from forgetting.site.markup import BookError, render
+from forgetting.site.plane import Mark
 from forgetting.views import theme
 from forgetting.views.conversation import conversation
 from forgetting.views.tables import SURPRISING
@@ -116,7 +116,7 @@ def _plane(chapter: str, arms: Sequence[str]) -> Drawn | None:
     if runs is None:
         return None
     rows = [
-        [place.method, mark.rate, mark.seeds, *_ends(mark.learned, *mark.lost.values())]
+        [place.method, mark.rate, mark.seeds, *_ends(mark)]
         for place in runs.places.values()
         for mark in place.marks
     ]
@@ -133,7 +133,7 @@ def _anatomy(chapter: str, arms: Sequence[str]) -> Drawn | None:
     design = chapters.experiment(chapter)
     lines = anatomy.lines(design, runs, moving(design.base(runs.runs[0].tier)))
     rows = [
-        [line.arm, line.rate, line.seeds, line.trainable, *_ends(line.learned, *line.losses)]
+        [line.arm, line.mark.rate, line.mark.seeds, line.trainable, *_ends(line.mark)]
         for line in lines
     ]
     heads = ["arm", "rate", "seeds", "weights", *_effects(runs.axes)]
@@ -255,5 +255,6 @@ def _effects(axes: Plane) -> list[str]:
     return [head for name in names for head in (name, "low", "high")]
 
 
-def _ends(*effects: Effect) -> list[str]:
+def _ends(mark: Mark) -> list[str]:
+    effects = (mark.learned, *mark.lost.values())
     return [f"{value:.6g}" for e in effects for value in (e.mean, e.low, e.high)]
