@@ -1,5 +1,6 @@
 """What several tests need: runs of plain values, and a small study on `tiny`."""
 
+import hashlib
 import json
 
 from forgetting import Cell, Full, LoRA, Task, foundation, measure, store
@@ -128,6 +129,31 @@ def verdict(**changes):
 
 NOT_RUN = {"verdict": "not tested", "seeds": 0}
 NOT_RUN |= dict.fromkeys(("effect", "low", "high", "tier", "date"))
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def register(data, files, licence="CC0"):
+    """Write the registry of a folder of data: the set `tiny`, with the bytes of `files` by path."""
+    lines = [
+        f'["{path}", {len(content)}, "{hashlib.sha256(content).hexdigest()}"],'
+        for path, content in files.items()
+    ]
+    (data / "registry.toml").write_text(
+        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
+        f'licence = "{licence}"\nfiles = [{"".join(lines)}]\n',
+        encoding="utf-8",
+    )
+
+
+def mirror_of(folder, files):
+    """Lay the set `tiny` out as a mirror does, and return its own folder."""
+    for path, content in files.items():
+        file = folder / "someone__some-data" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folder / "someone__some-data"
 
 
 def cells(rank=4):

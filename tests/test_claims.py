@@ -18,7 +18,7 @@ from forgetting.evidence.effects import (
     paired_effect,
 )
 from forgetting.evidence.intervals import Effect, Part
-from forgetting.evidence.papers import Claim, Paper, Table
+from forgetting.evidence.papers import Claim, Paper
 from forgetting.experiments.experiment import START
 
 
@@ -398,11 +398,6 @@ def test_a_correlation_through_runs():
     assert (effect.mean, effect.high) == (pytest.approx(-1), pytest.approx(-1))
     with pytest.raises(OutOfRange, match="0 different trainings"):
         correlation_effect(stored, "formats.followed", "arc.acc")
-
-
-def test_a_ragged_published_table_is_refused():
-    with pytest.raises(ValueError, match="row 'a' has 1 numbers, 2 columns"):
-        Table(source="s", columns=["x", "y"], unit="", rows={"a": [1.0]})
 
 
 def test_published_effects_lie_within_their_intervals():

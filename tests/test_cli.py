@@ -14,7 +14,7 @@ import nbformat
 import psutil
 import pytest
 from nbformat import v4
-from studies import NOT_RUN, put, run, verdict
+from studies import COMMIT, NOT_RUN, mirror_of, put, register, run, verdict
 from typer.testing import CliRunner
 
 import forgetting
@@ -29,7 +29,6 @@ from forgetting.site import book
 
 BASE, TUNED = "b" * 20, "a" * 20
 FILES = {"docs/one.txt": b"first\n", "docs/two.txt": b"second\n"}
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PARAMETERS = """\
 tier: str = "laptop"  # which budget to spend [smoke|laptop]
 seeds: list[int] = [0]  # one run a seed [0..9999]
@@ -87,14 +86,7 @@ def root(tmp_path, monkeypatch):
     """A book with one chapter and the public data set `tiny`; an empty home, no mirror."""
     root = tmp_path / "the [book]"
     (root / "data" / "tasks").mkdir(parents=True)
-    lines = [
-        f'["{path}", {len(content)}, "{hashlib.sha256(content).hexdigest()}"],'
-        for path, content in FILES.items()
-    ]
-    (root / "data" / "registry.toml").write_text(
-        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
-        f'licence = "CC0 [or none]"\nfiles = [{"".join(lines)}]\n'
-    )
+    register(root / "data", FILES, licence="CC0 [or none]")
     (root / "data" / "tasks" / "text").mkdir()
     (root / "data" / "tasks" / "text" / "reads_tiny.yaml").write_text(
         "task: reads_tiny\nmetadata: {version: 1.0, data: [tiny]}\n"
@@ -264,13 +256,6 @@ def test_a_chapter_is_known_by_its_number_or_path_too(root, given):
     assert answer("chapters", given) == answer("chapters", "freezing")
 
 
-def test_an_unknown_chapter_comes_with_the_nearest(root):
-    said = error_of("run", "freezign", code=2)
-    assert said == "chapter='freezign': no such chapter; did you mean 'freezing'?"
-    said = error_of("check", "x", code=2)
-    assert said == "chapter='x': no such chapter; there are: freezing"
-
-
 def test_a_folder_without_chapters_is_named(root, monkeypatch, tmp_path):
     monkeypatch.setenv("FORGETTING_ROOT", str(tmp_path))
     said = error_of("chapters", code=2)
@@ -278,44 +263,6 @@ def test_a_folder_without_chapters_is_named(root, monkeypatch, tmp_path):
 
 
 # -- run ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["-p", "sseds=0"], "sseds='0': freezing has no such parameter; did you mean 'seeds'?"),
-        (
-            ["-p", "seeds=0,x"],
-            "seeds='x': should be a valid integer, unable to parse string as an integer",
-        ),
-        (["-p", "seeds"], "-p seeds: expected name=value, for instance -p seeds=0,1"),
-        (["-p", "=0"], "-p =: expected name=value, for instance -p seeds=0,1"),
-        (["--tier", "lap"], "tier='lap': must be one of smoke, laptop; did you mean 'laptop'?"),
-        (
-            ["-p", "seeds=0", "-p", "seeds=1"],
-            "seeds='1': given twice, first as '0'; "
-            "give it once (a list takes several values: -p seeds=one,another)",
-        ),
-        (
-            ["--tier", "smoke", "-p", "tier=laptop"],
-            "tier='laptop': given twice, first as 'smoke'; "
-            "give it once (a list takes several values: -p tier=one,another)",
-        ),
-        (
-            ["-p", "methods=full,LoRA x10"],
-            "methods='LoRA x10': freezing has no such arm, and no method is called so; "
-            "did you mean 'LoRA ×10'?",
-        ),
-        (
-            ["-p", "methods=FreezeFirst"],  # how many layers?
-            "methods='FreezeFirst': has parameters without defaults; give it an arm of its own in "
-            "freezing",
-        ),
-    ],
-)
-def test_parameters_are_checked_before_anything_starts(root, arguments, said):
-    assert error_of("run", "freezing", *arguments, code=2) == said
-    assert not (root / "build").exists()
 
 
 @pytest.mark.parametrize(
@@ -366,9 +313,6 @@ def test_the_notebook_is_told_where_to_compute(root, monkeypatch):
     monkeypatch.setenv("FORGETTING_SCHEDULER", "local:2")
     answer("run", "freezing", "-p", "seeds=1")
     assert told == ["tcp://10.0.0.1:8786", "local:2"]
-    assert error_of("run", "freezing", "--scheduler", "local:many", code=2).startswith(
-        "scheduler='local:many': expected local:N"
-    )
 
 
 def test_the_output_is_named_by_the_settings_not_by_how_they_were_given(root):
@@ -574,8 +518,6 @@ def test_a_key_must_name_one_record(root):
         "key='0': 6 records start so (0aaaaaaa, 0bbbbbbb, 0ccccccc, 0ddddddd and 2 more); "
         "add digits"
     )
-    said = error_of("records", "--key", "1f", code=2)
-    assert said == "key='1f': no record's key starts so; `forgetting records` lists them"
     stored_run("0" + "a" * 19, experiment="other")  # one System that two experiments asked
     heads = [line for line in answer("records", "--key", "0a").splitlines() if "record 0" in line]
     key = "0" + "a" * 19
@@ -684,13 +626,8 @@ def test_clean_asks_first(cache):
 @pytest.fixture
 def mirror(root, tmp_path, monkeypatch):
     """The set `tiny` in a mirror."""
-    for path, content in FILES.items():
-        (file := tmp_path / "mirror" / "someone__some-data" / path).parent.mkdir(
-            parents=True, exist_ok=True
-        )
-        file.write_bytes(content)
     monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(tmp_path / "mirror"))
-    return tmp_path / "mirror" / "someone__some-data"
+    return mirror_of(tmp_path / "mirror", FILES)
 
 
 @pytest.mark.parametrize("at_hand", ["yes", "no"])
@@ -709,18 +646,6 @@ def test_data_fetch_says_where_the_files_are(mirror):
         "tiny: 2 files, 13 bytes, hashes as registered; licence: CC0 [or none]",
         str(mirror / "docs"),
     ]
-
-
-def test_data_fetch_of_an_unknown_set(root):
-    assert error_of("data", "fetch", "tiyn", code=2) == (
-        "name='tiyn': no such data set; nearest: 'tiny'"
-    )
-
-
-def test_data_fetch_without_network_says_what_to_do(root):
-    said = error_of("data", "fetch", "tiny")
-    assert said.startswith("tiny (2 files, 0.0 MB): ConnectionError from http://127.0.0.1:9/")
-    assert "set FORGETTING_DATA_MIRROR to a folder laid out as owner__repo/path" in said
 
 
 def test_data_verify_of_sound_files(mirror):

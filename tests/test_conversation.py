@@ -13,7 +13,6 @@ from forgetting.views.conversation import Exchange, conversation
 from forgetting.views.markup import is_chinese
 
 LONG = " ".join(f"word{n}" for n in range(100))
-HOSTILE = "</p><script>alert('x')</script>\n\n# A heading & $x$"
 
 
 def parsed(*said: Exchange) -> html.HtmlElement:
@@ -32,14 +31,6 @@ def test_a_question_is_followed_by_its_answers_whoever_reads_it():
     page = parsed(Exchange("Why?", {"before": "So.", "full": "", "LoRA": "No."}))
     assert [words(asked) for asked in page.find_class("asked")] == ["Why?"]
     assert answers(page) == [("before", "So."), ("full", "(nothing)"), ("LoRA", "No.")]
-
-
-def test_what_a_model_said_is_never_markup_and_never_leaves_its_block():
-    said = conversation([Exchange(HOSTILE, {"before": HOSTILE})]).data
-    assert "<script" not in said and "\n\n" not in said
-    page = html.fromstring(said)
-    assert words(page.find_class("asked")[0]) == " ".join(HOSTILE.split())
-    assert answers(page) == [("before", " ".join(HOSTILE.split()))]
 
 
 def test_a_long_answer_is_cut_between_words_and_its_rest_unfolds():

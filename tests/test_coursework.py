@@ -172,12 +172,8 @@ def test_a_wrong_answer_gets_one_line(tmp_path, code, outcome, why):
     assert grade.outcome == outcome and why in grade.why and "\n" not in grade.why
 
 
-def test_a_file_that_cannot_be_run_is_told_in_one_line(tmp_path):
+def test_a_chapter_without_tests_is_told_in_one_line(tmp_path):
     exercises = coursework.exercises_of(write_chapter(tmp_path))
-    with pytest.raises(BadExercise, match=r"^a\.py: line 2: SyntaxError: "):
-        coursework.grade(TOY, exercises, "import math\ndef twice(", "a.py")
-    with pytest.raises(BadExercise, match=r"^a\.py: line 1: NameError: name 'mat' is not defined"):
-        coursework.grade(TOY, exercises, "mat.pi", "a.py")
     with pytest.raises(BadExercise, match=r"^chapter='toy': has no exercises\.py; write it"):
         coursework.grade("toy", exercises, "")
 
@@ -201,11 +197,6 @@ def grade(*options):
 
 
 def test_from_stubs_to_all_passed(root):
-    missing = grade()
-    assert (missing.exit_code, missing.stderr) == (
-        2,
-        "error: answers/toy.py: is not there; forgetting grade toy --new makes it\n",
-    )
     assert grade("--new").stdout == "answers/toy.py: 1 exercise, none answered yet\n"
     again = grade("--new")
     assert (again.exit_code, "is there already" in again.stderr) == (2, True)

@@ -315,13 +315,6 @@ def test_answers_that_were_not_asked_for_are_not_computed(own_home, tiny, measur
 # -- tasks -------------------------------------------------------------------------------------
 
 
-def test_an_unknown_task_comes_with_the_nearest():
-    with pytest.raises(tasks.UnknownTask, match=r"task='englsh': no such task; did you mean 'en"):
-        Task("englsh")
-    with pytest.raises(ValueError, match="items=0"):
-        Task("english", 0)
-
-
 def test_held_out_chinese_is_not_in_the_training_text():
     task = Task("zh_everyday")
     taught = "\n".join(task.training_texts(seed=0))

@@ -285,8 +285,6 @@ def test_data_are_public_where_all_are_at_hand_or_a_book_is_rendered(tiny, monke
     assert resolve("public", probes) == "public"
     monkeypatch.setenv("FORGETTING_RENDER", "1")
     assert resolve("auto", probes) == "public"
-    with pytest.raises(ValueError, match=r"^data='pubic': expected auto, public, bundled$"):
-        resolve("pubic", probes)
 
 
 # -- runs --------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The explorer: which numbers stand on the page, and that nothing in them can break it."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -87,13 +86,6 @@ def test_labels_of_other_kinds_and_the_books_colours_are_shown(stored):
     shapes = re.search(r"const SHAPES = \{(.*?)\n  \};", script, re.S)[1]
     drawn = {a or b for a, b in re.findall(r'^    (?:"(.)"|(\S)):', shapes, re.M)}
     assert {*theme.MARKERS, "*"} <= drawn
-
-
-def test_a_name_cannot_end_the_pages_script(monkeypatch):
-    monkeypatch.setattr(explorer, "studies", lambda: [{"methods": {"</script><b>": 1}}])
-    page = explorer.page(REPOSITORY)
-    data = re.search(r'<script type="application/json" id="explorer-data">(.*?)</script>', page)[1]
-    assert "</script><b>" in json.loads(data)["studies"][0]["methods"]
 
 
 def test_the_page_of_the_books_own_records():

@@ -22,35 +22,24 @@ def modules():
     return [p for p in sorted(PACKAGE.rglob("*.py")) if "__pycache__" not in p.parts]
 
 
-def code_lines(notebook):
-    """Lines of a notebook's code that are not blank; the install cell is one and does not count."""
+def code_of(notebook):
+    """A notebook's code; the install cell is one line and does not count."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     install = [cell for cell in code if "remove-cell" in cell["metadata"].get("tags", [])]
     assert all(len(cell["source"]) == 1 for cell in install), notebook.name
-    return [
-        line
-        for cell in code
-        if cell not in install
-        for line in "".join(cell["source"]).splitlines()
-        if line.strip()
-    ]
+    return "\n".join("".join(cell["source"]) for cell in code if cell not in install)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_has_at_most_sixty_lines_of_code(notebook):
-    assert 10 < len(code_lines(notebook)) <= 60
+    lines = [line for line in code_of(notebook).splitlines() if line.strip()]
+    assert 10 < len(lines) <= 60
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_imports_a_dozen_names_at_most_and_has_no_logic(notebook):
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join(
-        "".join(cell["source"])
-        for cell in cells
-        if cell["cell_type"] == "code" and "remove-cell" not in cell["metadata"].get("tags", [])
-    )
-    tree = ast.parse(code)
+    tree = ast.parse(code_of(notebook))
     imported = [
         alias.name
         for node in ast.walk(tree)

@@ -185,12 +185,6 @@ def test_real_examples_in_the_same_budget(tokenizer):
         assert sum(tuple(row["input_ids"].tolist()) in shown for row in own) == 2
 
 
-@pytest.mark.parametrize("given", [{"gamma": 0}, {"tokens": "both"}, {"previous": (MOOD,)}])
-def test_what_makes_no_sense_is_named(given):
-    with pytest.raises(ValueError, match=next(iter(given)) if "previous" not in given else "by="):
-        Lamol(STATE, **given)
-
-
 def test_the_first_training_of_a_sequence_is_one_whatever_comes_later(tiny):
     settings = {"style": "sft", "examples": 10, "length": 384}
     first = [

@@ -76,7 +76,7 @@ def test_a_page_is_described_by_its_first_running_text():
 
 
 def app(base: str, out: Path = Path()) -> SimpleNamespace:
-    builder = SimpleNamespace(get_target_uri=lambda page: f"{page}.html", format="html")
+    builder = SimpleNamespace(get_target_uri=lambda page: f"{page}.html")
     return SimpleNamespace(
         config=SimpleNamespace(html_baseurl=base, html_title="The book"),
         builder=builder,
@@ -108,7 +108,7 @@ def test_a_shared_page_has_a_card_with_a_picture_where_the_sites_address_is_know
 
 @pytest.mark.parametrize("base", ["", "https://book.example.org/"])
 def test_the_map_has_every_page_under_the_address_of_the_site(base, tmp_path):
-    heads.write_sitemap(app(base, tmp_path), None)
+    heads.write_sitemap(app(base, tmp_path))
     tree = ElementTree.parse(io.BytesIO((tmp_path / "sitemap.xml").read_bytes()))
     places = [element.text for element in tree.findall(".//{*}loc")]
     assert places == [f"{base}notebooks/02_lora.html", f"{base}welcome.html"]

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pooch
 import pytest
 import requests
+from studies import COMMIT, mirror_of, register
 
 from forgetting import registry
 from forgetting.home import data_dir
@@ -18,7 +19,6 @@ from forgetting.home import data_dir
 pytestmark = pytest.mark.public
 
 FILES = {"docs/one.txt": b"first\n", "docs/玉山 100%.txt": "山高三九五二公尺\n".encode()}
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def sha256(content: bytes) -> str:
@@ -28,13 +28,8 @@ def sha256(content: bytes) -> str:
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A registry with the set `tiny` of two files, an empty home, no mirror, and no network."""
-    lines = [f'["{path}", {len(text)}, "{sha256(text)}"],' for path, text in FILES.items()]
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "registry.toml").write_text(
-        f'[tiny]\nabout = "two files"\nrepo = "someone/some-data"\ncommit = "{COMMIT}"\n'
-        f'licence = "CC0"\nfiles = [{"".join(lines)}]\n',
-        encoding="utf-8",
-    )
+    register(tmp_path / "data", FILES)
     monkeypatch.setenv("FORGETTING_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("FORGETTING_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FORGETTING_DATA_MIRROR", raising=False)
@@ -47,7 +42,7 @@ def world(tmp_path, monkeypatch):
 @pytest.fixture
 def mirror(world, monkeypatch):
     monkeypatch.setenv("FORGETTING_DATA_MIRROR", str(world / "mirror"))
-    return lay_out(world / "mirror")
+    return mirror_of(world / "mirror", FILES)
 
 
 @pytest.fixture
@@ -73,14 +68,6 @@ def server(world, monkeypatch):
         monkeypatch.setattr(registry, "HOST", f"http://127.0.0.1:{home.server_port}")
         yield home
         home.shutdown()
-
-
-def lay_out(folder: Path) -> Path:
-    root = folder / "someone__some-data"
-    for path, content in FILES.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    return root
 
 
 def files_under(folder: Path) -> list[Path]:
@@ -166,7 +153,7 @@ def test_half_a_download_is_never_used(server, world):
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_again(server, world):
-    root = lay_out(world / "home" / "data")
+    root = mirror_of(world / "home" / "data", FILES)
     (root / "docs/one.txt").write_bytes(b"fir")
     assert not registry.available("tiny")
     assert registry.fetch("tiny")[0].read_bytes() == b"first\n"

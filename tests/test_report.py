@@ -6,9 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from studies import NOT_RUN, verdict
-from typer.testing import CliRunner
 
-from forgetting import cli
 from forgetting.chapters import published
 from forgetting.site import report
 from forgetting.site.book import verifying
@@ -116,12 +114,6 @@ def test_the_page_is_whole_and_asks_nobody(page, tmp_path):
         while end and open_now.pop() != tag:  # a table cell may end with its row
             pass
     assert open_now == []
-
-
-def test_a_report_without_a_folder_is_told_before_anything_runs(tmp_path):
-    file = tmp_path / "gone" / "mine.html"
-    done = CliRunner().invoke(cli.app, ["run", "freezing", "--report", str(file)])
-    assert done.exit_code == 2 and "its folder does not exist" in done.stderr
 
 
 def test_the_published_verdicts_are_those_of_the_scoreboard(monkeypatch, tmp_path):

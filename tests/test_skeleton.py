@@ -128,21 +128,3 @@ def test_a_paper_that_is_known_keeps_its_file_and_another_one_gets_one(tree, cha
     (claim,) = by_id["2106.09685"].claims
     assert (claim.id, claim.chapter) == ("another-learns", "another")
     assert by_id["2106.09685"].short == "Hu et al. (2022)"
-
-
-@pytest.mark.parametrize(
-    ("name", "cite", "said"),
-    [
-        ("Self Output", "shenfeld2026razor", "small letters, digits and _"),
-        ("import", "shenfeld2026razor", "small letters, digits and _"),
-        ("freezing", "shenfeld2026razor", "there is such a chapter"),
-        ("verdicts", "shenfeld2026razor", "there is such a chapter"),  # a module's name
-        ("mine", "shenfeld2026", "did you mean 'shenfeld2026razor'?"),
-        ("mine", "nobody", "add the paper there first"),
-    ],
-)
-def test_what_cannot_be_a_chapter_is_refused_and_writes_nothing(tree, name, cite, said):
-    before = sorted(path for path in tree.rglob("*") if path.is_file())
-    told = new(name, cite)
-    assert told.exit_code == 2 and said in told.stderr
-    assert sorted(path for path in tree.rglob("*") if path.is_file()) == before

@@ -84,8 +84,6 @@ def test_stream_icl_shows_the_last_right_answers_alone():
         listener.learn(question, listener.answer(question), right)
     assert prompts[:3] == ["a", "a x\n\nb", "a x\n\nc"]
     assert prompts[4] == "c x\n\nd x\n\ne"
-    with pytest.raises(ValueError, match="k=0"):
-        StreamICL(0)
 
 
 def test_items_of_one_block_count_once():

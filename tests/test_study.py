@@ -98,14 +98,6 @@ def test_one_more_question_is_asked_alone_and_appended(done, trainings, measured
         assert run.scores.items() <= more.scores.items()
 
 
-def test_answers_that_are_asked_for_later_are_added_once(own_home, monkeypatch):
-    (without,) = small_study(SMALL[2:], cells()[:1], keep=())
-    (with_answers,) = small_study(SMALL[2:], cells()[:1])
-    assert without.samples == [] and len(with_answers.samples) == 2
-    monkeypatch.setattr(study, "plan", lambda *_: pytest.fail("something counts as missing"))
-    assert small_study(SMALL[2:], cells()[:1]) == [with_answers]
-
-
 def test_a_recipe_under_two_labels_is_run_once_under_the_first(own_home, trainings):
     full = cells()[1]
     one, two = small_study(asked=[full, cell(full.checkpoint, "everything")])

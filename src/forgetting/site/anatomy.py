@@ -12,7 +12,7 @@ from forgetting.models.parts import Part
 from forgetting.site import drawing, plane
 from forgetting.site.drawing import Axis
 from forgetting.site.markup import render
-from forgetting.site.plane import Measured
+from forgetting.site.plane import Mark, Measured
 from forgetting.views.theme import Look
 
 MARK = 38  # pixels that a number takes
@@ -20,16 +20,13 @@ LANES = ("attention", "mlp")  # of a block, from the top
 
 
 class Line(NamedTuple):
-    """One arm at one rate: how its parts move, and its effects; `losses` as the plane has them."""
+    """One arm at one rate: how its parts move, and its mark on the plane."""
 
     arm: str
     look: Look
-    rate: float
-    seeds: int
     trainable: int
     parts: Mapping[Part, str]
-    learned: Effect
-    losses: list[Effect]
+    mark: Mark
 
 
 class Body(NamedTuple):
@@ -78,10 +75,9 @@ def lines(
             continue
         curve, rate = arm.curve or name, arm.learning_rate(at)
         if group := records.select(runs.runs, method=curve, learning_rate=rate):
-            learned, lost = plane.effects(runs.axes, start, group)
-            look, trainable = runs.looks[curve], group[0].trainable
-            seeds, losses = len({run.seed for run in group}), list(lost.values())
-            found.append(Line(name, look, rate, seeds, trainable, moving[name], learned, losses))
+            seeds = len({run.seed for run in group})
+            mark = Mark(0, rate, seeds, *plane.effects(runs.axes, start, group))
+            found.append(Line(name, runs.looks[curve], group[0].trainable, moving[name], mark))
     return found
 
 
@@ -103,16 +99,17 @@ def stretches(parts: Mapping[Part, str]) -> list[Stretch]:
 
 
 def _on(sheet: Body, runs: Measured, arms: Sequence[Line]) -> str:
+    loss = runs.axes.losses[0]
     blocks = max(1 + (part.block or 0) for line in arms for part in line.parts)
     return render(
         "anatomy.svg.jinja",
         s=sheet,
         axes=runs.axes,
-        loss=runs.axes.losses[0],
+        loss=loss,
         arms=arms,
         bottom=sheet.top + sheet.row * len(arms),
-        learned=_axis(sheet.learned, [line.learned for line in arms]),
-        lost=_axis(sheet.lost, [line.losses[0] for line in arms]),
+        learned=_axis(sheet.learned, [line.mark.learned for line in arms]),
+        lost=_axis(sheet.lost, [line.mark.lost[loss.words] for line in arms]),
         step=(sheet.blocks[1] - sheet.blocks[0]) / blocks,
         stretches=stretches,
         embedding=Part("embedding", None),

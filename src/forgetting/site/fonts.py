@@ -6,7 +6,6 @@ none: pages call them "Book Serif" and "Book Sans" (custom.css). Chinese is the 
 
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from fontTools import subset
 
@@ -22,41 +21,20 @@ FEATURES = ("kern", "liga", "ccmp", "locl", "mark", "mkmk", "sups", "subs")
 COPYRIGHT_AND_LICENCE = (0, 13, 14)
 
 
-class Family(NamedTuple):
-    """A package of fonts, and its faces by the names that custom.css gives their files."""
-
-    package: str
-    faces: dict[str, str]
-
-
-FAMILIES = {
-    "serif": Family(
-        "font_source_serif_pro",
-        {
-            "regular": "SourceSerifPro-Regular.ttf",
-            "italic": "SourceSerifPro-It.ttf",
-            "bold": "SourceSerifPro-Semibold.ttf",
-        },
-    ),
-    "sans": Family(
-        "font_source_sans_pro",
-        {
-            "regular": "SourceSansPro-Regular.ttf",
-            "italic": "SourceSansPro-It.ttf",
-            "bold": "SourceSansPro-Semibold.ttf",
-        },
-    ),
-}
+# By the names that custom.css gives the files: packages `font_source_…_pro`, and ends of files.
+FAMILIES = ("serif", "sans")
+FACES = {"regular": "Regular", "italic": "It", "bold": "Semibold"}
 
 
 def write(folder: Path) -> None:
     """Write `<family>-<face>.woff` and each family's licence. Raises `ModuleNotFoundError`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for family, (package, faces) in FAMILIES.items():
-        source = files(package) / "files"
+    for family in FAMILIES:
+        source = files(f"font_source_{family}_pro") / "files"
         (folder / f"{family}-licence.txt").write_bytes((source / "LICENSE.txt").read_bytes())
-        for face, name in faces.items():
-            cut(Path(str(source / name)), folder / f"{family}-{face}.woff")
+        for face, end in FACES.items():
+            whole = Path(str(source / f"Source{family.capitalize()}Pro-{end}.ttf"))
+            cut(whole, folder / f"{family}-{face}.woff")
 
 
 def cut(font: Path, target: Path) -> None:

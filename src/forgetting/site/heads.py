@@ -52,9 +52,8 @@ def address(app: Sphinx, pagename: str) -> str:
     return (base.rstrip("/") + "/" if base else "") + app.builder.get_target_uri(pagename)
 
 
-def write_sitemap(app: Sphinx, exception: Exception | None) -> None:
+def write_sitemap(app: Sphinx) -> None:
     """Write `sitemap.xml` with every page."""
-    if exception is None and app.builder.format == "html":
-        pages = sorted(app.env.found_docs)
-        text = render("sitemap.xml.jinja", addresses=[address(app, page) for page in pages])
-        Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf-8")
+    addresses = [address(app, page) for page in sorted(app.env.found_docs)]
+    text = render("sitemap.xml.jinja", addresses=addresses)
+    Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf-8")

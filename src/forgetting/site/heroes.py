@@ -7,25 +7,26 @@ and of a chapter that learns tasks in turn, slopes.
 import csv
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from io import StringIO
 from statistics import fmean
 from textwrap import shorten
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from forgetting import chapters
 from forgetting.chapters import published
 from forgetting.evidence import claims
-from forgetting.evidence.intervals import Effect
 from forgetting.evidence.power import FEWEST_SEEDS
 from forgetting.evidence.records import Run
 from forgetting.evidence.trajectories import in_one_order
+from forgetting.experiments.experiment import Plane
 from forgetting.probes.measures import BETWEEN_TOKENS
 from forgetting.site import anatomy, drawing, plane
 from forgetting.site.markup import BookError, render
+from forgetting.site.plane import Mark
 from forgetting.views import theme
 from forgetting.views.conversation import conversation
 from forgetting.views.tables import SURPRISING
@@ -84,7 +85,7 @@ def draw(chapter: str, kind: Kind, caption: str, arms: Sequence[str]) -> Hero | 
     the kind is made from.
     """
     kind = kind or ("slopes" if chapters.experiment(chapter).in_turn else "plane")
-    made = {
+    drawn = {
         "anatomy": _anatomy,
         "conversation": _conversation,
         "plane": _plane,
@@ -92,57 +93,62 @@ def draw(chapter: str, kind: Kind, caption: str, arms: Sequence[str]) -> Hero | 
         "slopes": _slopes,
         "surprise": _surprise,
     }[kind](chapter, arms)
-    if made is None:
+    if drawn is None:
         return None
-    picture, words, rows = made
-    figure = render(
-        "figure.html.jinja", picture=picture, words=words, caption=_signed(chapter, kind, caption)
-    )
-    return Hero(figure, _csv(rows))
+    caption = _signed(chapter, kind, caption)
+    figure = render("figure.html.jinja", picture=drawn.picture, words=drawn.words, caption=caption)
+    data = StringIO()
+    csv.writer(data, lineterminator="\n").writerows([drawn.heads, *drawn.rows])
+    return Hero(figure, data.getvalue())
 
 
-# What each kind gives: its picture, the words of its slider's steps, and the rows of its data.
-Made = tuple[str, dict[int, str], list[list[object]]] | None
+class Drawn(NamedTuple):
+    """A picture, its data as a table, and the words of its slider's steps."""
+
+    picture: str
+    heads: Iterable[str]
+    rows: Iterable[Iterable[object]]
+    words: Mapping[int, str] = {}
 
 
-def _plane(chapter: str, arms: Sequence[str]) -> Made:
+def _plane(chapter: str, arms: Sequence[str]) -> Drawn | None:
     runs = plane.measured((chapter,)).get(chapter)
     if runs is None:
         return None
-    losses = [f"{loss.words}, {loss.unit}" for loss in runs.axes.losses]
-    rows: list[list[object]] = [
-        ["arm", "rate", "seeds", *_with_ends(f"learned: {runs.axes.skill}", *losses)],
-        *(
-            [place.method, mark.rate, mark.seeds, *_ends(mark.learned, *mark.lost.values())]
-            for place in runs.places.values()
-            for mark in place.marks
-        ),
+    rows = [
+        [place.method, mark.rate, mark.seeds, *_ends(mark)]
+        for place in runs.places.values()
+        for mark in place.marks
     ]
-    return drawing.drawn(runs), drawing.steps(runs), rows
+    heads = ["arm", "rate", "seeds", *_effects(runs.axes)]
+    return Drawn(drawing.drawn(runs), heads, rows, drawing.steps(runs))
 
 
-def _anatomy(chapter: str, arms: Sequence[str]) -> Made:
+def _anatomy(chapter: str, arms: Sequence[str]) -> Drawn | None:
     """Of the chapter's `views.moving`: by arm, how each part of the model moves."""
-    views = import_module(f"forgetting.chapters.{chapter}.views")
-    if not hasattr(views, "moving"):
-        raise BookError(f"{chapter}: hero='anatomy': needs a moving() in its views.py")
+    moving = _of_views(chapter, "anatomy", "moving")
     runs = plane.measured((chapter,)).get(chapter)
     if runs is None:
         return None
     design = chapters.experiment(chapter)
-    lines = anatomy.lines(design, runs, views.moving(design.base(runs.runs[0].tier)))
-    losses = [f"{loss.words}, {loss.unit}" for loss in runs.axes.losses]
-    rows: list[list[object]] = [
-        ["arm", "rate", "seeds", "weights", *_with_ends(f"learned: {runs.axes.skill}", *losses)],
-        *(
-            [line.arm, line.rate, line.seeds, line.trainable, *_ends(line.learned, *line.losses)]
-            for line in lines
-        ),
+    lines = anatomy.lines(design, runs, moving(design.base(runs.runs[0].tier)))
+    rows = [
+        [line.arm, line.mark.rate, line.mark.seeds, line.trainable, *_ends(line.mark)]
+        for line in lines
     ]
-    return anatomy.drawn(runs, lines), {}, rows
+    heads = ["arm", "rate", "seeds", "weights", *_effects(runs.axes)]
+    return Drawn(anatomy.drawn(runs, lines), heads, rows)
 
 
-def _conversation(chapter: str, arms: Sequence[str]) -> Made:
+def _of_views(chapter: str, kind: str, name: str) -> Any:
+    """What a kind of picture asks of the chapter's `views.py`. Raises `BookError`."""
+    views = import_module(f"forgetting.chapters.{chapter}.views")
+    if not hasattr(views, name):
+        raise BookError(f"{chapter}: hero={kind!r}: needs a {name}() in its views.py")
+    return getattr(views, name)
+
+
+def _conversation(chapter: str, arms: Sequence[str]) -> Drawn | None:
     """What the chapter's `conversation.hero` gives."""
     if not (chapters.folders()[chapter] / "conversation.py").exists():
         raise BookError(f"{chapter}: hero='conversation': needs a conversation.py with a hero()")
@@ -151,14 +157,11 @@ def _conversation(chapter: str, arms: Sequence[str]) -> Made:
         exchanges = module.hero()
     except LookupError:  # no answers are stored
         return None
-    rows: list[list[object]] = [
-        ["asked", "model", "answer"],
-        *([each.asked, who, said] for each in exchanges for who, said in each.answers.items()),
-    ]
-    return conversation(exchanges).data, {}, rows
+    rows = [(each.asked, who, said) for each in exchanges for who, said in each.answers.items()]
+    return Drawn(conversation(exchanges).data, ["asked", "model", "answer"], rows)
 
 
-def _slopes(chapter: str, arms: Sequence[str]) -> Made:
+def _slopes(chapter: str, arms: Sequence[str]) -> Drawn | None:
     same = in_one_order(published.sequences(chapter))
     lines: dict[str, tuple[float, float]] = {}
     for arm in arms or dict.fromkeys(each.method for each in same):
@@ -170,33 +173,31 @@ def _slopes(chapter: str, arms: Sequence[str]) -> Made:
             lines[arm] = 100 * fmean(learned), 100 * fmean(each.final() for each in own)
     if not lines:
         return None
-    rows: list[list[object]] = [["arm", "just learned, %", "at the end, %"]]
-    rows += [[arm, *(f"{end:.4g}" for end in ends)] for arm, ends in lines.items()]
-    return drawing.slopes(lines, theme.looks(chapters.experiment(chapter))), {}, rows
+    picture = drawing.slopes(lines, theme.looks(chapters.experiment(chapter)))
+    rows = [[arm, *(f"{end:.4g}" for end in ends)] for arm, ends in lines.items()]
+    return Drawn(picture, ["arm", "just learned, %", "at the end, %"], rows)
 
 
-def _shares(chapter: str, arms: Sequence[str]) -> Made:
+def _shares(chapter: str, arms: Sequence[str]) -> Drawn | None:
     """What the chapter's `views.compared` gives: models by name, and measures with their words."""
-    views = import_module(f"forgetting.chapters.{chapter}.views")
-    if not hasattr(views, "compared"):
-        raise BookError(f"{chapter}: hero='shares': needs a compared() in its views.py")
+    compared = _of_views(chapter, "shares", "compared")
     runs = published.runs(chapter)
     if not runs:
         return None
-    models, measures = views.compared(runs)
+    models, measures = compared(runs)
     if not all(models.values()):
         return None
     shares = {
         words: [fmean(run.mean(measure) for run in own) for own in models.values()]
         for measure, words in measures.items()
     }
-    rows: list[list[object]] = [["share of items", *models]]
-    rows += [[words, *(f"{share:.4g}" for share in of_row)] for words, of_row in shares.items()]
-    rows.append(["seeds", *map(len, models.values())])
-    return render("shares.html.jinja", models=list(models), shares=shares), {}, rows
+    rows = [[words, *(f"{share:.4g}" for share in of_row)] for words, of_row in shares.items()]
+    rows.append(["seeds", *(str(len(own)) for own in models.values())])
+    picture = render("shares.html.jinja", models=list(models), shares=shares)
+    return Drawn(picture, ["share of items", *models], rows)
 
 
-def _surprise(chapter: str, arms: Sequence[str]) -> Made:
+def _surprise(chapter: str, arms: Sequence[str]) -> Drawn | None:
     """Of each arm the answer to the first question that all of them were shown an answer to."""
     run = published.surprised(chapter)
     kinds = [kind for kind in arms or (run.scores if run else ()) if run and kind in run.scores]
@@ -211,8 +212,7 @@ def _surprise(chapter: str, arms: Sequence[str]) -> Made:
         nats = np.array(run.scores[kind].items["surprise"])
         hard = float(np.mean(nats > SURPRISING))
         said.append(Answered(kind, answers[kind][asked], float(np.exp(nats.mean())), hard))
-    rows: list[list[object]] = [["answer", "token", "nats"]]
-    rows += [[each.kind, word.space + word.text, word.nats] for each in said for word in each.words]
+    rows = [(each.kind, word.space + word.text, word.nats) for each in said for word in each.words]
     turn = TURN.findall(asked)
     picture = render(
         "surprise.html.jinja",
@@ -220,7 +220,7 @@ def _surprise(chapter: str, arms: Sequence[str]) -> Made:
         said=said,
         threshold=SURPRISING,
     )
-    return picture, {}, rows
+    return Drawn(picture, ["answer", "token", "nats"], rows)
 
 
 def _answers(run: Run, kind: str) -> Iterable[tuple[str, list[Word]]]:
@@ -249,15 +249,12 @@ def _signed(chapter: str, kind: str, caption: str) -> str:
     )
 
 
-def _with_ends(*names: str) -> list[str]:
+def _effects(axes: Plane) -> list[str]:
+    """Heads of columns: what was learned and each loss, with the ends of their intervals."""
+    names = [f"learned: {axes.skill}", *(f"{loss.words}, {loss.unit}" for loss in axes.losses)]
     return [head for name in names for head in (name, "low", "high")]
 
 
-def _ends(*effects: Effect) -> list[str]:
+def _ends(mark: Mark) -> list[str]:
+    effects = (mark.learned, *mark.lost.values())
     return [f"{value:.6g}" for e in effects for value in (e.mean, e.low, e.high)]
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -1,7 +1,6 @@
 """Where methods lie on a chapter's plane: what was learned, what was lost, and at what cost."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import NamedTuple
 
 from forgetting import chapters
@@ -19,7 +18,10 @@ ADAMW = 12  # bytes a trainable weight: a gradient and AdamW's two moments, all 
 
 
 class Mark(NamedTuple):
-    """An arm at one of its rates; `step` counts these from the central one, which is 0."""
+    """An arm at one of its rates; `step` counts these from the central one, which is 0.
+
+    Effects are changes from the model that it started from, of the plane's losses in their order.
+    """
 
     step: int
     rate: float
@@ -29,24 +31,22 @@ class Mark(NamedTuple):
 
 
 class Place(NamedTuple):
-    """An arm at its central rate. Effects are changes from the model that it started from.
+    """An arm at its rates, from the lowest to the highest: its `marks`.
 
-    `matched` compares with the plain arm where both learned the same, over its rates and epochs;
-    None where that arm never learned so much or so little, or where fewer than three seeds have a
-    curve to be compared with. It and `lost` have the plane's losses in their order. `marks` are its
-    rates, from the lowest to the highest.
+    `matched` compares it, at the central rate, with the plain arm where both learned the same, over
+    that one's rates and epochs; None where the plain arm never learned so much or so little, or
+    where fewer than three seeds have a curve to be compared with.
     """
 
     method: str
-    rate: float
-    seeds: int
     trainable: int
     share: float
-    seconds: float
-    learned: Effect
-    lost: dict[str, Effect]
     matched: dict[str, Effect | None]
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[Mark, ...]
+
+    @property
+    def central(self) -> Mark:
+        return next(mark for mark in self.marks if not mark.step)
 
     @property
     def memory(self) -> float:
@@ -103,15 +103,10 @@ def _place(axes: Plane, runs: Sequence[Run], stored: Sequence[Run], arm: str) ->
     )
     return Place(
         method=arm,
-        rate=central[0].labels["learning_rate"],
-        seeds=len(central),
         trainable=central[0].trainable,
         share=central[0].trainable / central[0].model["parameters"],
-        seconds=median(run.timing["training_seconds"] for run in central),
-        learned=marks[middle].learned,
-        lost=marks[middle].lost,
-        marks=marks,
         matched={loss.words: _matched(axes, central, plain, loss) for loss in axes.losses},
+        marks=marks,
     )
 
 

@@ -41,9 +41,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", allow_parallel_reading)
     app.connect("html-page-context", replace_roles)
     app.connect("html-page-context", heads.describe)
-    app.connect("build-finished", copy_mathjax)
-    app.connect("build-finished", write_fonts)
-    app.connect("build-finished", heads.write_sitemap)
+    app.connect("build-finished", write_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -69,14 +67,20 @@ def replace_roles(
         context["body"] = context["body"].replace(WITHDRAWN_ROLE, ROLE)
 
 
-def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+def write_files(app: Sphinx, exception: Exception | None) -> None:
+    """Put beside the pages what they ask for, and a map of them."""
+    if exception is None and app.builder.format == "html":
+        copy_mathjax(app)
+        fonts.write(Path(app.outdir, "_static", "fonts"))
+        heads.write_sitemap(app)
+
+
+def copy_mathjax(app: Sphinx) -> None:
     """Put the one script named by `mathjax_path` into `_static`.
 
     The package's own extension copies its whole folder, ten times as much, and chooses the output
     that also needs font files. The SVG output draws its glyphs itself.
     """
-    if exception is not None or app.builder.format != "html":
-        return
     spec = importlib.util.find_spec(MATHJAX_PACKAGE)
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{MATHJAX_PACKAGE}: not installed, and pages need its MathJax")
@@ -84,8 +88,3 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     target = Path(app.outdir) / "_static" / script
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(spec.origin).parent / "static" / script, target)
-
-
-def write_fonts(app: Sphinx, exception: Exception | None) -> None:
-    if exception is None and app.builder.format == "html":
-        fonts.write(Path(app.outdir) / "_static" / "fonts")

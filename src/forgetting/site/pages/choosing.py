@@ -1,6 +1,7 @@
 """Which method should I use? An engineer's page: a sentence a question, and the rates behind it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -72,27 +73,20 @@ def at_rates(places: Iterable[Place]) -> list[AtRate]:
 def answers(rows: Sequence[AtRate], axes: Plane) -> Iterator[Answer]:
     """An answer for each loss and each of `SHARES`; shares with the same answer stand together."""
     for loss in axes.losses:
-        same: Answer | None = None
-        for share in SHARES:
-            small = [row for row in rows if row.place.share <= share]
-            answer = _answer(small, loss, share, _central(rows, axes.plain))
-            if same and answer[2:] == same[2:]:
-                same.shares.append(share)
-                continue
-            if same:
-                yield same
-            same = answer
-        if same:
-            yield same
+        each = [_answer(rows, loss, share, _central(rows, axes.plain)) for share in SHARES]
+        for _, same in groupby(each, key=lambda answer: answer[2:]):
+            first, *others = same
+            yield first._replace(shares=[answer.shares[0] for answer in (first, *others)])
 
 
 def _answer(rows: Sequence[AtRate], loss: Loss, share: float, plain: AtRate | None) -> Answer:
+    small = [row for row in rows if row.place.share <= share]
     least = ENOUGH * plain.mark.learned.mean if plain else 0.0
     enough = [
-        row for row in rows if row.mark.seeds >= FEWEST_SEEDS and row.mark.learned.mean >= least
+        row for row in small if row.mark.seeds >= FEWEST_SEEDS and row.mark.learned.mean >= least
     ]
     if not enough:
-        nearest = max(rows, key=lambda row: row.mark.learned.mean, default=None)
+        nearest = max(small, key=lambda row: row.mark.learned.mean, default=None)
         return Answer(loss, [share], None, [], nearest)
     best = min(enough, key=lambda row: loss.worse * row.mark.lost[loss.words].mean)
     level = [row for row in enough if row != best and _overlap(row, best, loss)]
