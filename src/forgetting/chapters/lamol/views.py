@@ -234,9 +234,8 @@ def known_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     }
     known = {title: floors(last, measure) for measure, title in columns.items()}
     for floor in RULES:
-        rows[floor] = {
-            title: f"{100 * of[floor]:.0f}" for title, of in known.items() if floor in of
-        }
+        if of_floor := {title: of[floor] for title, of in known.items() if floor in of}:
+            rows[floor] = {title: f"{100 * value:.0f}" for title, value in of_floor.items()}
     return titled(rows, "%").fillna("")
 
 
