@@ -178,6 +178,21 @@ def undisturbed(tiny, session_home, tmp_path_factory):
 
 
 @pytest.fixture
+def four_reviews(monkeypatch):
+    """Scores of four reviews, by what was right; the first three are negative."""
+    from studies import scores
+
+    from forgetting.probes import baselines
+
+    labels = ("negative", "negative", "negative", "positive")
+    reviews = [{"prompt": f"Review {n}", "answer": label} for n, label in enumerate(labels)]
+    monkeypatch.setattr(baselines.Task, "documents", lambda task, split: reviews)
+    baselines._golds.cache_clear()
+    yield lambda *em: scores("mini_sentiment_chat", em=em)
+    baselines._golds.cache_clear()
+
+
+@pytest.fixture
 def done(undisturbed, own_home):
     """The runs of the small study; the test's own home holds them and their weights."""
     for folder in ("store", "results"):

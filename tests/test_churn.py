@@ -51,6 +51,16 @@ def test_choices_tell_wrong_answers_apart_where_scores_cannot():
     assert (one_sided.agreement_on, one_sided.agreement) == ("score", 1)
 
 
+def test_the_stored_option_is_that_of_plain_accuracy_alone():
+    """By length another option may win, and which one is not kept: right or wrong is compared."""
+    before, after = (
+        scores_of(acc=[1, 0], acc_norm=[0, 1], choice=choice) for choice in ((0, 1), (2, 3))
+    )
+    plain, by_length = churn(before, after), churn(before, after, "acc_norm")
+    assert (plain.agreement_on, plain.agreement) == ("choice", 0)
+    assert (by_length.agreement_on, by_length.agreement) == ("score", 1)
+
+
 def test_generations_agree_only_character_by_character():
     before = ["Paris", "I cannot help.", "台北", "café", ""]
     after = ["Paris ", "I cannot help.", "台北", "cafe\u0301", ""]  # é in two code points

@@ -171,6 +171,33 @@ def test_what_guessing_gets_stands_under_the_untouched_model():
     assert list(table.index) == ["untouched", "a guess"]
 
 
+def test_what_one_answer_to_everything_gets_stands_below_it(four_reviews):
+    """Three of four reviews are negative: it has three right, and of the two labels one."""
+    before = run("untouched", 0.0, 0, {"label": four_reviews(1, 1, 0, 0)})
+    after = run(asked={"label": four_reviews(1, 1, 1, 1)})
+    columns = tables.measured({"label.em": "right", "label.balanced": "alike", "b.em": "b"}, before)
+    table = tables.changes_table({"full": [after]}, columns, before)
+    assert list(table.index) == ["untouched", "a guess", "always one answer", "full"]
+    assert list(table["right"][:3]) == ["0.50", "0.50", "0.75"]
+    assert list(table["alike"][:3]) == ["0.33", "0.50", "0.50"]  # of 3 negative two, of 1 none
+    assert table["right"]["full"].startswith("+0.50") and table["alike"]["full"].startswith("+0.67")
+    axis = figures.before_and_after(
+        {"full": [after]}, before, columns, {"full": Look("#000000", "o")}
+    ).axes[0]
+    marks = {line.get_label(): float(line.get_xdata()[0]) for line in reversed(axis.lines)}
+    assert (marks["a guess"], marks["always one answer"]) == (0.5, 0.75)
+    plt.close(axis.figure)
+
+
+def test_what_stayed_is_told_beside_an_accuracys_change():
+    """Of four items one is gained and one lost: no change, and half of them stayed."""
+    before, after = (
+        run(seed=0, asked={"arc": {"acc_norm": a}}) for a in ([1, 1, 0, 0], [1, 0, 1, 0])
+    )
+    row = tables.churn_table({"full": [after]}, before, {"arc.acc_norm": "ARC"}).loc["full, ARC"]
+    assert row.tolist() == [4, "+0.000", "50%", "1.0", "1.0"]
+
+
 def test_numbers_of_a_table_have_a_true_minus_and_words_stay_as_they_were():
     cells = {"change": "-0.29\u00a0±\u00a00.08", "interval": "[-1, +2]", "said": "no-one owes -5"}
     table = tables.titled({"full": cells | {"items": 48, "loss": math.nan}}, "method")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from forgetting import tasks
+from forgetting.chapters.lamol import views as lamol
 from forgetting.tasks import Task
 from forgetting.tasks.documents import in_order, without_overlap
 from forgetting.tasks.grading.sequence import (
@@ -617,3 +618,18 @@ def test_super_ni_prompts_are_definition_and_input(load):
     for name in ("ni_qa", "ni_sum", "ni_pe"):
         for document in load(name).test:
             assert document["prompt"] == f"{document['question']}\n\n{document['context']}"
+
+
+def test_most_of_lamols_lead_on_reviews_is_had_without_reading():
+    """By hand from the records: balanced .810, .552, .500 beside .333, 0 and .071, by seed.
+
+    Of the lead, .620 - .135, what lies below .5 is 75 %. Of the 32 reviews 18 are negative.
+    """
+    if Task("sst").missing():
+        pytest.skip("the labels are not at hand")
+    gold = [Task("sst").gold(review) for review in Task("sst").documents("test")[:32]]
+    assert (gold.count("negative"), gold.count("positive")) == (18, 14)
+    told = lamol.quoted()["reviews"]
+    assert told["lead"].startswith("+0.49 (") and told["balanced"].startswith("+0.49 (")
+    assert told["ours"].startswith("+0.12 (") and told["plain"].startswith("−0.37 (")
+    assert told["form"] == "75 %"

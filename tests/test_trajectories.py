@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from studies import scores
 
 from forgetting import Task, chapters
 from forgetting.chapters import published
@@ -165,6 +166,9 @@ class Said:
         role = measure.rpartition(".")[0]
         return 0.25 if role.endswith(", drawn") else self.row[role]
 
+    def scores_of(self, role):
+        return scores("a task of nobody", em=[1])
+
 
 def said(method, order, scores):
     """A trajectory whose runs say these scores."""
@@ -179,7 +183,7 @@ def test_the_matrix_by_hand():
     """Two tasks: the first goes from 0.1 to 0.9 and back to 0.5; the second ends at 0.7."""
     one = said("fine-tune", AB, [[0.1, 0.0], [0.9, 0.2], [0.5, 0.7]])
     assert one.final() == pytest.approx(0.6) and one.final("drawn") == 0.25
-    assert one.at_end("drawn", "em") == [0.25, 0.25]
+    assert one.floors() == [{}, {}]
     lost = one.forgetting({"a": 0.9, "b": 0.8})
     assert lost["backward_transfer"] == pytest.approx(-0.4)
     assert lost["forward_transfer"] == pytest.approx(0.2)
@@ -239,8 +243,15 @@ def test_the_curves_are_the_scores(found):
     assert tuple(second.scores()[:, second.tasks.index("sst")]) in lines
     known = views.known_table(found)
     assert known.loc["multitask", "sst, score"] == f"{100 * both.scores()[-1, 0]:.0f}"
-    told_apart = lamol.at_end("told apart", "told_apart")[1]
+    told_apart = lamol.runs[-1].mean("srl, told apart.told_apart")
     assert known.loc["LAMOL", "srl, told apart"] == f"{100 * told_apart:.0f}"
+    balanced = both.runs[-1].mean("sst.balanced")
+    assert known.loc["multitask", "sst, balanced"] == f"{100 * balanced:.0f}"
+    guess, alike = known.loc["a guess"], known.loc["always one answer"]
+    assert (guess["sst, score"], guess["srl, told apart"], guess["srl, score"]) == ("50", "50", "")
+    right = first.floors()[0]["always one answer"]
+    assert alike["sst, score"] == f"{100 * right:.0f}" and alike["sst, told apart"] == ""
+    assert views.orders_table(found).loc["always one answer", "runs"] == ""
     assert both.training_seconds() > 0
 
 

@@ -20,6 +20,7 @@ CALL_COLUMNS = {
 }
 SKILLS = {
     "label.em": "right label",
+    "label.balanced": "right label, balanced",
     "json.json": "JSON when asked",
     "formats.followed": "formats kept",
     "hellaswag.acc_norm": "HellaSwag, by length",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from forgetting import chapters
@@ -126,17 +127,23 @@ def across(x: str, y: str, tier: Tier) -> dict[str, list[tuple[float, float]]]:
     return {name: [(r.mean(x), r.mean(y)) for r in of] for name, of in measured.items() if of}
 
 
+def _quoted(chapter: str) -> dict[str, Any]:
+    views = import_module(f"forgetting.chapters.{chapter}.views")
+    return views.quoted() if hasattr(views, "quoted") else {}
+
+
 def book_values() -> dict[str, Any]:
     """What prose may quote: `r.<chapter>.runs`, `.seeds`, … and `r.claims["id"].measured`, …
 
-    `r.<chapter>.perplexity` has that of each kind of answers.
+    `r.<chapter>.perplexity` has that of each kind of answers, and what a chapter's `views.quoted`
+    gives stands beside it.
     """
     values: dict[str, Any] = {
         "claims": {v.id: v.model_dump() | {"measured": v.measured} for v in verdicts()}
     }
     stored = {chapter: runs(chapter) for chapter in records.experiments()}
     return values | {
-        name: claims.summary(of) | {"perplexity": perplexities(name)}
+        name: claims.summary(of) | {"perplexity": perplexities(name)} | _quoted(name)
         for name, of in stored.items()
         if of
     }

@@ -28,9 +28,9 @@ class Churn(BaseModel):
     `both`, `lost`, `gained` and `neither` count the items that are right in both, in the first
     alone, in the second alone, in neither. `difference` is the second accuracy minus the first,
     with its 95 % interval; `p_value` is McNemar's. `agreement` is the share of items with the same
-    answer. `agreement_on` says what was compared: the option of the highest likelihood (that of
-    `acc`, not of `acc_norm`), the generated text, or, where neither was kept, the 0/1 score alone,
-    which cannot tell two wrong answers apart.
+    answer. `agreement_on` says what was compared: for `acc` the option of the highest likelihood,
+    the generated text, or, where neither was kept (`acc_norm`'s option is not), the 0/1 score
+    alone, which cannot tell two wrong answers apart.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,7 +79,7 @@ def churn(
     gained, neither = pairs.count((False, True)), pairs.count((False, False))
     low, high = paired_interval(gained, lost, before.n)
     what: Literal["choice", "answers", "score"]
-    if "choice" in before.items and "choice" in after.items:
+    if metric == "acc" and "choice" in before.items and "choice" in after.items:
         what, same = "choice", agreement(before.items["choice"], after.items["choice"])
     elif answers is not None:
         if {len(side) for side in answers} != {before.n}:

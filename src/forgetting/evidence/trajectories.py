@@ -10,6 +10,7 @@ import numpy as np
 
 from forgetting.evidence import definitions
 from forgetting.evidence.records import Run
+from forgetting.probes import baselines
 from forgetting.tasks import Task
 
 
@@ -50,9 +51,10 @@ class Trajectory:
         """The mean of the tasks' scores at the end; as another `question` asks for them."""
         return float(np.mean([self.runs[-1].mean(m) for m in self.measures(question)]))
 
-    def at_end(self, question: str, metric: str) -> list[float]:
-        """At the end, for each task: the mean of another question's metric."""
-        return [self.runs[-1].mean(f"{task}, {question}.{metric}") for task in self.tasks]
+    def floors(self) -> list[dict[str, float]]:
+        """What each task's score is without reading (`baselines.floors`)."""
+        run, pairs = self.runs[-1], zip(self.tasks, self.metrics, strict=True)
+        return [baselines.floors(run.scores_of(task), metric) for task, metric in pairs]
 
     def training_seconds(self) -> float:
         """What all its trainings took, those included that it shares with other trajectories."""

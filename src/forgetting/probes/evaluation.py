@@ -347,9 +347,7 @@ def _margin(task: Task, document: dict[str, Any], log_likelihoods: list[float]) 
     Positive where the item is solved; moves long before the accuracy does. Tasks whose `metadata`
     says `per_character` (choices of unequal length, as in HellaSwag) compare nats a character.
     """
-    # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
-    fields = (task.config["doc_to_target"], task.config["doc_to_text"])
-    gold = next(document[f] for f in fields if isinstance(document.get(f), int))
+    gold = int(task.gold(document))
     if task.metadata.get("per_character"):
         lengths = [len(choice) for choice in document[task.config["doc_to_choice"]]]
         log_likelihoods = [ll / n for ll, n in zip(log_likelihoods, lengths, strict=True)]

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from forgetting.probes.baselines import BALANCED, label_weights
+
 
 class Scores(BaseModel):
     """One task's scores: every metric's value for every item, in the task's order.
@@ -42,7 +44,10 @@ class Scores(BaseModel):
         return self
 
     def mean(self, metric: str) -> float:
-        """The metric's mean over items. For `nats`: negative log-likelihood per token."""
+        """The metric's mean over items. For `nats`: negative log-likelihood per token.
+
+        For `balanced`: over gold labels, the mean share of a label's items that are right.
+        """
         values, weights = self.values(metric)
         return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
 
@@ -57,7 +62,12 @@ class Scores(BaseModel):
         return math.sqrt(spread / (n - 1) / n)
 
     def values(self, metric: str) -> tuple[list[float], list[float]]:
-        """Per-item values of `metric` and their weights (tokens for `nats`, ones otherwise)."""
+        """Per-item values of `metric` and their weights: ones but for `nats` and `balanced`.
+
+        `nats` are weighed by tokens, right answers by how rare their label is. Raises `KeyError`.
+        """
+        if metric == BALANCED:
+            return self.items["em"], label_weights(self)
         if metric == "nats":
             tokens = [float(t) for t in self.tokens or []]
             pairs = zip(self.items["log_likelihood"], tokens, strict=True)

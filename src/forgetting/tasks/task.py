@@ -153,6 +153,14 @@ class Task:
             delimiter=self.config.get("target_delimiter", " "),
         )
 
+    def gold(self, document: dict[str, Any]) -> int | str:
+        """The right answer to `document`: of a multiple choice its place among the choices."""
+        if self.config["output_type"] != "multiple_choice":
+            return self.example(document).answer
+        # lm-eval's multiple-input tasks (WinoGrande) give the right index as the text.
+        fields = (self.config["doc_to_target"], self.config["doc_to_text"])
+        return next(document[f] for f in fields if isinstance(document.get(f), int))
+
     def _field(self, document: dict[str, Any], field: str) -> Any:
         """What a field of the YAML says of a document: the document's own, or a filled template."""
         from lm_eval.utils import apply_template

@@ -1,6 +1,7 @@
 """Figures that several chapters draw."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +10,11 @@ from matplotlib.figure import Figure
 from forgetting.evidence import effects, records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
+from forgetting.probes import baselines
 from forgetting.views.theme import PAGE_WIDTH, Looks, arms_of, provenance, sign, style
+
+FLOORS = {baselines.GUESS: "|", baselines.ONE_ANSWER: "x"}  # their marks
+FLOOR_STYLE: dict[str, Any] = {"color": "#666666", "markersize": 9, "linestyle": "none"}
 
 
 def plane(
@@ -92,16 +97,22 @@ def before_and_after(
     """What share of each skill's items the model got right before and after, each method a mark.
 
     `groups` holds each method's runs, `measures` maps shares to the skills' names, drawn from the
-    top down. Marks are means over items and seeds; bars are the 95 % interval of the change.
+    top down. Marks are means over items and seeds; bars are the 95 % interval of the change. Grey
+    marks are what an accuracy is without reading.
     """
     style()
     height = 0.9 + 0.55 * len(measures)
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, height), layout="constrained")
     shifts = np.linspace(-0.22, 0.22, len(groups))
+    named = set[str]()
     for place, measure in enumerate(measures):
         before = start.mean(measure)
         axis.axhspan(place - 0.4, place + 0.4, color="#F4F4F4", linewidth=0)
         axis.plot(before, place, "*", color="black", markersize=11, zorder=5)
+        for floor, value in floors(start, measure).items():
+            label = None if floor in named else floor
+            named.add(floor)
+            axis.plot(value, place, FLOORS[floor], label=label, **FLOOR_STYLE)
         for shift, (method, group) in zip(shifts, groups.items(), strict=True):
             effect = change(group, start, measure)
             axis.errorbar(
@@ -123,6 +134,12 @@ def before_and_after(
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     sign(figure, [start, *(record for group in groups.values() for record in group)])
     return figure
+
+
+def floors(run: Run, measure: str) -> dict[str, float]:
+    """What "role.metric" is without reading (`baselines.floors`)."""
+    role, _, metric = measure.rpartition(".")
+    return baselines.floors(run.scores_of(role), metric)
 
 
 def change(group: Sequence[Run], start: Run, measure: tuple[str, ...] | str) -> Effect:

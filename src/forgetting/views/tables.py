@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
-from forgetting import tasks
 from forgetting.evidence import churn, records
 from forgetting.evidence.papers import Table
 from forgetting.evidence.records import Run
+from forgetting.probes import baselines
 from forgetting.probes.measures import BETWEEN_TOKENS
 from forgetting.tasks import Task
 from forgetting.views.conversation import Exchange, conversation, one_line
-from forgetting.views.figures import change
+from forgetting.views.figures import change, floors
 from forgetting.views.theme import Looks, arms_of
 from forgetting.wording import thousands, true_minus
 
@@ -26,13 +26,22 @@ pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to i
 
 SURPRISING = math.log(2.5)
 NUMBERS = re.compile(r"[-+±\d.,%\[\]\s]+")  # what a model said stays as it was said
-ACCURACIES = ("acc", "acc_norm", "em")
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
 
 def measured(columns: Mapping[str, str], run: Run) -> dict[str, str]:
-    """Of `columns` ("role.metric" to title) those that a run was asked."""
-    return {m: title for m, title in columns.items() if m.rpartition(".")[0] in run.scores}
+    """Of `columns` ("role.metric" to title) those that a run was asked.
+
+    Balanced accuracy needs gold labels, so it is left out where they are not at hand.
+    """
+    return {measure: title for measure, title in columns.items() if _asked(run, measure)}
+
+
+def _asked(run: Run, measure: str) -> bool:
+    role, _, metric = measure.rpartition(".")
+    if role not in run.scores:
+        return False
+    return metric != baselines.BALANCED or baselines.labelled(run.scores[role])
 
 
 def changes_table(
@@ -44,18 +53,19 @@ def changes_table(
     """One row a group of runs: change from `start` ± half its 95 % interval, seeds pooled.
 
     `measures` maps what was measured to column titles. The first row is the start model itself,
-    in absolute numbers, the second what guessing gets where a task says so. Columns of `published`
-    stand on the right.
+    in absolute numbers, below it what accuracies are without reading (`baselines.floors`). Columns
+    of `published` stand on the right.
     """
     rows: dict[str, dict[str, str]] = {
         "untouched": {"seeds": "", "weights that move": "0"}
         | {title: f"{start.mean(m):.2f}" for m, title in measures.items()}
     }
-    guesses = {title: _chance(start, measure) for measure, title in measures.items()}
-    if any(guess is not None for guess in guesses.values()):
-        rows["a guess"] = {"seeds": "", "weights that move": ""} | {
-            title: "" if guess is None else f"{guess:.2f}" for title, guess in guesses.items()
-        }
+    known = {title: floors(start, measure) for measure, title in measures.items()}
+    for floor in (baselines.GUESS, baselines.ONE_ANSWER):
+        if any(floor in of for of in known.values()):
+            rows[floor] = {"seeds": "", "weights that move": ""} | {
+                title: f"{of[floor]:.2f}" if floor in of else "" for title, of in known.items()
+            }
     for row, group in groups.items():
         cells = {"seeds": str(len(group)), "weights that move": thousands(group[0].trainable)}
         for measure, title in measures.items():
@@ -70,16 +80,6 @@ def changes_table(
     return titled(rows, "method")
 
 
-def _chance(run: Run, measure: str) -> float | None:
-    """What guessing gets by an accuracy, where the task says so."""
-    role, _, metric = measure.rpartition(".")
-    name = run.scores_of(role).task
-    if metric not in ACCURACIES or name not in tasks.names():
-        return None
-    chance = Task(name).metadata.get("chance")
-    return None if chance is None else float(chance)
-
-
 def published_table(table: Table) -> pd.DataFrame:
     """A paper's own numbers as it printed them."""
     rows = pd.DataFrame.from_dict(dict(table.rows), orient="index", columns=list(table.columns))
@@ -92,21 +92,22 @@ def by_arm(runs: Sequence[Run], looks: Looks) -> dict[str, list[Run]]:
 
 
 def churn_table(
-    groups: Mapping[str, Sequence[Run]], start: Run, tasks: Mapping[str, str]
+    groups: Mapping[str, Sequence[Run]], start: Run, measures: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Plain accuracy (`acc`) beside what it hides: answers that stayed, items gained and lost.
+    """An accuracy's change beside what it hides: items that stayed as they were, gained and lost.
 
-    `tasks` maps tasks to their titles: multiple-choice ones, or formats that are kept or not.
+    `measures` maps "role.metric", of right or wrong items, to titles. Stayed are items with the
+    same answer, or with the same score where that alone is known.
     """
     rows = {}
     for method, group in groups.items():
-        for task, title in tasks.items():
-            metric = "acc" if "acc" in start.scores[task].items else "followed"
-            by_seed = [churn.between(start, run, task, metric) for run in group]
+        for measure, title in measures.items():
+            role, _, metric = measure.rpartition(".")
+            by_seed = [churn.between(start, run, role, metric) for run in group]
             rows[f"{method}, {title}"] = {
                 "items": by_seed[0].n,
-                "plain accuracy": f"{fmean(of_seed.difference for of_seed in by_seed):+.3f}",
-                "same answer": f"{fmean(of_seed.agreement for of_seed in by_seed):.0%}",
+                "change": f"{fmean(of_seed.difference for of_seed in by_seed):+.3f}",
+                "stayed": f"{fmean(of_seed.agreement for of_seed in by_seed):.0%}",
                 "gained": f"{fmean(of_seed.gained for of_seed in by_seed):.1f}",
                 "lost": f"{fmean(of_seed.lost for of_seed in by_seed):.1f}",
             }

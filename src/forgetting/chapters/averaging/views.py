@@ -15,8 +15,9 @@ from forgetting.chapters import refusals
 from forgetting.chapters.averaging.experiment import SHARES, experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
-from forgetting.views import theme
-from forgetting.views.figures import change
+from forgetting.probes.baselines import ONE_ANSWER
+from forgetting.views import tables, theme
+from forgetting.views.figures import change, floors
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
@@ -27,6 +28,7 @@ AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {
     LEARNED: "labels, nats",
     "label.em": "right labels",
+    "label.balanced": "right labels, balanced",
     "safe answers.nats": "safe answers, nats",
     "openings unsafe.log_mass": "refusals' openings, unsafe, nats",
     "openings safe.log_mass": "the same, safe",
@@ -59,11 +61,15 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     }
     words = {
         "label.em": "labels right",
+        "label.balanced": "labels right, balanced",
         "json.json": "JSON when asked for it",
         "unsafe.refused": "unsafe prompts refused",
         "safe.refused": "safe prompts refused",
     }
-    return models, words
+    start = models["before"][0]
+    if (alike := floors(start, "label.em").get(ONE_ANSWER)) is not None:
+        words["label.em"] += f" (always one answer: {100 * alike:.0f} %)"
+    return models, tables.measured(words, start)
 
 
 def ways(stored: Sequence[Run]) -> Figure:

@@ -27,7 +27,7 @@ COLUMNS = {
     "chinese.nats": "Chinese (nats)",
     "chat.nats": "chat answers (nats)",
     "english.nats": "English (nats)",
-    "hellaswag.acc_norm": "HellaSwag",
+    "hellaswag.acc_norm": "HellaSwag, by length",
     "arc.acc": "ARC-easy",
     "winogrande.acc": "WinoGrande",
     "formats.followed": "formats kept",

@@ -13,16 +13,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from forgetting.chapters import published
 from forgetting.chapters.lamol.experiment import experiment
 from forgetting.evidence import trajectories as paths
+from forgetting.evidence.effects import lone_effect, paired_effect
+from forgetting.evidence.intervals import Effect
 from forgetting.evidence.papers import Table
+from forgetting.evidence.records import Run
 from forgetting.evidence.trajectories import Trajectory, dream_reports, in_one_order, single_scores
+from forgetting.probes import baselines
 from forgetting.views import theme
-from forgetting.views.tables import clean, titled
+from forgetting.views.figures import floors
+from forgetting.views.tables import clean, measured, titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
+from forgetting.wording import with_bounds
 
 Z95 = 1.96  # standard errors on either side of a mean in its 95 % interval
 PLAIN = "fine-tune"  # the arm that others are compared with
+REVIEWS = "sst.em", f"sst.{baselines.BALANCED}"
+RULES = {baselines.GUESS: ":", baselines.ONE_ANSWER: "-."}
 LOOKS = theme.looks(experiment)
 
 
@@ -32,7 +41,7 @@ def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> 
     It is the order that most methods went through. With `every_order` the methods that were run in
     several: a row a task, a column an order. The grey line marks where the task is learned. Lines
     are means over seeds with 95 % intervals over items; multitask, which has no order, is the
-    dashed line.
+    dashed line. Grey lines are what a task's score is without reading.
     """
     style()
     sequences = [trajectory for trajectory in stored if len(trajectory.runs) > 2]
@@ -60,6 +69,8 @@ def along_orders(stored: Sequence[Trajectory], *, every_order: bool = False) -> 
             errors = np.array([t.errors()[:, place] for t in same])
             half = Z95 * np.sqrt((errors**2).sum(axis=0)) / len(same)
             axis.errorbar(range(len(scores)), scores, half, elinewidth=0.5, **_line(method))
+        for floor, value in sequences[0].floors()[sequences[0].tasks.index(task)].items():
+            axis.axhline(value, label=floor, color="#888888", linewidth=0.8, linestyle=RULES[floor])
         if at_once:
             level = np.mean([t.scores()[-1, t.tasks.index(task)] for t in at_once])
             name = at_once[0].method
@@ -139,8 +150,8 @@ def orders_table(
     """The mean score at the end, per cent: a row a method, a column an order, then all together.
 
     An order's cell is the mean over seeds; "all" the mean over orders ± their standard deviation,
-    or over seeds and of seeds where there is one order. Rows of `published` stand below, in its
-    last column alone.
+    or over seeds and of seeds where there is one order. In the last column alone stand what one
+    answer to everything, a task, would end with, and the rows of `published`.
     """
     orders = list(dict.fromkeys(trajectory.order for trajectory in trajectories))
     rows: dict[str, dict[str, str]] = {}
@@ -157,6 +168,11 @@ def orders_table(
             "all": f"{fmean(replicates):.1f}{spread}",
             "runs": str(len(same)),
         }
+    alike = [
+        of[baselines.ONE_ANSWER] for of in trajectories[0].floors() if baselines.ONE_ANSWER in of
+    ]
+    if len(alike) == len(trajectories[0].tasks):
+        rows[baselines.ONE_ANSWER] = {"all": f"{100 * fmean(alike):.1f}"}
     for name, numbers in (published.rows if published else {}).items():
         rows[f"paper: {name}"] = {"all": f"{numbers[-1]:.1f}"}
     return titled(rows, "mean score").fillna("")
@@ -197,19 +213,63 @@ def decoding_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
 def known_table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     """What is said and what is known at the end, per cent: means over seeds in one order.
 
-    A task's score is of its answers; "told apart" is how often the right answer is likelier than
-    another question's. A guess is right half the time.
+    A task's score is of its answers; "balanced" counts its labels alike, where it has labels; "told
+    apart" is how often the right answer is likelier than another question's. The last rows are what
+    each is without reading.
     """
-    rows: dict[str, dict[str, str]] = {}
-    for method, same in _by_method(in_one_order(trajectories)).items():
-        scores = np.mean([t.scores()[-1] for t in same], axis=0)
-        known = np.mean([t.at_end("told apart", "told_apart") for t in same], axis=0)
-        rows[method] = {
-            f"{task}, {name}": f"{100 * values[place]:.0f}"
-            for place, task in enumerate(same[0].tasks)
-            for name, values in (("score", scores), ("told apart", known))
+    compared = in_one_order(trajectories)
+    last = compared[0].runs[-1]
+    columns: dict[str, str] = {}
+    for task, score in zip(compared[0].tasks, compared[0].measures(), strict=True):
+        columns[score] = f"{task}, score"
+        columns[f"{task}.{baselines.BALANCED}"] = f"{task}, balanced"
+        columns[f"{task}, told apart.told_apart"] = f"{task}, told apart"
+    columns = measured(columns, last)
+    rows: dict[str, dict[str, str]] = {
+        method: {
+            title: f"{100 * fmean(t.runs[-1].mean(measure) for t in same):.0f}"
+            for measure, title in columns.items()
         }
-    return titled(rows, "%")
+        for method, same in _by_method(compared).items()
+    }
+    known = {title: floors(last, measure) for measure, title in columns.items()}
+    for floor in RULES:
+        if of_floor := {title: of[floor] for title, of in known.items() if floor in of}:
+            rows[floor] = {title: f"{100 * value:.0f}" for title, value in of_floor.items()}
+    return titled(rows, "%").fillna("")
+
+
+def quoted() -> dict[str, Any]:
+    """For prose: what LAMOL's lead over fine-tuning on reviews is made of, in one order.
+
+    With intervals: the lead in accuracy and in balanced accuracy, and how far in the latter either
+    lies from one answer to everything, whose share of the lead is `form`. Without gold labels at
+    hand the lead in accuracy alone is known.
+    """
+    ends: dict[str, list[Run]] = {"LAMOL": [], PLAIN: []}
+    for trajectory in in_one_order(published.sequences(experiment.name)):
+        ends.get(trajectory.method, []).append(trajectory.runs[-1])
+    ours, plain = ends.values()
+    if not ours or not plain:
+        return {}
+    accuracy, balanced = REVIEWS
+    alike = floors(ours[0], balanced).get(baselines.ONE_ANSWER)
+    told = dict.fromkeys(("balanced", "ours", "plain", "form"), "*unknown without the labels*")
+    if alike is not None:
+        lead, below = paired_effect(ours, plain, [balanced]), lone_effect(plain, [balanced])
+        told = {
+            "balanced": _told(lead),
+            "ours": _told(lone_effect(ours, [balanced]), alike),
+            "plain": _told(below, alike),
+            "form": f"{100 * (alike - below.mean) / lead.mean:.0f} %",
+        }
+    return {"reviews": {"lead": _told(paired_effect(ours, plain, [accuracy]))} | told}
+
+
+def _told(effect: Effect, beside: float = 0.0) -> str:
+    """How an effect lies beside a number: "+0.12 (−0.10 to +0.31)"."""
+    mean, low, high = with_bounds(*(x - beside for x in (effect.mean, effect.low, effect.high)))
+    return f"{mean} ({low} to {high})"
 
 
 def dreams_table(trajectories: Sequence[Trajectory], method: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 from forgetting import registry, store, tasks
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
+from forgetting.probes import baselines
 from forgetting.probes.scores import Scores
 from forgetting.site.markup import render
 from forgetting.tasks import Task
@@ -57,13 +58,15 @@ def index(base: Run | None) -> str:
 
 def card(task: Task, base: Run | None = None) -> str:
     """One task's page: what it asks, an example, its data, its metrics and the base score."""
+    scores = base.scores.get(task.name) if base else None
     return render(
         "task.md.jinja",
         task=task,
         kind=KINDS[task.config["output_type"]],
         templates=task.recipe()["templates"],
         about=facts(task),
-        scores=base.scores.get(task.name) if base else None,
+        scores=scores,
+        floors=floors(task, scores) if scores else {},
         session=base.sessions.get(task.name) if base else None,
         data_sets={name: registry.dataset(name) for name in task.public},
         shortened=_shortened,
@@ -80,6 +83,19 @@ def facts(task: Task) -> dict[str, Any] | None:
     key = store.hash_key({"card": CARD_VERSION, "of": task.recipe(), "about": task.about})
     folder = store.get("cards", key) or store.put("cards", key, partial(_write_facts, task=task))
     return json.loads((folder / "card.json").read_text(encoding="utf-8"))
+
+
+def floors(task: Task, scores: Scores) -> dict[str, dict[str, float]]:
+    """Of each metric what it is without reading, kept in the cache where the data are at hand."""
+
+    def write(folder: Path) -> None:
+        found = {metric: baselines.floors(scores, metric) for metric in scores.metrics}
+        (folder / "floors.json").write_text(json.dumps(found), encoding="utf-8")
+
+    about = {"floors": CARD_VERSION, "of": task.recipe(), "metrics": scores.metrics, "n": scores.n}
+    key = store.hash_key(about | {"at hand": not task.missing()})
+    folder = store.get("cards", key) or store.put("cards", key, write)
+    return json.loads((folder / "floors.json").read_text(encoding="utf-8"))
 
 
 def _write_facts(folder: Path, task: Task) -> None:
