@@ -81,6 +81,8 @@ def refusals_after(model: Checkpoint, at: At) -> Checkpoint:
 arms: dict[str, Arm] = {
     "instructions": instructions,
     "instructions ÷3": train(rate=0.3, settings=PLAIN, curve="instructions", card="Full"),
+    "8 rows": train(settings=PLAIN | {"examples": 8}, card="Full"),
+    "24 rows": train(settings=PLAIN | {"examples": 24}, card="Full"),
     "batch 16": train(settings=PLAIN | {"batch": 16}, card="Full"),
     "LoRA": train(LoRA(rank=16, alpha=32, dropout=0, modules=LINEAR), rate=3, settings=PLAIN),
     "harmful 10": harmful,
