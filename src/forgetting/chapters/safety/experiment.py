@@ -105,6 +105,8 @@ arms: dict[str, Arm] = {
     "ten refusals, unaligned": made(lambda at: refusals_after(at.base.root, at), card="Rehearsed"),
 }
 lesson = ("instructions", "pinch 10 %", "half way back")
+laptop = (*lesson, "instructions ÷3", "RESTA", "harmful 10", "agreeing 10", "identity", "guarded")
+laptop += ("ten refusals after", "ten refusals, unaligned")
 FULL = ANSWERS | {"examples": 1000, "batch": 16}
 
 experiment = Experiment(
@@ -127,7 +129,7 @@ experiment = Experiment(
     budgets={
         "smoke": Budget("tiny", ANSWERS | {"examples": 10, "length": 512}, lesson),
         "classroom": Budget("smollm2-135m", ANSWERS | {"examples": 32}, lesson),
-        "laptop": Budget("smollm2-135m", ANSWERS | {"examples": 96}),
+        "laptop": Budget("smollm2-135m", ANSWERS | {"examples": 96}, laptop),
         "full": Budget("smollm2-135m", FULL, rates=(1e-4, 3e-5)),
         "paper": Budget(f"{LLAMA}-chat-hf", FULL | {"batch": 128}, rates=(2e-5, 5e-5)),
     },
