@@ -105,8 +105,11 @@ arms: dict[str, Arm] = {
     "ten refusals, unaligned": made(lambda at: refusals_after(at.base.root, at), card="Rehearsed"),
 }
 lesson = ("instructions", "pinch 10 %", "half way back")
-laptop = (*lesson, "instructions ÷3", "RESTA", "harmful 10", "agreeing 10", "identity", "guarded")
-laptop += ("ten refusals after", "ten refusals, unaligned")
+laptop = (
+    *lesson,
+    *("instructions ÷3", "RESTA", "harmful 10", "agreeing 10", "identity", "guarded"),
+    *("ten refusals after", "ten refusals, unaligned"),
+)
 FULL = ANSWERS | {"examples": 1000, "batch": 16}
 
 experiment = Experiment(
