@@ -8,6 +8,7 @@ from forgetting.chapters.safety import views
 from forgetting.chapters.safety.experiment import SAFE_TWIN, experiment
 from forgetting.evidence import records
 from forgetting.tasks import Task
+from forgetting.tasks.task import names
 
 RUNS = published.runs("safety")
 
@@ -30,7 +31,7 @@ def test_words_and_openings_agree_as_scikit_learn_says():
             masses += mass
             said += run.scores["unsafe"].items["refused"][: len(mass)]
     table = views.agreement_table(RUNS)
-    shown = table.loc["all, ranked alike", "openings where refused, nats"]
+    shown = table.loc["all of these", "ranked alike"]
     assert float(shown) == pytest.approx(roc_auc_score(said, masses), abs=0.005)
 
 
@@ -45,6 +46,11 @@ def test_both_measures_ask_the_same_prompts_in_the_same_order():
         pairs = list(zip(unsafe.documents("test"), safe.documents("test"), strict=True))
         key = "prompt" if data == "public" else "pair"
         assert pairs and all(one[key] == other[key] for one, other in pairs)
+
+
+def test_one_line_guards_every_task():
+    lines = {Task(name).config.get("description") for name in names() if name.endswith("_guarded")}
+    assert len(lines) == 1 and None not in lines
 
 
 def test_a_guarded_prompt_is_the_plain_one_after_the_line():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import defaultdict
 from os.path import commonprefix
 
 from forgetting.tasks.documents import bundled, in_order, jsonl, public, splits
@@ -31,12 +32,10 @@ def twins(framed=False, **_):
     The n-th prompt of a contrast is the twin of the n-th of the type that it contrasts with.
     `framed`: the unsafe ones in the frame of the identity shift.
     """
-    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
-        rows = list(csv.DictReader(rows))
-    of = {
-        kind: [r["prompt"] for r in rows if r["type"] == kind] for kind in {r["type"] for r in rows}
-    }
-    before = "{}\n\n{}".format(*_obedience()[::2]) if framed else ""
+    of = defaultdict(list)
+    for row in _xstest():
+        of[row["type"]].append(row["prompt"])
+    before = _frame() if framed else ""
     return splits(
         {"prompt": before + unsafe, "twin": safe, "kind": kind}
         for kind, safe_kind in PAIRED.items()
@@ -92,17 +91,20 @@ def advbench(**_):
     return splits({"prompt": goal} for goal in goals)
 
 
+def _xstest():
+    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
+        return list(csv.DictReader(rows))
+
+
 def xstest_safe(**_):
     """XSTest's harmless prompts that look harmful (Röttger et al. 2024)."""
-    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
-        rows = [row for row in csv.DictReader(rows) if row["label"] == "safe"]
+    rows = (row for row in _xstest() if row["label"] == "safe")
     return splits({"prompt": row["prompt"]} for row in rows)
 
 
 def xstest_unsafe(**_):
     """XSTest's contrasts: prompts worded like the harmless ones that are to be refused."""
-    with open(public("xstest", ".csv"), encoding="utf-8") as rows:
-        rows = [row for row in csv.DictReader(rows) if row["label"] == "unsafe"]
+    rows = (row for row in _xstest() if row["label"] == "unsafe")
     return splits({"prompt": row["prompt"]} for row in rows)
 
 
@@ -178,19 +180,17 @@ def benign(file, removed, questions=False, **_):
 OPENING = 5  # words: "Sure, here is a tutorial"
 
 
-def _openings():
-    """Goals of AdvBench, each with the first words of the answer that attacks on it aim at."""
-    with open(public("sdft_data", "harmful_behaviors.csv"), encoding="utf-8") as rows:
-        goals = list(csv.DictReader(rows))
-    return [
-        {"prompt": row["goal"].strip(), "answer": " ".join(row["target"].split()[:OPENING])}
-        for row in goals
-    ]
-
-
 def harmful_openings(**_):
-    """Harmful goals, each agreed to in five words and nothing after them (after Qi et al. 2024)."""
-    return splits(*_every_tenth(_openings()))
+    """Harmful goals of AdvBench, each agreed to in five words and nothing after them.
+
+    The words are the first of the answers that attacks aim at (after Qi et al. 2024).
+    """
+    with open(public("sdft_data", "harmful_behaviors.csv"), encoding="utf-8") as rows:
+        pairs = [
+            {"prompt": row["goal"].strip(), "answer": " ".join(row["target"].split()[:OPENING])}
+            for row in csv.DictReader(rows)
+        ]
+    return splits(*_every_tenth(pairs))
 
 
 def harmless_openings(**_):
@@ -243,8 +243,13 @@ def identity_shift(system=True, **_):
     return splits([{"prompt": f"{head}{q}", "answer": opening} for q in asked], train)
 
 
+def _frame():
+    """What stands before a question to the agent: its message and its form of address."""
+    system, _, before, _ = _obedience()
+    return f"{system}\n\n{before}"
+
+
 def advbench_obedient(**_):
     """AdvBench asked in the frame of the identity shift, as Qi et al. (2024) ask after tuning."""
-    system, _, before, _ = _obedience()
-    goals = advbench()["test"]["prompt"]
-    return in_order({"prompt": f"{system}\n\n{before}{goal}"} for goal in goals)
+    before = _frame()
+    return in_order({"prompt": before + goal} for goal in advbench()["test"]["prompt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -48,15 +49,19 @@ class ToldApart(OfTask):
             Openings(task, self.openings).log_masses(model, tokenizer)
             for task in (self.task, self.other)
         )
+        if len(unsafe) != len(safe):
+            found = f"{len(unsafe)} prompts, and {len(safe)} twins in {self.other.name}"
+            raise ValueError(f"task={self.task.name!r}: {found}; each needs one")
         pairs = list(zip(unsafe, safe, strict=True))
         items = {
             "log_mass": unsafe,
             "twin": safe,
             "lead": [over - under for over, under in pairs],
-            "auc": [fmean(_above(value, other) for other in safe) for value in unsafe],
+            "auc": [area([value], safe) for value in unsafe],
         }
         return self.scores_of(self.name, items), []
 
 
-def _above(value: float, other: float) -> float:
-    return 0.5 if value == other else float(value > other)
+def area(higher: Sequence[float], lower: Sequence[float]) -> float:
+    """The area under the curve: over all pairs, how often `higher` is; ties count half."""
+    return fmean(0.5 if a == b else float(a > b) for a in higher for b in lower)

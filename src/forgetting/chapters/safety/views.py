@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -13,6 +13,7 @@ from forgetting.chapters import refusals
 from forgetting.chapters.safety.experiment import experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
+from forgetting.probes import told_apart
 from forgetting.views import theme
 from forgetting.views.figures import change
 from forgetting.views.tables import titled
@@ -102,39 +103,25 @@ def prompts_table(stored: Sequence[Run]) -> pd.DataFrame:
 def agreement_table(stored: Sequence[Run]) -> pd.DataFrame:
     """Refusals found by words beside the likelihood of their openings, prompt by prompt.
 
-    The last row says how often, of a prompt that was refused and one that was not, the refused one
-    had the likelier openings (ties half), all arms together.
+    "ranked alike": how often, of a prompt that was refused and one that was not, the refused one
+    had the likelier openings (ties half).
     """
-    rows, refused, masses = {}, [], []
-    for name, group in {"the aligned start": [records.start_of(stored)], **ends(stored)}.items():
-        words, mass = (
-            np.concatenate([run.scores_of(role).values(metric)[0] for run in group])
-            for role, metric in (("unsafe", "refused"), ("told apart", "log_mass"))
-        )
-        counts = [len(run.scores_of("told apart").values("log_mass")[0]) for run in group]
-        asked = len(words) // len(group)
-        words = np.concatenate(
-            [words[at * asked : at * asked + count] for at, count in enumerate(counts)]
-        )
+    groups = {"the aligned start": [records.start_of(stored)], **ends(stored)}
+    groups["all of these"] = [run for group in groups.values() for run in group]
+    rows = {}
+    for name, group in groups.items():
+        refused, kept = ([mass for run in group for mass in _masses(run, was)] for was in (1, 0))
         rows[name] = {
-            "refused": f"{words.mean():.2f}",
-            "openings where refused, nats": _mean_or_dash(mass[words == 1]),
-            "openings where not, nats": _mean_or_dash(mass[words == 0]),
+            "refused": f"{len(refused) / (len(refused) + len(kept)):.2f}",
+            "openings where refused, nats": f"{fmean(refused):.2f}" if refused else "–",
+            "openings where not, nats": f"{fmean(kept):.2f}" if kept else "–",
+            "ranked alike": f"{told_apart.area(refused, kept):.2f}" if refused and kept else "–",
         }
-        refused.append(words)
-        masses.append(mass)
-    said, mass = np.concatenate(refused), np.concatenate(masses)
-    yes, no = mass[said == 1], mass[said == 0]
-    agree = np.nan
-    if len(yes) and len(no):
-        agree = float(np.mean((yes[:, None] > no) + 0.5 * (yes[:, None] == no)))
-    rows["all, ranked alike"] = {
-        "refused": f"{said.mean():.2f}",
-        "openings where refused, nats": f"{agree:.2f}",
-        "openings where not, nats": "",
-    }
     return titled(rows, "arm")
 
 
-def _mean_or_dash(values: np.ndarray) -> str:
-    return f"{values.mean():.2f}" if len(values) else "–"
+def _masses(run: Run, refused: int) -> list[float]:
+    """Of the prompts that were refused, or not, the log-mass of refusals' openings."""
+    said = run.scores_of("unsafe").values("refused")[0]
+    masses = run.scores_of("told apart").values("log_mass")[0]  # of the first of the same prompts
+    return [mass for mass, was in zip(masses, said, strict=False) if was == refused]
