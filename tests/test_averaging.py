@@ -2,7 +2,7 @@
 
 import pytest
 
-from forgetting.chapters import published
+from forgetting.chapters import halves, published
 from forgetting.chapters.averaging import views
 from forgetting.evidence import records
 
@@ -39,8 +39,8 @@ def test_a_lambda_is_chosen_on_one_half_and_told_of_the_other():
 
     start, end, half = run(2.0, 2.0), run(1.0, 1.0), run(0.5, 3.0)
     path = {0.5: half, 1.0: end}
-    assert views._better(path, start, "new.nats", half=0) == {0.5: 1.5, 1.0: 1.0}
-    assert views._better(path, start, "new.nats", half=1) == {0.5: -1.0, 1.0: 1.0}
+    assert halves.better(path, start, "new.nats", half=0) == {0.5: 1.5, 1.0: 1.0}
+    assert halves.better(path, start, "new.nats", half=1) == {0.5: -1.0, 1.0: 1.0}
     assert views._worth({0.5: 0.79, 0.75: 0.8, 1.0: 1.0}) == [0.75, 1.0]
     assert views._worth({0.5: -0.3, 1.0: -0.1}) == [1.0]
 

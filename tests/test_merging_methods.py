@@ -28,6 +28,7 @@ from forgetting.merging import (
     GroupSearch,
     LinearAverage,
     ModelStock,
+    PermutedVector,
     RandomVector,
     ShuffledVector,
     Slerp,
@@ -817,6 +818,31 @@ def test_a_chat_vector_leaves_out_the_embeddings_of_a_model(trained):
     assert found.keys() - same == {"model.embed_tokens.weight"}
     name = "model.embed_tokens.weight"
     assert torch.equal(found[name], compute.state(new)[name])
+
+
+def test_a_permuted_base_computes_the_same_function(trained):
+    """With zeros for a base the vector is the weights: permuted they are the same function."""
+    model = trained[1]
+    state = compute.state(model)
+    nothing = {name: torch.zeros_like(value) for name, value in state.items()}
+    permuted = PermutedVector(seed=3).merge(nothing, [state], tools_of(trained))
+    moved = {name for name, value in state.items() if not torch.equal(value, permuted[name])}
+    assert moved == {name for name in state if ".mlp." in name}
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        one, other = (compute._loaded(model, s)(input_ids=ids).logits for s in (state, permuted))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_a_permuted_vector_is_as_long_and_another(trained):
+    base, new, _ = (compute.state(each) for each in trained)
+    permuted = PermutedVector(seed=3).merge(base, [new], tools_of(trained))
+    for name, value in permuted.items():
+        torch.testing.assert_close((value - base[name]).norm(), (new[name] - base[name]).norm())
+    names = ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight")
+    square = {name: torch.ones(4, 4) for name in names}
+    with pytest.raises(ValueError, match=r"up_proj.weight: 4 × 4 in a model 4 wide"):
+        PermutedVector(seed=3).merge(square, [square], tools_of(trained))
 
 
 def tools_of(checkpoints):

@@ -4,8 +4,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from forgetting.chapters import published
+from forgetting.chapters.common import SAFE_TWIN
 from forgetting.chapters.safety import views
-from forgetting.chapters.safety.experiment import SAFE_TWIN, experiment
+from forgetting.chapters.safety.experiment import experiment
 from forgetting.evidence import records
 from forgetting.tasks import Task
 from forgetting.tasks.task import names

@@ -26,6 +26,7 @@ pd.set_option("display.max_colwidth", None)  # an answer is read whole, not to i
 
 SURPRISING = math.log(2.5)
 NUMBERS = re.compile(r"[-+±\d.,%\[\]\s]+")  # what a model said stays as it was said
+BROKEN = 0.5  # nats a token of old text above the start
 LECTURE_PAIRS = ("01", "02")  # the lectures' two questions among the bundled prompts
 
 
@@ -80,6 +81,22 @@ def changes_table(
     return titled(rows, "method")
 
 
+def broken_table(groups: Mapping[str, Sequence[Run]], start: Run, old: str) -> pd.DataFrame:
+    """What each group lost of an old text, and whether it is broken.
+
+    `old` is "role.metric", in nats a token. Broken is what lost more than half of one: such a model
+    harms nobody, for it says nothing.
+    """
+    rows = {}
+    for name, group in groups.items():
+        above = fmean(run.mean(old) for run in group) - start.mean(old)
+        rows[name] = {
+            "old text above the start, nats": f"{above:+.3f}",
+            "broken": "yes" if above > BROKEN else "no",
+        }
+    return titled(rows, "arm")
+
+
 def published_table(table: Table) -> pd.DataFrame:
     """A paper's own numbers as it printed them."""
     rows = pd.DataFrame.from_dict(dict(table.rows), orient="index", columns=list(table.columns))
@@ -115,7 +132,12 @@ def churn_table(
 
 
 def said(runs: Mapping[str, Run], roles: Sequence[str]) -> HTML:
-    """What each run (by title) answered to the lectures' questions; the first is before the others.
+    """`exchanges` as a conversation; the first run is before the others."""
+    return conversation(exchanges(runs, roles))
+
+
+def exchanges(runs: Mapping[str, Run], roles: Sequence[str]) -> list[Exchange]:
+    """What each run (by title) answered to the lectures' questions.
 
     `roles` are those of the tasks that ask them.
     """
@@ -127,12 +149,10 @@ def said(runs: Mapping[str, Run], roles: Sequence[str]) -> HTML:
         if document["pair"] in LECTURE_PAIRS
     ]
     words = {title: {s.prompt: s.answer for s in run.samples} for title, run in runs.items()}
-    return conversation(
-        [
-            Exchange(asked, {title: of[asked] for title, of in words.items() if asked in of})
-            for asked in questions
-        ]
-    )
+    return [
+        Exchange(asked, {title: of[asked] for title, of in words.items() if asked in of})
+        for asked in questions
+    ]
 
 
 def said_table(runs: Mapping[str, Run], role: str) -> HTML:

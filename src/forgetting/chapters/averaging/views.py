@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from forgetting import wording
-from forgetting.chapters import refusals
+from forgetting.chapters import halves, refusals
 from forgetting.chapters.averaging.experiment import SHARES, experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
@@ -41,7 +41,6 @@ LOSSES = {
     "safe answers.nats": "lost: safe answers, nats a token",
     "openings unsafe.log_mass": "openings of refusals, unsafe prompts, nats",
 }
-BROKEN = 0.5  # nats a token of old text above the start: such a model is broken, not safe
 WORTH = 0.8  # share of the full gain that a choice of λ must keep
 
 
@@ -147,10 +146,12 @@ def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
         picks, gains, losses = [], [], []
         for path in paths:
             pick = choose(
-                *(_better(path, start, m, half=0) for m in (LEARNED, "safe answers.nats"))
+                *(halves.better(path, start, m, half=0) for m in (LEARNED, "safe answers.nats"))
             )
             picks.append(pick)
-            gain, safe = (_better(path, start, m, half=1) for m in (LEARNED, "safe answers.nats"))
+            gain, safe = (
+                halves.better(path, start, m, half=1) for m in (LEARNED, "safe answers.nats")
+            )
             gains.append(gain[pick] / (gain[1.0] or math.nan))
             losses.append(-safe[pick])
         rows[rule] = {
@@ -171,36 +172,6 @@ def _paths(of: Mapping[str, Sequence[Run]]) -> list[dict[float, Run]]:
     return [path for _, path in sorted(by_seed.items()) if len(path) > 1 and 1.0 in path]
 
 
-def _better(path: Mapping[float, Run], start: Run, measure: str, half: int) -> dict[float, float]:
-    """How much likelier answers became at each λ, nats a token, on every other item."""
-    role, _, metric = measure.rpartition(".")
-    before, weights = (values[half::2] for values in start.scores_of(role).values(metric))
-    total = sum(weights)
-    return {
-        share: sum(
-            weight * (old - new)
-            for old, new, weight in zip(
-                before, run.scores_of(role).values(metric)[0][half::2], weights, strict=True
-            )
-        )
-        / total
-        for share, run in path.items()
-    }
-
-
 def _worth(gain: Mapping[float, float]) -> list[float]:
     """Each λ that keeps enough of the full gain; the whole way where there was none."""
     return [share for share, value in gain.items() if value >= WORTH * gain[1.0]] or [1.0]
-
-
-def broken_table(stored: Sequence[Run]) -> pd.DataFrame:
-    """Old text of each arm, above the start; half a nat a token more and a model is broken."""
-    start = records.start_of(stored)
-    rows = {}
-    for name, group in ends(stored).items():
-        above = refusals.mean(group, OLD) - start.mean(OLD)
-        rows[name] = {
-            "old text above the start, nats": f"{above:+.3f}",
-            "broken": "yes" if above > BROKEN else "no",
-        }
-    return titled(rows, "arm")
