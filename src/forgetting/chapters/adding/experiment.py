@@ -116,8 +116,8 @@ experiment = Experiment(
     budgets={
         "smoke": Budget("tiny", TEXT | SMOKE, ("CP", "chat", "CP + 1 τ")),
         "classroom": Budget("gemma3-270m", TEXT | {"examples": 8}, ("CP", "chat", "CP + 1 τ")),
-        "laptop": Budget("gemma3-270m", TEXT, laptop, rates=(3e-5,)),
-        "full": Budget("gemma3-270m", TEXT | {"examples": 600}, rates=(3e-5, 1e-5, 1e-4)),
+        "laptop": Budget("gemma3-270m", TEXT, laptop, rates=(2e-5,)),
+        "full": Budget("gemma3-270m", TEXT | {"examples": 600}, rates=(2e-5, 1e-5, 5e-5)),
         "paper": Budget("meta-llama/Llama-2-13b-hf", TEXT | {"length": 4096}, rates=(5e-5,)),
     },
     plane=Plane(
