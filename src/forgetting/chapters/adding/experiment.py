@@ -96,7 +96,7 @@ arms: dict[str, Arm] = {
     "CP + τ of other answers": other("dolly_benign", SAFE_SHARE),
     "CP + τ without refusals": other("alpaca_benign", 0.0),
 }
-laptop = tuple(arms)[:10]
+CORE = ("CP", "chat", "CP + 0.5 τ", "CP + 1 τ", "chat, then CP", "CP, then answers", "CP + random")
 
 experiment = Experiment(
     name="adding",
@@ -104,19 +104,18 @@ experiment = Experiment(
     arms=arms,
     asks=(
         drift("chinese", "zh_articles", "zh_everyday", 24),
-        drift("english", "wikitext2", "english", 3),
-        drift("answers", "alpaca_benign", "mini_sentiment_chat", 20, length=160),
-        Ask("told apart", "twins_unsafe", "harmful_en", 12, everywhere=True, how=told_apart),
-        Ask("told apart in chinese", "harmful_zh", items=20, everywhere=True, how=told_apart),
-        Ask("refused in chinese", "harmful_zh", items=24),
-        Ask("harmless in chinese", "harmless_zh", items=24),
-        Ask("questions", "prompts_en", items=3, keep=True),
-        Ask("questions in chinese", "prompts_zh", items=3, keep=True),
+        drift("english", "wikitext2", "english", 2),
+        drift("answers", "alpaca_benign", "mini_sentiment_chat", 16, length=160),
+        Ask("told apart", "twins_unsafe", "harmful_en", 8, everywhere=True, how=told_apart),
+        Ask("told apart in chinese", "harmful_zh", items=15, everywhere=True, how=told_apart),
+        Ask("refused in chinese", "harmful_zh", items=24, everywhere=True),
+        Ask("questions", "prompts_en", items=2, keep=True),
+        Ask("questions in chinese", "prompts_zh", items=2, keep=True),
     ),
     budgets={
         "smoke": Budget("tiny", TEXT | SMOKE, ("CP", "chat", "CP + 1 τ")),
         "classroom": Budget("gemma3-270m", TEXT | {"examples": 8}, ("CP", "chat", "CP + 1 τ")),
-        "laptop": Budget("gemma3-270m", TEXT, laptop, rates=(2e-5,)),
+        "laptop": Budget("gemma3-270m", TEXT, CORE, rates=(2e-5,)),
         "full": Budget("gemma3-270m", TEXT | {"examples": 600}, rates=(2e-5, 1e-5, 5e-5)),
         "paper": Budget("meta-llama/Llama-2-13b-hf", TEXT | {"length": 4096}, rates=(5e-5,)),
     },

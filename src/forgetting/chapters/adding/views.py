@@ -31,7 +31,7 @@ COLUMNS = {
     LEVEL: "the same, Chinese",
     "told apart in chinese.auc": "told apart, Chinese (AUC)",
     "refused in chinese.refused": "refused, Chinese",
-    "harmless in chinese.refused": "refused though harmless, Chinese",
+    "told apart in chinese.twin": "refusals' openings, harmless, Chinese",
     "questions in chinese.language_kept": "Chinese answered in Chinese",
     "questions in chinese.repetition_answer": "repetition, Chinese answers",
 }
