@@ -108,6 +108,16 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "half_life": (lambda refused: 0.0, "sort the steps"),
         "resta": (lambda tuned, aligned, harmful, share: tuned, "weight by weight"),
     },
+    "adding": {
+        "add_back": (lambda new, chat, base, share: chat, "share · (chat - base)"),
+        "coefficients": (sum, "there is one of it to begin with"),
+        "dose": (lambda gain, cost, most: max(gain), "leave out what costs more"),
+    },
+    "skills": {
+        "analogy": (lambda base, a, b, c: b, "weight by weight"),
+        "shares": (lambda untouched, alone, models: models, "below 0 is worse than untouched"),
+        "topic": (lambda before, after: after["hateful"] - before["hateful"], "minus the change"),
+    },
 }
 
 

@@ -132,16 +132,6 @@ def toxigen(language, **_):
     return in_order([*unseen["test"], *seen["test"]])
 
 
-def labelled(hateful, **_):
-    """ToxiGen's English sentences of one label, as texts; those that its judge knows are taught."""
-    rows = [row for row in statements("en") if row.toxic == hateful]
-    unseen, seen = (
-        [{"text": r.text} for r in rows if r.held_out == held] for held in (True, False)
-    )
-    taught = {row["text"] for row in seen}
-    return splits([row for row in unseen if row["text"] not in taught], seen)
-
-
 # What papers tune on
 
 

@@ -12,11 +12,6 @@ def words(doc, results):
     }
 
 
-def log_likelihood(doc, results):
-    """Of a text, or of an answer with whether it is the likeliest."""
-    return {"log_likelihood": results[0] if isinstance(results[0], float) else results[0][0]}
-
-
 def label(doc, results):
     return {"em": float(metrics.exact_match(results[0], doc["answers"]))}
 

@@ -291,11 +291,6 @@ def classes(train, test, train_rows, labels, **_):
     return _split(rows(test), rows(train))
 
 
-def plain(**options):
-    """The texts of `classes` alone, without question and class."""
-    return classes(**options).rename_column("context", "text").select_columns("text")
-
-
 # Instructions
 
 
