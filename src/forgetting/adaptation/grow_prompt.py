@@ -12,8 +12,8 @@ from forgetting.method import method
 
 @method(
     title="The last answers in the prompt (GrowPrompt)",
-    idea="The model reads its last answers before the next question, right ones and wrong ones, and "
-    "in words which were which.",
+    idea="The model reads its last answers before the next question, right ones and wrong ones, "
+    "and in words which were which.",
     equation=r"m_t = \{(x_s, \hat y_s, r_s) : t - k \le s < t\}",
     cost="A longer prompt for every question; no gradient.",
     use="As the simplest memory: it asks of the model that it learns from its mistakes in words.",

@@ -1,4 +1,4 @@
-"""MemPrompt: of all earlier answers the nearest stand in the prompt, with whether they were right."""
+"""MemPrompt: the nearest earlier answers stand in the prompt, with whether they were right."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from forgetting.tuning.base import Tuning
     "so, by how much better this went than usual. A wrong answer teaches as well.",
     equation=r"\theta \leftarrow \theta + \eta\, (r_t - \bar r_{<t})\, \nabla \log "
     r"\pi_\theta(\hat y_t \mid x_t), \qquad \hat y_t \sim \pi_\theta(\cdot \mid x_t)",
-    cost="A forward and a backward pass for every question; drawn answers are wrong more often than "
-    "the likeliest ones.",
+    cost="A forward and a backward pass for every question; drawn answers are wrong more often "
+    "than the likeliest ones.",
     use="Where wrong answers are to teach, too.",
     citations=("wu2024streambench", "williams1992reinforce"),
     colour="#7A7A00",

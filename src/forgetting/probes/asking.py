@@ -1,4 +1,4 @@
-"""When to ask for help: performance against burden, as pure functions of margins and of what was right.
+"""When to ask for help: performance against burden, of margins and of what was right.
 
 A model may ask where its margin is small, and an answer that it asked for is right. The burden is
 the share of questions asked. Wu et al. 2024 (arXiv 2407.14767) draw performance over burden and
@@ -23,12 +23,12 @@ def asked_shares(margins: Sequence[float]) -> np.ndarray:
 
 
 def helped(margins: Sequence[float], right: Sequence[float]) -> np.ndarray:
-    """(items,): what each adds to the area under performance over burden; their mean is the area."""
+    """(items,): what each adds to the area under performance over burden, its mean."""
     return np.where(np.asarray(right) >= 1, 1.0, asked_shares(margins))
 
 
 def lead(margins: Sequence[float], right: Sequence[float]) -> np.ndarray:
-    """(items,): the same less what asking at random adds; 0 on average where margins say nothing."""
+    """(items,): the same less what asking at random adds: 0 where margins say nothing."""
     return np.where(np.asarray(right) >= 1, 0.0, asked_shares(margins) - 0.5)
 
 
