@@ -18,7 +18,7 @@ from forgetting.tuning.base import Tuning
 @method(
     title="A step on every right answer",
     idea="Whenever an answer was right, the model takes one step towards it, and with replay "
-    "towards a few earlier right ones. What the stream taught stands in the weights, with what that costs.",
+    "towards a few earlier right ones. What the stream taught stands in the weights.",
     equation=r"\theta \leftarrow \theta + \eta\, \nabla \sum_{s \in \{t\} \cup R} r_s \log "
     r"\pi_\theta(\hat y_s \mid x_s)",
     cost="A forward and a backward pass for every right answer; prompts stay short.",
