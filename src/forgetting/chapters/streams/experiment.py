@@ -71,26 +71,26 @@ def tuned(replay: int = 0) -> Callable[[At], Adaptation]:
 
 arms = {
     "few-shot": on_stream(lambda at: FewShot(Task(asked(at).name), SHOTS), "FewShot"),
-    "GrowPrompt": on_stream(lambda at: GrowPrompt(SHOTS), "GrowPrompt"),
-    "MemPrompt": on_stream(lambda at: MemPrompt(SHOTS), "MemPrompt"),
-    "StreamICL": on_stream(icl(), "StreamICL"),
-    "StreamICL, all": on_stream(icl(keep="all"), "StreamICL"),
-    "StreamICL, wrong": on_stream(icl(keep="wrong"), "StreamICL"),
-    "StreamICL, other order": on_stream(icl(), "StreamICL", REORDERED),
-    "MAM-StreamICL": on_stream(lambda at: MAMStreamICL(SHOTS), "MAMStreamICL"),
+    "GrowPrompt 8": on_stream(lambda at: GrowPrompt(SHOTS), "GrowPrompt"),
+    "MemPrompt 8": on_stream(lambda at: MemPrompt(SHOTS), "MemPrompt"),
+    "StreamICL 8": on_stream(icl(), "StreamICL"),
+    "StreamICL 8, all": on_stream(icl(keep="all"), "StreamICL"),
+    "StreamICL 8, wrong": on_stream(icl(keep="wrong"), "StreamICL"),
+    "StreamICL 8, other order": on_stream(icl(), "StreamICL", REORDERED),
+    "MAM-StreamICL 8": on_stream(lambda at: MAMStreamICL(SHOTS), "MAMStreamICL"),
     "LoRA": on_stream(tuned(), "StreamTuning"),
     "LoRA ÷3": on_stream(tuned(), "StreamTuning", rate=0.3, curve="LoRA"),
     "LoRA, replay": on_stream(tuned(3), "StreamTuning"),
     "REINFORCE": on_stream(
         lambda at: StreamReinforce(ADAPTER, at.rate, at.seed), "StreamReinforce"
     ),
-    "StreamICL, last": on_stream(icl(retrieval="last"), "StreamICL"),
-    "StreamICL, hidden states": on_stream(icl(retrieval="hidden"), "StreamICL"),
-    "StreamICL, k 4": on_stream(icl(k=4), "StreamICL"),
-    "StreamICL, k 16": on_stream(icl(k=16), "StreamICL"),
+    "StreamICL 8, last": on_stream(icl(retrieval="last"), "StreamICL"),
+    "StreamICL 8, hidden states": on_stream(icl(retrieval="hidden"), "StreamICL"),
+    "StreamICL 4": on_stream(icl(k=4), "StreamICL"),
+    "StreamICL 16": on_stream(icl(k=16), "StreamICL"),
 }
 laptop = tuple(arms)[:12]
-lesson = ("few-shot", "StreamICL", "StreamICL, wrong", "LoRA")
+lesson = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA")
 
 
 def spends(tier: Tier, model: str, names: tuple[str, ...], *rates: float) -> Budget:

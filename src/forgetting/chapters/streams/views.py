@@ -25,7 +25,7 @@ from forgetting.views.theme import PAGE_WIDTH, sign, style
 SLOW = "LoRA ÷3"  # a third of the rate; elsewhere it continues the curve of "LoRA"
 LOOKS = theme.looks(experiment)
 LOOKS[SLOW] = theme.Look(theme.tint(LOOKS["LoRA"].colour, 0.4), LOOKS["LoRA"].marker)
-ALONG = ("few-shot", "StreamICL", "StreamICL, wrong", "LoRA", "REINFORCE")
+ALONG = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA", "REINFORCE")
 WORDS = {"topics": "kinds of articles", "codes": "a private code book"}
 COLUMNS = {
     "topics.em": "kinds, right",
@@ -52,7 +52,7 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     """The models with which the chapter opens, by name, and the shares that are told of them."""
     of = of_stream(stored, "topics")
     models = {"no memory": [records.start_of(stored)], "eight examples": of.get("few-shot", [])}
-    models |= {"own right answers": of.get("StreamICL", []), "in the weights": of.get("LoRA", [])}
+    models |= {"own right answers": of.get("StreamICL 8", []), "in the weights": of.get("LoRA", [])}
     words = {
         "topics.em": "kinds named rightly",
         "topics.helped": "with help, area",
