@@ -36,7 +36,9 @@ def told(how, bits, answers="xxxxxx"):
 def test_grow_prompt_tells_of_its_last_answers_right_or_wrong():
     prompts = told(GrowPrompt(2), [True, False, True, True])
     right, wrong = (f"\nThis answer was {word}." for word in ("right", "wrong"))
-    assert prompts == ["a", f"a x{right}\n\nb", f"a x{right}\n\nb x{wrong}\n\nc", f"b x{wrong}\n\nc x{right}\n\nd"]
+    assert prompts[:2] == ["a", f"a x{right}\n\nb"]
+    assert prompts[2] == f"a x{right}\n\nb x{wrong}\n\nc"
+    assert prompts[3] == f"b x{wrong}\n\nc x{right}\n\nd"
 
 
 def test_what_is_kept_is_what_was_asked_for():
@@ -97,8 +99,9 @@ def test_the_usual_way_has_the_key_that_it_always_had():
         (lambda: StreamICL(1, "first"), "retrieval='first': StreamICL knows last, tfidf, hidden"),
         (lambda: StreamICL(1, keep="none"), "keep='none': StreamICL knows right, wrong, all"),
         (lambda: MAMStreamICL(openings=("",)), "at least two agents"),
-        (lambda: StreamTuning(LoRA, -1.0), "learning_rate=-1"),
+        (lambda: StreamTuning(LoRA(), -1.0), "learning_rate=-1"),
         (lambda: StreamTuning(None), "tune=None"),
+        (lambda: StreamTuning(LoRA), "tune=LoRA: a class"),
     ],
 )
 def test_a_way_that_makes_no_sense_is_told_in_a_line(make, words):

@@ -6,7 +6,6 @@ import random
 
 import pytest
 import torch
-from peft import get_peft_model_state_dict
 
 from forgetting import home, store
 from forgetting.adaptation import MemPrompt, StreamICL, StreamReinforce, StreamTuning, system
@@ -88,7 +87,7 @@ def test_a_growing_prompt_is_read_once_and_says_the_same(tiny):
         theirs = family_of(model).log_likelihoods(model, rows)
         for one, other in zip(ours, theirs, strict=True):
             assert torch.allclose(one.log_likelihoods, other.log_likelihoods, atol=1e-4)
-        new += {20: 20, 28: 9, 40: 13, 12: 12}[size] + 1  # and the answers' tokens but their last
+        new += {20: 20, 28: 8, 40: 12, 12: 12}[size] + 1  # and the answers' tokens but their last
         assert reader.read == new
 
 
@@ -99,7 +98,7 @@ def test_an_answer_after_a_growing_prompt_is_the_one_written_alone(tiny):
     for size in (10, 16, 30):
         ids = list(range(3, 3 + size))
         alone = family_of(model).answer(model, tokenizer, [ids], max_new_tokens=5)[0]
-        assert reader.answer(sampler, ids).tokens == alone.tokens
+        assert reader.answer(sampler, ids).ids == alone.ids
 
 
 def test_gradients_come_through_rows_that_share_their_prompt(tiny):
@@ -168,12 +167,7 @@ def test_steps_leave_other_weights_and_memories_the_parents(tiny):
     assert all(torch.equal(before[n], t) for n, t in compute.state(remembering).items())
     moved = {name for name, tensor in after.items() if not torch.equal(before[name], tensor)}
     assert moved and all("q_proj" in name or "v_proj" in name for name in moved)
-    model, _ = compute.model(tiny)
-    torch.manual_seed(0)
-    tuned = ADAPTER.apply(model)
-    folder = store.get(listening.KIND, moving.key)
-    assert (folder / listening.MOVED).exists()
-    assert get_peft_model_state_dict(tuned).keys()
+    assert (store.get(listening.KIND, moving.key) / listening.MOVED).exists()
 
 
 def test_a_stream_is_told_in_the_tasks_order_whatever_its_own(tiny):

@@ -12,6 +12,10 @@ ROUNDS = 60  # of all words, each in an order of its own
 
 
 def codes(**_):
+    """Twenty words, each with one of four letters that no rule gives: sixty rounds of all words.
+
+    What is to be learned is the table itself.
+    """
     table = list(bundled("codes.jsonl"))
     rounds = (random.Random(f"codes {n}").sample(table, len(table)) for n in range(ROUNDS))
     return in_order((row for each in rounds for row in map(_asked, each)), map(_asked, table))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from forgetting.checking import BadValue, instance
 from forgetting.models import agreement, shared_prefix
 from forgetting.models.family import family_of, unwrapped
 from forgetting.models.rows import Row, supervised
@@ -53,8 +54,7 @@ class Optimiser:
 
 
 def checked(name: str, tune: Any, learning_rate: float) -> None:
-    """Raise `ValueError` for no tuning, and for a rate that is no positive number."""
-    if not hasattr(tune, "apply"):
-        raise ValueError(f"tune={tune!r}: {name} moves weights; give a tuning, say LoRA()")
+    """Raise `BadValue` for no tuning, and for a rate that is no positive number."""
+    instance("tune", tune, "apply", "recipe")
     if not 0 < learning_rate < 1:
-        raise ValueError(f"learning_rate={learning_rate}: a number between 0 and 1 is needed")
+        raise BadValue(f"learning_rate={learning_rate}: {name} needs one between 0 and 1")

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from forgetting import home, store
 from forgetting.engine import compute
 from forgetting.lineage import Adapt, Checkpoint
-from forgetting.models import template
+from forgetting.models import agreement, template
+from forgetting.models.family import family_of
 from forgetting.models.growing_prompt import GrowingPrompt
 from forgetting.models.rows import Row, asked_row, continued, example_row, shortened
 from forgetting.models.sampling import Sampler
@@ -71,9 +72,19 @@ class Writer:
         settings = self.task.config["generation_kwargs"]
         new, heat = settings["max_gen_toks"], 0.0 if draw is None else 1.0
         until = [string for string in settings.get("until", ()) if string]
-        sampler = Sampler(self.model, self.tokenizer, new, until, heat, None, None)
-        ids = self._asked(prompt, new)["input_ids"].tolist()
-        return self.prompts.answer(sampler, ids, int((draw or 0) * 2**31)).text.strip()
+        asked, seed = self._asked(prompt, new), int((draw or 0) * 2**31)
+        if agreement.fast(self.model):
+            sampler = Sampler(self.model, self.tokenizer, new, until, heat, None, None)
+            ids = asked["input_ids"].tolist()
+            return self.prompts.answer(sampler, ids, seed).text.strip()
+        (completion,) = family_of(self.model).answer(
+            *(self.model, self.tokenizer, [asked]),
+            max_new_tokens=new,
+            until=until,
+            temperature=heat,
+            seeds=[seed],
+        )
+        return completion.text.strip()
 
     def row(self, prompt: str, answer: str) -> Row:
         row = example_row(self.example.asking(prompt).answered(answer), self.tokenizer, LONGEST)

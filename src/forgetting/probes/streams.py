@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from forgetting.lineage import Adapt, Checkpoint
 from forgetting.probes import asking, listening
 from forgetting.probes.listening import Told, Writer
 from forgetting.probes.measures import OfTask
-from forgetting.probes.scores import Sample, Scores, rounded
+from forgetting.probes.scores import Sample, Scores
+from forgetting.tasks import Task
+
+DIGITS = 5  # behind the point: records of long streams stay small
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Stream(OfTask):
     With `closed`, answers are the likeliest of all that the task's test split has. Items then have
     the likeliest one's share among them (`sure`), what that exceeds its being right
     (`overconfident`), its lead over the next, nats (`margin`), and what asking for help by that
-    margin adds (`asking`: `helped` and `lead`). `wrong` is 1 where `right`, by the task's first
+    margin adds over asking at random (`asking.lead`). `wrong` is 1 where `right`, by the task's first
     metric, is not.
 
     Asked of a System with a stream of its own of the same kind, it tells what became of that one,
@@ -69,10 +73,7 @@ class Stream(OfTask):
 
     def labels(self) -> tuple[str, ...]:
         """All answers of the test split, where the stream is closed; in the alphabet's order."""
-        if not self.closed:
-            return ()
-        documents = self.task.documents("test")
-        return tuple(sorted({self.task.example(document).answer for document in documents}))
+        return _answers(self.task.name) if self.closed else ()
 
     def scores(
         self, checkpoint: Checkpoint, model: Any, tokenizer: Any
@@ -105,15 +106,20 @@ class Stream(OfTask):
             items["sure"] = list(sure)
             items["overconfident"] = [s - bit for s, bit in zip(sure, right, strict=True)]
             items["margin"] = list(margins)
-            items["helped"] = asking.helped(margins, right).tolist()
             items["lead"] = asking.lead(margins, right).tolist()
-        items = {name: list(map(rounded, values)) for name, values in items.items()}
+        items = {name: [round(float(v), DIGITS) for v in values] for name, values in items.items()}
         blocks = [number // (self.block or len(told)) for number in range(len(told))]
         samples = [
             Sample(task=self.name, prompt=self.task.example(d).question, answer=each.answer)
             for d, each in zip(documents, told, strict=True)
         ]
         return self.scores_of(self.name, items, blocks=blocks), samples
+
+
+@lru_cache
+def _answers(name: str) -> tuple[str, ...]:
+    task = Task(name)
+    return tuple(sorted({task.example(document).answer for document in task.documents("test")}))
 
 
 def _certainty(nats: Sequence[float]) -> tuple[float, float]:

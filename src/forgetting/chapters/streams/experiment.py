@@ -32,6 +32,7 @@ from forgetting.tasks import Task
 from forgetting.tuning import LoRA
 
 ITEMS, BLOCK, SHOTS = 96, 8, 8
+LONGEST = 384  # questions of a stream at any tier
 STREAMS = ("topics", "codes")
 CODES = "codes"  # a task written for the book
 REORDERED = 1000  # added to a seed: another order of the same items
@@ -40,7 +41,7 @@ ADAPTER = LoRA(rank=8, alpha=16, dropout=0, modules=LINEAR)
 
 def in_blocks(task: Task) -> Stream:
     """A task's questions as a stream whose answers are the likeliest of all that it has."""
-    return Stream(task, block=BLOCK, closed=True)
+    return Stream(Task(task.name, min(task.items or LONGEST, LONGEST)), block=BLOCK, closed=True)
 
 
 def asked(at: At) -> Task:
@@ -95,7 +96,9 @@ lesson = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA")
 
 def spends(tier: Tier, model: str, names: tuple[str, ...], *rates: float) -> Budget:
     """A tier whose streams are as long as what it asks."""
-    return Budget(model, {"style": "sft", "examples": scaled(ITEMS, tier)}, names, rates)
+    return Budget(
+        model, {"style": "sft", "examples": min(scaled(ITEMS, tier), LONGEST)}, names, rates
+    )
 
 
 experiment = Experiment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from forgetting.chapters import published
 from forgetting.chapters.streams.experiment import STREAMS, arms, experiment
 from forgetting.evidence import records
+from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
 from forgetting.probes import asking
 from forgetting.views import tables, theme
@@ -55,7 +56,7 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     models |= {"own right answers": of.get("StreamICL 8", []), "in the weights": of.get("LoRA", [])}
     words = {
         "topics.em": "kinds named rightly",
-        "topics.helped": "with help, area",
+        "topics.sure": "share given to the answer",
         "formats.followed": "formats kept",
     }
     return models, tables.measured(words, models["no memory"][0])
@@ -143,10 +144,7 @@ def plane(stored: Sequence[Run]) -> Figure:
         for name, group in of_stream(stored, stream).items():
             gain = change(group, start, f"{stream}.em")
             lost = change(group, start, "old text.nats")
-            bars = {
-                "xerr": [[gain.mean - max(gain.low, -1)], [min(gain.high, 1) - gain.mean]],
-                "yerr": [[min(lost.mean - lost.low, 9)], [min(lost.high - lost.mean, 9)]],
-            }
+            bars = {"xerr": _bar(gain), "yerr": _bar(lost)}
             colour, marker = LOOKS[name]
             axis.errorbar(
                 *(gain.mean, lost.mean),
@@ -162,6 +160,13 @@ def plane(stored: Sequence[Run]) -> Figure:
         axis.set_ylabel("lost: old text, nats a token")
 
     return _panels(stored, draw, 4.4)
+
+
+def _bar(effect: Effect) -> list[list[float]]:
+    """An interval as the ends of a bar; none where nothing is known of it."""
+    if not np.isfinite([effect.low, effect.high]).all():
+        return [[0.0], [0.0]]
+    return [[effect.mean - effect.low], [effect.high - effect.mean]]
 
 
 def asked_for_help(stored: Sequence[Run]) -> Figure:
@@ -203,7 +208,7 @@ def asking_table(stored: Sequence[Run], stream: str, cost: float = 0.5) -> pd.Da
         rows[name] = {
             "right": f"{fmean(run.mean(f'{stream}.em') for run in group):.2f}",
             "sure": f"{fmean(run.mean(f'{stream}.sure') for run in group):.2f}",
-            "area": f"{fmean(run.mean(f'{stream}.helped') for run in group):.3f}",
+            "area": f"{fmean(asking.helped(*both).mean() for both in margins):.3f}",
             "above random asking": f"{fmean(run.mean(f'{stream}.lead') for run in group):+.3f}",
             "asks": f"{fmean(asking.asks_below(m, threshold) for m, _ in margins):.2f}",
             f"worth at a cost of {cost:g}": (
@@ -224,7 +229,7 @@ def live(run: Run, count: int = 12) -> pd.DataFrame:
     role = run.labels["stream"]
     items = run.scores_of(role).items
     said = [sample for sample in run.samples if sample.task == role]
-    rows: Mapping[str, dict[str, Any]] = {
+    rows: dict[str, dict[str, Any]] = {
         str(place + 1): {
             "question": said[number].prompt,
             "answer": said[number].answer,
@@ -234,4 +239,4 @@ def live(run: Run, count: int = 12) -> pd.DataFrame:
         for place, number in enumerate(np.argsort(items["place"])[:count])
         if said
     }
-    return titled(dict(rows), "place")
+    return titled(rows, "place")
