@@ -34,8 +34,8 @@ class Stream(OfTask):
     With `closed`, answers are the likeliest of all that the task's test split has. Items then have
     the likeliest one's share among them (`sure`), what that exceeds its being right
     (`overconfident`), its lead over the next, nats (`margin`), and what asking for help by that
-    margin adds over asking at random (`asking.lead`). `wrong` is 1 where `right`, by the task's first
-    metric, is not.
+    margin adds over asking at random (`asking.lead`). `wrong` is 1 where an answer is not right by
+    the task's first metric.
 
     Asked of a System with a stream of its own of the same kind, it tells what became of that one,
     whatever its order. Raises `ValueError` for a task whose answers nobody grades.

@@ -31,7 +31,7 @@ from forgetting.probes.streams import Stream
 from forgetting.tasks import Task
 from forgetting.tuning import LoRA
 
-ITEMS, BLOCK, SHOTS = 96, 8, 8
+ITEMS, BLOCK, SHOTS = 80, 8, 8
 LONGEST = 384  # questions of a stream at any tier
 STREAMS = ("topics", "codes")
 CODES = "codes"  # a task written for the book
