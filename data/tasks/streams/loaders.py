@@ -1,25 +1,31 @@
-"""Streams: questions that come one after another, and of which some come back.
-
-The code book is private: twenty words, each with one of four letters, drawn once by a seed. Nobody
-can know it who was not told, and it has no rule: only the stream can teach it.
-"""
+"""Streams: questions that come one after another, with a bit after each answer."""
 
 import random
 
+from forgetting.tasks import Task
 from forgetting.tasks.documents import bundled, in_order
 
 ROUNDS = 60  # of all words, each in an order of its own
 
 
 def codes(**_):
-    """Twenty words, each with one of four letters that no rule gives: sixty rounds of all words.
+    """A private code book: twenty words, each with one of four letters that no rule gives.
 
-    What is to be learned is the table itself.
+    Words come back, sixty rounds of all of them. What is to be learned is the table itself.
     """
     table = list(bundled("codes.jsonl"))
     rounds = (random.Random(f"codes {n}").sample(table, len(table)) for n in range(ROUNDS))
-    return in_order((row for each in rounds for row in map(_asked, each)), map(_asked, table))
+    return in_order((row for each in rounds for row in map(_code, each)), map(_code, table))
 
 
-def _asked(row):
+def _code(row):
     return {"prompt": f"Word: {row['word']}\nCode:", "answer": row["code"]}
+
+
+def kinds(of, **_):
+    """Articles of another task, asked for their kind without a list of kinds to choose from."""
+    return in_order(*(map(_kind, Task(of).documents(split)) for split in ("test", "train")))
+
+
+def _kind(row):
+    return {"prompt": f"{row['context']}\nKind:", "answer": row["answer"]}
