@@ -98,11 +98,14 @@ def _lines(stored: Sequence[Run], metric: str, of: Callable[[np.ndarray], np.nda
         for name in [name for name in ALONG if name in groups]:
             look = LOOKS[name]
             curves = [of(in_place(run, stream, metric)) for run in groups[name]]
+            places = np.arange(1, len(curves[0]) + 1)
             for curve in curves:
-                axis.plot(curve, color=look.colour, linewidth=0.6, alpha=0.5, label="_order")
+                axis.plot(
+                    places, curve, color=look.colour, linewidth=0.6, alpha=0.5, label="_order"
+                )
             mean = np.mean(curves, axis=0)
-            axis.plot(mean, color=look.colour, linewidth=2, label=name)
-            axis.plot(len(mean) - 1, mean[-1], look.marker, color=look.colour, label="_end")
+            axis.plot(places, mean, color=look.colour, linewidth=2, label=name)
+            axis.plot(len(mean), mean[-1], look.marker, color=look.colour, label="_end")
         axis.set_xlabel("questions asked")
 
     return draw
