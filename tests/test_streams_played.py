@@ -123,7 +123,7 @@ class Killed(Exception):
     [
         MemPrompt(2),
         StreamICL(2, "hidden", "all"),
-        StreamTuning(ADAPTER, 1e-2, replay=1),
+        StreamTuning(ADAPTER, 1e-2, replayed=1),
         StreamReinforce(ADAPTER, 1e-2),
     ],
     ids=lambda how: how.kind,
@@ -217,7 +217,7 @@ def test_a_step_is_taken_on_right_answers_alone(tiny):
     tuned = ADAPTER.apply(model).eval()
     write = Writer(tuned, tokenizer, TASK, CLOSED.labels())
     write.example = TASK.example(TASK.documents("test")[0])
-    listener = StreamTuning(ADAPTER, 1e-2, replay=1).begin(tuned, tokenizer, write)
+    listener = StreamTuning(ADAPTER, 1e-2, replayed=1).begin(tuned, tokenizer, write)
     weights = {n: p.clone() for n, p in tuned.named_parameters() if p.requires_grad}
     listener.learn("Word: river\nCode:", "M", False)
     assert all(torch.equal(weights[n], p) for n, p in tuned.named_parameters() if n in weights)

@@ -29,7 +29,7 @@ from forgetting.tuning.base import Tuning
 )
 @dataclass(frozen=True)
 class StreamTuning:
-    """One AdamW step on each right answer, with `replay` earlier right ones beside it.
+    """One AdamW step on each right answer, with `replayed` earlier right ones beside it.
 
     Ours, in the protocol of Wu et al. 2024 (arXiv 2406.08747), who do not move weights. The loss is
     the mean over rows of their answers' nats a token. `seed` draws what is replayed.
@@ -39,14 +39,14 @@ class StreamTuning:
 
     tune: Tuning
     learning_rate: float = 1e-3
-    replay: int = 0
+    replayed: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         checked(self.kind, self.tune, self.learning_rate)
 
     def recipe(self) -> dict[str, Any]:
-        own = {"learning_rate": self.learning_rate, "replay": self.replay, "seed": self.seed}
+        own = {"learning_rate": self.learning_rate, "replayed": self.replayed, "seed": self.seed}
         return {"kind": self.kind, "tune": self.tune.recipe(), **own}
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Stepping:
@@ -69,7 +69,7 @@ class Stepping:
         if not right:
             return
         draw = random.Random(f"{self.how.seed} {len(self.rows)}")
-        old = draw.sample(self.rows, min(self.how.replay, len(self.rows)))
+        old = draw.sample(self.rows, min(self.how.replayed, len(self.rows)))
         self.rows.append(self.write.row(prompt, answer))
         step = [self.rows[-1], *old]
 
