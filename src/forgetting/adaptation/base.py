@@ -1,15 +1,32 @@
 """What a way of adapting must be able to do."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from forgetting.lineage import Adapt, Checkpoint
+from forgetting.lineage.steps import Played
+from forgetting.models.rows import Row
 
-Write = Callable[[str], str]  # what the model answers to a prompt as it stands
+
+class Write(Protocol):
+    """What the model answers to a prompt as it stands, in the form of the stream's task."""
+
+    def __call__(self, prompt: str, draw: float | None = None) -> str:
+        """The likeliest answer; with a number `draw` in [0, 1) one drawn by it."""
+
+    def row(self, prompt: str, answer: str) -> Row:
+        """A question with an answer to learn, its end included."""
+
+    def choices(self, prompt: str) -> dict[str, Row]:
+        """The question with each answer that there is, where they are known; else empty."""
 
 
 class Listener(Protocol):
-    """A System at work on one stream: it answers, is told what was right, and goes on."""
+    """A System at work on one stream: it answers, is told what was right, and goes on.
+
+    What it is follows from what it was told: a stream that was interrupted is told again, and not
+    answered again. `used`, where there is one, says how many remembered answers stood in the last
+    prompt.
+    """
 
     def answer(self, prompt: str) -> str:
         """The answer to the next question of the stream."""
@@ -19,7 +36,10 @@ class Listener(Protocol):
 
 
 class Adaptation(Protocol):
-    """A way of adapting: a frozen value, a file each in this package."""
+    """A way of adapting: a frozen value, a file each in this package.
+
+    One that moves weights has a `tune`, a tuning that has been applied to the model it begins with.
+    """
 
     def recipe(self) -> dict[str, Any]:
         """What enters a key: the way's written-down kind, and its parameters."""
@@ -32,6 +52,6 @@ class Adaptation(Protocol):
         """
 
 
-def system(of: Checkpoint, how: Adaptation) -> Checkpoint:
-    """`of`, adapting by `how` while it is asked."""
-    return Checkpoint(Adapt(of, how))
+def system(of: Checkpoint, how: Adaptation, stream: Played | None = None) -> Checkpoint:
+    """`of`, adapting by `how` while it is asked; with a `stream`, as that one leaves it."""
+    return Checkpoint(Adapt(of, how, stream))

@@ -13,7 +13,7 @@ from forgetting.evidence.claims import PUBLISHED, Verdict
 from forgetting.evidence.papers import papers
 from forgetting.evidence.records import BadRecord, Run, Tier
 from forgetting.evidence.trajectories import Trajectory, trajectories
-from forgetting.experiments.arms import At, Training
+from forgetting.experiments.arms import At, Made, Training
 from forgetting.experiments.experiment import Experiment
 
 SURPRISE = "surprise"  # the design of runs that are asked nothing but how answers surprise them
@@ -103,7 +103,7 @@ def _central_rates(design: Experiment, tier: Tier) -> dict[str, set[float]]:
     at = At(base, {}, budget.rates[0])
     rates: dict[str, set[float]] = {}
     for name, arm in design.arms_of(base).items():
-        own = arm.learning_rate(at) if isinstance(arm, Training) else at.rate
+        own = arm.learning_rate(at) if isinstance(arm, Made | Training) else at.rate
         rates.setdefault(getattr(arm, "curve", "") or name, set()).add(own)
     return rates
 

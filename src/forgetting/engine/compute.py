@@ -80,7 +80,7 @@ def state(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     folders = [_folder(moved) for moved, _ in trained]
     tensors = load_file(_folder(start) / WHOLE) if start.step.costs else weights(start.step)
     for (moved, step), folder in zip(trained, folders, strict=True):
-        tensors = _laid(moved, step, load_file(folder / MOVED), tensors)
+        tensors = laid(moved, tuning(step), load_file(folder / MOVED), tensors)
     return tensors
 
 
@@ -115,7 +115,9 @@ def _merge(step: Merge) -> dict[str, torch.Tensor]:
 
 @weights.register
 def _adapt(step: Adapt) -> dict[str, torch.Tensor]:
-    return state(step.parent)
+    if step.stream is None or step.same_weights:
+        return state(step.parent)
+    return step.stream.weights(step)
 
 
 @weights.register
@@ -239,15 +241,15 @@ def _loaded(checkpoint: Checkpoint, state: State | None) -> PreTrainedModel:
     return loaded.eval().to(processes.device())
 
 
-def _laid(
-    checkpoint: Checkpoint, step: Train, moved: State, parent: dict[str, torch.Tensor]
+def laid(
+    checkpoint: Checkpoint, tune: Tuning, moved: State, parent: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The parent's weights with what the training moved."""
-    if tuning(step).adapter is None:
+    """The parent's weights with what moved, where `tune` said what may."""
+    if tune.adapter is None:
         return parent | dict(moved)
     from peft import set_peft_model_state_dict  # four seconds: where nothing is trained, not spent
 
-    wrapped = tuning(step).apply(_loaded(checkpoint, parent))
+    wrapped = tune.apply(_loaded(checkpoint, parent))
     set_peft_model_state_dict(wrapped, dict(moved))
     merged = wrapped.merge_and_unload()
     return {name: p.detach().cpu() for name, p in merged.named_parameters()}
@@ -262,7 +264,7 @@ def _train(checkpoint: Checkpoint, step: Train, passed: Mapping[int, Checkpoint]
     tuned = tuning(step).apply(parent)
 
     def save(reached: Checkpoint, losses: list[float]) -> Path:
-        moved = _moved(step, tuned)  # of all processes, which all have to ask
+        moved = moved_by(tuning(step), tuned)  # of all processes, which all have to ask
         if processes.rank() > 0:
             return Path()
         return store.put("weights", reached.key, _writer(reached, MOVED, moved, losses))
@@ -326,9 +328,9 @@ def _sample(step: Samples) -> Path:
     return store.put("samples", step.key, write)
 
 
-def _moved(step: Train, tuned: Any) -> dict[str, torch.Tensor]:
-    """What a training moved: the adapter, or the tensors that the tuning names."""
-    if tuning(step).adapter is None:
+def moved_by(tune: Tuning, tuned: Any) -> dict[str, torch.Tensor]:
+    """What moved in a tuned model: the adapter, or the tensors that the tuning names."""
+    if tune.adapter is None:
         moved = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     else:
         from peft import get_peft_model_state_dict

@@ -213,13 +213,20 @@ class Made:
     """An arm that is any expression of checkpoints: `made(...)` makes it.
 
     `how` gives the checkpoint at a place, other arms may stand in it; `card` names its method.
+    `rate` and `curve` are as a training's.
     """
 
     how: Callable[[At], Checkpoint]
     card: str = ""
+    rate: float = 1.0
+    curve: str = ""
 
     def __call__(self, at: At) -> Checkpoint:
-        return self.how(at)
+        return self.how(at if self.rate == 1 else replace(at, rate=self.learning_rate(at)))
+
+    def learning_rate(self, at: At) -> float:
+        """The rate of a place times the arm's factor, to six digits."""
+        return float(f"{self.rate * at.rate:g}")
 
 
 made = Made

@@ -22,7 +22,16 @@ from forgetting.checking import BadValue
 from forgetting.evidence import records
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Run, Tier
-from forgetting.experiments.arms import Arm, At, AtOnce, InTurn, Merged, Training, of_method
+from forgetting.experiments.arms import (
+    Arm,
+    At,
+    AtOnce,
+    InTurn,
+    Made,
+    Merged,
+    Training,
+    of_method,
+)
 from forgetting.experiments.asks import Ask, Data, Source, resolve
 from forgetting.experiments.study import Cell, Question, answer
 from forgetting.lineage import Checkpoint, Settings
@@ -365,7 +374,9 @@ def _orders(taught: Mapping[str, Task], arm: Arm, every: bool) -> list[dict[str,
 
 def _stages(name: str, arm: Arm, at: At) -> list[Cell]:
     """The cells of an arm at a place: one, or one after each task of a sequence."""
-    curve, rate = (arm.curve, arm.learning_rate(at)) if isinstance(arm, Training) else ("", at.rate)
+    curve, rate = (
+        (arm.curve, arm.learning_rate(at)) if isinstance(arm, Made | Training) else ("", at.rate)
+    )
     labels = {"method": curve or name, "learning_rate": rate, "seed": at.seed, **at.axes}
     if at.epochs is not None:
         labels["epochs"] = at.epochs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -13,7 +13,7 @@ import torch
 from forgetting.engine import compute
 from forgetting.engine.training import give_freed_memory_back
 from forgetting.home import home
-from forgetting.lineage import Checkpoint, Linear, Merge, Settings, Train, in_order
+from forgetting.lineage import Adapt, Checkpoint, Linear, Merge, Settings, Train, in_order
 from forgetting.merging.base import Merging
 from forgetting.models.family import family_of
 from forgetting.probes.evaluation import Asked
@@ -185,11 +185,17 @@ def check_memory(checkpoints: Sequence[Checkpoint], workers: int = 1) -> None:
 
 
 def trainable(checkpoint: Checkpoint) -> int:
-    """Weights that the checkpoint's last step could train; 0 where it is no training."""
+    """Weights that the checkpoint's last step could train; 0 where it is no training.
+
+    A stream may train, too: `adaptation`.
+    """
     step = checkpoint.step
-    if not isinstance(step, Train):
-        return 0
-    return _moving(checkpoint.origin, compute.tuning(step)).trainable
+    if isinstance(step, Train):
+        return _moving(checkpoint.origin, compute.tuning(step)).trainable
+    if isinstance(step, Adapt) and step.same_weights is None:
+        how: Any = step.how
+        return _moving(checkpoint.origin, how.tune).trainable
+    return 0
 
 
 def parameters(checkpoint: Checkpoint) -> int:

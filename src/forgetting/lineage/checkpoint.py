@@ -76,6 +76,12 @@ class Checkpoint:
         return step
 
     @property
+    def still(self) -> Checkpoint:
+        """The first checkpoint that has its weights: what is asked of weights is asked of it."""
+        same = None if isinstance(self.step, Foundation) else self.step.same_weights
+        return self if same is None else same.still
+
+    @property
     def layers(self) -> int:
         """Number of transformer blocks."""
         return self.foundation.facts["layers"]

@@ -32,6 +32,13 @@ class Value(Protocol):
         """What it is and with which parameters."""
 
 
+class Played(Value, Protocol):
+    """A stream that is put to a System: `probes.streams`."""
+
+    def weights(self, step: Adapt) -> dict[str, Any]:
+        """All weights that it leaves, by name."""
+
+
 @dataclass(frozen=True)
 class Step:
     """Base class of the steps: a frozen dataclass with a `kind` of its own.
@@ -58,6 +65,11 @@ class Step:
     def samples(self) -> tuple[Samples, ...]:
         """What has to be generated before it."""
         return ()
+
+    @property
+    def same_weights(self) -> Checkpoint | None:
+        """The parent whose very weights it has; None where it has its own."""
+        return None
 
     def recipe(self) -> dict[str, Any]:
         """Plain JSON: the kind as `step`, the parameters, the parents' keys."""
@@ -227,24 +239,38 @@ class Merge(Step):
 class Adapt(Step):
     """A model that may change while it is asked, `how` says in which way: a System.
 
-    Its weights are the parent's; what is asked one by one in an order (`probes.streams`) is asked
-    of what `how` makes of them, anything else of the model as it begins.
+    What is asked one by one in an order (`probes.streams`) is asked of what `how` makes of the
+    parent. Anything else is asked of the weights: the parent's, or, after a `stream`, those that
+    the stream left, where `how` names what may move (`tune`). What only remembers leaves none.
     """
 
     kind: ClassVar[str] = "adapt"
 
     parent: Checkpoint
     how: Value
+    stream: Played | None = None
 
     def __post_init__(self) -> None:
         checking.instance("how", self.how, "recipe")
+
+    def recipe(self) -> dict[str, Any]:
+        recipe = super().recipe()
+        if self.stream is None:
+            del recipe["stream"]
+        return recipe
+
+    @property
+    def same_weights(self) -> Checkpoint | None:
+        moves = self.stream is not None and getattr(self.how, "tune", None) is not None
+        return None if moves else self.parent
 
     @property
     def parents(self) -> tuple[Checkpoint, ...]:
         return (self.parent,)
 
     def text(self, *parents: str) -> str:
-        return f"{self.how!r} on {parents[0]}"
+        after = "" if self.stream is None else f" after {self.stream!r}"
+        return f"{self.how!r} on {parents[0]}{after}"
 
 
 @dataclass(frozen=True)

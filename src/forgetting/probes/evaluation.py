@@ -56,7 +56,11 @@ class Measure(Protocol):
     def scores(
         self, checkpoint: Checkpoint, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Scores, list[Sample]]:
-        """Measure `model`, which is `checkpoint` loaded; samples are what it says of items."""
+        """Measure `model`, which is `checkpoint` loaded; samples are what it says of items.
+
+        A measure with a method `watches` that is true of a checkpoint is given it as it is, others
+        what has its weights (`Checkpoint.still`).
+        """
 
 
 Asked = Task | Measure
@@ -202,20 +206,23 @@ def evaluate(checkpoint: Checkpoint, asked: Sequence[Asked]) -> dict[str, Scores
     names = [task.name for task in asked]
     if twice := [name for name in names if names.count(name) > 1]:
         raise BadValue(f"asked={twice[0]!r}: asked twice, and scores go by name; ask once more")
-    missing = [task for task in asked if store.get("scores", _key(checkpoint, task)) is None]
-    if missing:
-        compute.refuse_while_rendering(f"scores of {checkpoint.key}")
-        model, tokenizer = compute.model(checkpoint)
-        compute.require_finite(checkpoint, model)
+    subjects: dict[Checkpoint, list[Asked]] = {}
+    for task in asked:
+        if store.get("scores", _key(checkpoint, task)) is None:
+            subjects.setdefault(_subject(checkpoint, task), []).append(task)
+    for subject, missing in subjects.items():
+        compute.refuse_while_rendering(f"scores of {subject.key}")
+        model, tokenizer = compute.model(subject)
+        compute.require_finite(subject, model)
         for chat in (False, True):
             group = [task for task in missing if isinstance(task, Task) and task.chat == chat]
             while group:  # lm-eval knows tasks by name: one with two numbers of items comes twice
                 once = {task.name: task for task in group}
-                _measure(checkpoint, model, tokenizer, list(once.values()), chat)
+                _measure(subject, model, tokenizer, list(once.values()), chat)
                 group = [task for task in group if task != once[task.name]]
         for measure in missing:
             if not isinstance(measure, Task):
-                _keep(checkpoint, measure, *measure.scores(checkpoint, model, tokenizer))
+                _keep(subject, measure, *measure.scores(subject, model, tokenizer))
     return {task.name: _stored(checkpoint, task)[0] for task in asked}
 
 
@@ -224,8 +231,15 @@ def answers(checkpoint: Checkpoint, task: Asked) -> list[Sample]:
     return _stored(checkpoint, task)[1]
 
 
+def _subject(checkpoint: Checkpoint, task: Asked) -> Checkpoint:
+    """Whom a probe measures: what only remembers is, for most of them, the model that it was."""
+    watches = getattr(task, "watches", None)
+    return checkpoint if watches and watches(checkpoint) else checkpoint.still
+
+
 def _key(checkpoint: Checkpoint, task: Asked) -> str:
-    return hash_key({"scores": EVALUATION_VERSION, "of": checkpoint.key, "on": task.test_recipe()})
+    of = _subject(checkpoint, task).key
+    return hash_key({"scores": EVALUATION_VERSION, "of": of, "on": task.test_recipe()})
 
 
 def _stored(checkpoint: Checkpoint, task: Asked) -> tuple[Scores, list[Sample]]:

@@ -23,6 +23,7 @@ FAMILIES = {
     "sequence": "Sequence learning",
     "targets": "Targets of fine-tuning",
     "decathlon": "A decathlon in miniature",
+    "streams": "Streams",
 }
 KINDS = {
     "loglikelihood": "the likelihood of an answer",
