@@ -113,7 +113,7 @@ def _whisper(vocabulary: int) -> Any:
     shape: dict[str, Any] = {"d_model": 32, "num_mel_bins": 80, "max_source_positions": 200}
     for stack in ("encoder", "decoder"):
         shape |= {f"{stack}_layers": 2, f"{stack}_ffn_dim": 64, f"{stack}_attention_heads": 4}
-    ends = ENDS | {"decoder_start_token_id": 1}
+    ends = ENDS | {"decoder_start_token_id": 1, "begin_suppress_tokens": [2, 35]}
     return WhisperForConditionalGeneration(
         WhisperConfig(vocab_size=vocabulary, max_target_positions=128, **shape, **ends)
     )
