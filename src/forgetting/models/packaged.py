@@ -302,7 +302,7 @@ TINY = {
     "tiny-gemma": 27_040,
     "tiny-t5": 49_888,
     "tiny-frames": 35_856,
-    "tiny-whisper": 72_288,
+    "tiny-whisper": 81_888,
 }
 PACKAGED = {
     "smollm2-135m": Packaged(

@@ -109,8 +109,8 @@ def _frames(vocabulary: int) -> Any:
 
 
 def _whisper(vocabulary: int) -> Any:
-    """Hears at most four seconds."""
-    shape: dict[str, Any] = {"d_model": 32, "num_mel_bins": 80, "max_source_positions": 200}
+    """Hears at most ten seconds."""
+    shape: dict[str, Any] = {"d_model": 32, "num_mel_bins": 80, "max_source_positions": 500}
     for stack in ("encoder", "decoder"):
         shape |= {f"{stack}_layers": 2, f"{stack}_ffn_dim": 64, f"{stack}_attention_heads": 4}
     ends = ENDS | {"decoder_start_token_id": 1, "begin_suppress_tokens": [2, 35]}

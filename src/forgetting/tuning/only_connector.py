@@ -14,7 +14,7 @@ from forgetting.tuning.base import Tuning
     "weights move where 135 million are passed.",
     use="To give a model another sense and keep what it was.",
     citations=("lu2024desta2",),
-    colour="#56B4E9",
+    colour="#332288",
     marker="X",
 )
 class OnlyConnector(Tuning):
