@@ -14,6 +14,10 @@ from forgetting.tasks import sounds, synthesis
 from forgetting.tasks.documents import bundled
 
 TRAINED, TESTED = 480, 160
+SPEAKERS = {  # espeak-ng's variants of a voice
+    "known": {"man": ("m1", "m3", "m5"), "woman": ("f1", "f2", "f4")},
+    "new": {"man": ("m4", "m7"), "woman": ("f3", "f5")},
+}
 PACES = {"slow": 115, "normal": 165, "fast": 250}
 LEVELS = {"quiet": 0.01, "normal": 0.04, "loud": 0.15}
 BACKGROUNDS = ("silence", "hiss", "hum", "crackle")
@@ -36,7 +40,8 @@ LOUD = {"quiet": "quietly", "normal": "neither loudly nor quietly", "loud": "lou
 
 def recordings(count, voices, seed):
     """What is said and how: attributes drawn so that each value comes as often as another."""
-    about, dice = json.loads(bundled("listening.json").read_text("utf-8")), random.Random(seed)
+    languages = {row["language"]: row for row in bundled("listening.jsonl")}
+    dice = random.Random(seed)
 
     def even(values):
         drawn = [values[n % len(values)] for n in range(count)]
@@ -44,7 +49,7 @@ def recordings(count, voices, seed):
         return drawn
 
     columns = {
-        "language": even(list(about["languages"])),
+        "language": even(list(languages)),
         "speaker": even(["man", "woman"]),
         "background": even(BACKGROUNDS),
         "volume": even(list(LEVELS)),
@@ -52,9 +57,9 @@ def recordings(count, voices, seed):
     }
     for number in range(count):
         known = {name: column[number] for name, column in columns.items()}
-        language = about["languages"][known["language"]]
+        language = languages[known["language"]]
         a, b = dice.choice(list(combinations(language["things"], 2)))
-        variant = dice.choice(about["speakers"][voices][known["speaker"]])
+        variant = dice.choice(SPEAKERS[voices][known["speaker"]])
         yield known | {
             "text": dice.choice(language["sentences"]).format(a=a, b=b),
             "voice": f"{language['voice']}+{variant}",
