@@ -144,11 +144,11 @@ def moved(before, after):
 @pytest.fixture(scope="module")
 def task():
     """The chapter's, its sentences hummed instead of spoken."""
-    hummed = [(3000 * tone(0.5 + n % 5 / 4, 100 + 40 * (n % 9))).astype(np.int16) for n in range(45)]
+    hummed = [
+        (3000 * tone(0.5 + n % 5 / 4, 100 + 40 * (n % 9))).astype(np.int16) for n in range(45)
+    ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            synthesis, "spoken", lambda said: [hummed[n % 45] for n in range(len(said))]
-        )
+        patch.setattr(synthesis, "spoken", lambda said: [hummed[n % 45] for n in range(len(said))])
         tasks.task._splits.cache_clear()
         task = Task("listening")
         task.splits()
@@ -249,7 +249,10 @@ def test_documents_are_even_and_say_what_is_heard(task):
 
 
 def test_speech_is_said_once_and_alike(own_home):
-    sentences = [synthesis.Said("Here is the dog.", "en-us+f2"), synthesis.Said("Вот дом и море.", "ru+m1")]
+    sentences = [
+        synthesis.Said("Here is the dog.", "en-us+f2"),
+        synthesis.Said("Вот дом и море.", "ru+m1"),
+    ]
     first = synthesis.spoken(sentences)
     store.clean({"speech"})
     second = synthesis.spoken(sentences)

@@ -145,7 +145,9 @@ def tone(seconds, pitch=440.0):
 
 
 def heard(wave, answer=""):
-    return Example((Turn("user", "<audio><|im_start|>", (wave,)),), answer, chat=False, delimiter="")
+    return Example(
+        (Turn("user", "<audio><|im_start|>", (wave,)),), answer, chat=False, delimiter=""
+    )
 
 
 def test_states_of_a_shorter_window_are_those_of_the_layers(tiny):
@@ -172,7 +174,9 @@ def test_likelihoods_and_answers_are_those_of_the_model_alone(tiny):
     model, tokenizer = tiny
     family = family_of(model)
     waves = [tone(1), tone(2, 200)]
-    rows = [example_row(heard(w, a), tokenizer, 99) for w, a in zip(waves, ("ok", "no!"), strict=True)]
+    rows = [
+        example_row(heard(w, a), tokenizer, 99) for w, a in zip(waves, ("ok", "no!"), strict=True)
+    ]
     scored = family.log_likelihoods(model, rows)
     prompts = [asked_row(heard(wave), tokenizer) for wave in waves]
     said = family.answer(model, tokenizer, prompts, max_new_tokens=4)

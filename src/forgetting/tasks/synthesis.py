@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 RATE = 16_000  # samples a second of what is kept
-RETRIEVAL, UTF8 = 1, 1  # the sound is handed over, not played; texts are in UTF-8
+SYNCHRONOUS, UTF8 = 2, 1  # the sound is handed over before a call returns; texts are in UTF-8
 PACE, PITCH = 1, 3  # the engine's numbers of these parameters
 Receive = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -53,7 +53,9 @@ def spoken(sentences: Sequence[Said]) -> list[np.ndarray]:
     from forgetting import store  # here, for the process that speaks needs none of the package
 
     asked = [list(said) for said in sentences]
-    key = store.hash_key({"engine": version(), "said": [str(part) for s in asked for part in s]})
+    key = store.hash_key(
+        {"engine": version(), "rate": RATE, "said": [str(part) for s in asked for part in s]}
+    )
     folder = store.get("speech", key)
     if folder is None:
 
@@ -76,7 +78,7 @@ def _engine() -> tuple[Any, int]:
 
     library = ctypes.cdll.LoadLibrary(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()
-    rate = library.espeak_Initialize(RETRIEVAL, 0, data, 0)
+    rate = library.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
     if rate <= 0:
         raise NoSpeech("the engine does not start; install espeakng-loader again")
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
@@ -103,7 +105,6 @@ def _say(said: Said) -> np.ndarray:
         library.espeak_SetParameter(parameter, value, 0)
     text = said.text.encode()
     library.espeak_Synth(text, len(text) + 1, 0, 0, 0, UTF8, None, None)
-    library.espeak_Synchronize()
     wave = resample_poly(np.concatenate(pieces).astype(np.float64), RATE, rate)
     return np.clip(wave.round(), -32768, 32767).astype(np.int16)
 
