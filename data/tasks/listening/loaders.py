@@ -120,13 +120,11 @@ def listening(voices="known", then="", asked="sound", train=False, **_):
     """
     sound, names = asked == "sound", list(QUESTIONS)
     tested = list(recordings(TESTED, voices, f"test {voices}"))
-    if then:  # one question a recording, that each is followed as often
-        numbers = [[names[n % len(names)]] for n in range(TESTED)]
-    else:
-        numbers = [names] * TESTED
+    in_turn = [[name] for name in names]  # a question a recording
+    numbers = [in_turn[n % len(names)] if then else names for n in range(TESTED)]
     found = {"test": made(documents(tested, numbers, then, sound))}
     if train:
         drawn = list(recordings(TRAINED, voices, "train"))
-        numbers = [[names[n % len(names)]] for n in range(TRAINED)]
+        numbers = [in_turn[n % len(names)] for n in range(TRAINED)]
         found["train"] = made(documents(drawn, numbers, then, sound))
     return found

@@ -140,7 +140,7 @@ class Convolution(Connector):
     layers: tuple[float, ...] = (1,)
 
     def places(self, blocks: int) -> int:
-        return -(-(-(-blocks // 2)) // 2)
+        return ((blocks + 1) // 2 + 1) // 2
 
     def build(self, width: int, hidden: int) -> nn.Module:
         return _Convolution(self, width, hidden)
