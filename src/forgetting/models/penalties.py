@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from transformers import (
     LogitsProcessor,
     NoRepeatNGramLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
+    SuppressTokensAtBeginLogitsProcessor,
     SuppressTokensLogitsProcessor,
 )
 
@@ -16,6 +18,8 @@ HONOURED = {
     "no_repeat_ngram_size": NoRepeatNGramLogitsProcessor,
     "suppress_tokens": SuppressTokensLogitsProcessor,
 }
+# Of a decoder whose prompt counts as one token: where it begins is known.
+DECODERS = {"begin_suppress_tokens": partial(SuppressTokensAtBeginLogitsProcessor, begin_index=1)}
 REFUSED = (
     "num_beams",
     "penalty_alpha",
@@ -39,12 +43,14 @@ FACTORS = ("num_beams", "guidance_scale", "repetition_penalty", "encoder_repetit
 
 def of(config: Any) -> list[LogitsProcessor]:
     """What makes its penalties, in the order of `model.generate`. Raises `ValueError`."""
+    decoder = getattr(config, "decoder_start_token_id", None) is not None
+    honoured: dict[str, Any] = HONOURED | (DECODERS if decoder else {})
     asked = {name: getattr(config, name, None) for name in (*HONOURED, *REFUSED)}
     asked = {n: value for n, value in asked.items() if value and not (n in FACTORS and value == 1)}
     for name in REFUSED:
-        if name in asked:
+        if name in asked.keys() - honoured:
             raise ValueError(
                 f"generation_config: {name}={asked[name]!r}: answers are greedy or drawn, with no "
                 f"more than {', '.join(HONOURED)}; take it out of generation_config.json"
             )
-    return [kind(asked[name]) for name, kind in HONOURED.items() if name in asked]
+    return [kind(asked[name]) for name, kind in honoured.items() if name in asked]

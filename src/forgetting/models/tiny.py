@@ -23,6 +23,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
 )
 
 from forgetting.models.template import GIVEN
@@ -106,10 +108,22 @@ def _frames(vocabulary: int) -> Any:
     return FramesLM(FramesConfig(text_config=text, channels=4, stride=2, width=16))
 
 
+def _whisper(vocabulary: int) -> Any:
+    """Hears at most ten seconds."""
+    shape: dict[str, Any] = {"d_model": 32, "num_mel_bins": 80, "max_source_positions": 500}
+    for stack in ("encoder", "decoder"):
+        shape |= {f"{stack}_layers": 2, f"{stack}_ffn_dim": 64, f"{stack}_attention_heads": 4}
+    ends = ENDS | {"decoder_start_token_id": 1, "begin_suppress_tokens": [2, 35]}
+    return WhisperForConditionalGeneration(
+        WhisperConfig(vocab_size=vocabulary, max_target_positions=128, **shape, **ends)
+    )
+
+
 MODELS: dict[str, Callable[[int], Any]] = {
     "tiny": _llama,
     "tiny-gpt2": _gpt2,
     "tiny-gemma": _gemma,
     "tiny-t5": _t5,
     "tiny-frames": _frames,
+    "tiny-whisper": _whisper,
 }

@@ -194,7 +194,7 @@ def _answered(prompt: Row, answer: list[int]) -> Row:
 def _recordings(request: Any) -> tuple[Any, ...]:
     """The recordings of a request, lm-eval's third argument of tasks with `doc_to_audio`."""
     recordings: Any = request.args[2]["audio"] if len(request.args) > 2 else ()
-    alone = len(recordings) and np.ndim(recordings[0]) == 1  # its first frame
+    alone = len(recordings) and np.ndim(recordings[0]) < 2  # its first frame, or sample
     return (recordings,) if alone else tuple(recordings)
 
 

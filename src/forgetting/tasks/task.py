@@ -3,8 +3,8 @@
 A task is an lm-eval YAML file in a family's folder of `data/tasks/`. Its `custom_dataset` loader
 gives the test items and, where the task can be learned, a `train` split; its templates serve both.
 Its identity in lineage keys is its name, its version, a hash of its templates and the hashes of its
-data: `data` names a public set, a bundled file (`bundled:`), or a bundled file whose documents are
-hashed in place of its bytes (`documents:`).
+data: `data` names a public set, a bundled file (`bundled:`), a bundled file whose documents are
+hashed in place of its bytes (`documents:`), or a package that speaks them (`spoken:`), by version.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -254,6 +255,8 @@ def _code(path: Path) -> ModuleType:
 @lru_cache
 def _splits(name: str) -> dict[str, list[dict[str, Any]]]:
     splits = _loader(name)(**_config(name)["metadata"])
+    if "doc_to_audio" in _config(name):  # arrays stay arrays
+        return {split: list(documents) for split, documents in splits.items()}
     return {split: documents.to_list() for split, documents in splits.items()}
 
 
@@ -311,6 +314,8 @@ def _data_digest(name: str, data: str) -> str:
     the registry knows.
     """
     kind, _, path = data.rpartition(":")
+    if kind == "spoken":
+        return _sha256(f"{path} {metadata.version(path)}".encode())
     if kind == "documents":
         return _sha256(json.dumps(_splits(name), sort_keys=True, ensure_ascii=False).encode())
     if kind != "bundled":

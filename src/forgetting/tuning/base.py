@@ -80,8 +80,12 @@ class Adapter(Tuning):
         """
         from peft import get_peft_model
 
+        from forgetting.models.family import family_of
+
         _require_modules(self, model)
-        return get_peft_model(model, self.adapter)
+        config: Any = self.adapter
+        config.exclude_modules = family_of(model).still
+        return get_peft_model(model, config)
 
 
 def _require_modules(adapter: Adapter, model: PreTrainedModel) -> None:

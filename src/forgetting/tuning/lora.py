@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -30,14 +30,22 @@ if TYPE_CHECKING:
 class LoRA(Adapter):
     """W + (α/r)·B·A with A, B trained (Hu et al. 2021, arXiv 2106.09685).
 
-    Defaults are those of Li & Lee's code: r 8, α 32, dropout 0.05, on q_proj and v_proj.
+    Defaults are those of Li & Lee's code: r 8, α 32, dropout 0.05, on q_proj and v_proj. Modules
+    named in `whole` train whole beside it, as a connector does (SALMONN, arXiv 2310.13289).
     """
 
     rank: int = Field(8, ge=1)
     alpha: int = Field(32, ge=1)
     dropout: float = Field(0.05, ge=0, lt=1)
     modules: tuple[str, ...] = ("q_proj", "v_proj")
+    whole: tuple[str, ...] = Field((), repr=False)
     dora: ClassVar[bool] = False
+
+    def recipe(self) -> dict[str, Any]:
+        recipe = super().recipe()
+        if not self.whole:
+            del recipe["whole"]
+        return recipe
 
     @property
     def adapter(self) -> PeftConfig:
@@ -48,6 +56,7 @@ class LoRA(Adapter):
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=list(self.modules),
+            modules_to_save=list(self.whole) or None,
             use_dora=self.dora,
             task_type="CAUSAL_LM",
         )
