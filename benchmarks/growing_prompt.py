@@ -34,7 +34,7 @@ def main() -> None:
     from forgetting.lineage import foundation
     from forgetting.models.family import family_of
     from forgetting.models.growing_prompt import GrowingPrompt
-    from forgetting.probes.listening import Writer
+    from forgetting.probes.playing import Writer
     from forgetting.probes.streams import Stream
     from forgetting.tasks import Task
 

@@ -16,9 +16,9 @@ from forgetting.models.family import family_of
 from forgetting.models.growing_prompt import GrowingPrompt
 from forgetting.models.rows import continued, prompt_row
 from forgetting.models.sampling import Sampler
-from forgetting.probes import listening
+from forgetting.probes import playing
 from forgetting.probes.evaluation import evaluate
-from forgetting.probes.listening import Writer
+from forgetting.probes.playing import Writer
 from forgetting.probes.streams import Stream
 from forgetting.tasks import Task
 from forgetting.tuning import LoRA
@@ -33,22 +33,22 @@ ADAPTER = LoRA(rank=2, alpha=4, dropout=0)
 
 
 def test_blocks_stay_together_in_every_order():
-    order = listening.in_blocks(10, 4, order=3)
+    order = playing.in_blocks(10, 4, order=3)
     assert sorted(order) == list(range(10))
     blocks = [number // 4 for number in order]
     assert len([1 for a, b in itertools.pairwise(blocks) if a != b]) == 2
-    assert listening.in_blocks(10, 4, order=4) != order
+    assert playing.in_blocks(10, 4, order=4) != order
     plain = list(range(10))
     random.Random("stream 3").shuffle(plain)
-    assert listening.in_blocks(10, 0, order=3) == plain
+    assert playing.in_blocks(10, 0, order=3) == plain
 
 
 def test_a_draw_falls_where_the_shares_say():
     nats = [torch.tensor(share).log().item() for share in (0.2, 0.5, 0.3)]
-    assert [listening._chosen(nats, u) for u in (0.0, 0.19, 0.21, 0.69, 0.71, 0.999)] == [
+    assert [playing._chosen(nats, u) for u in (0.0, 0.19, 0.21, 0.69, 0.71, 0.999)] == [
         *(0, 0, 1, 1, 2, 2)
     ]
-    assert listening._chosen(nats, None) == 1
+    assert playing._chosen(nats, None) == 1
 
 
 def test_a_closed_stream_answers_with_the_likeliest_label(tiny):
@@ -132,10 +132,10 @@ def test_a_stream_that_was_killed_goes_on_to_the_same_bytes(tiny, how, monkeypat
     left = system(tiny, how, CLOSED)
     key, journal = left.key, home.home() / "begun" / f"{left.key}.jsonl"
     labels, places = CLOSED.labels(), CLOSED.places()
-    listening.heard(left.step, TASK, labels, places)
-    folder = store.get(listening.KIND, key)
+    playing.heard(left.step, TASK, labels, places)
+    folder = store.get(playing.KIND, key)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    store.clean({listening.KIND})
+    store.clean({playing.KIND})
 
     right, asked = Task.is_right, []
 
@@ -147,11 +147,11 @@ def test_a_stream_that_was_killed_goes_on_to_the_same_bytes(tiny, how, monkeypat
 
     monkeypatch.setattr(Task, "is_right", killed)
     with pytest.raises(Killed):
-        listening.heard(left.step, TASK, labels, places)
+        playing.heard(left.step, TASK, labels, places)
     kept = journal.read_text()
     assert kept.count("\n") == 3
     journal.write_text(kept + '[5, "K')  # a line that was being written
-    told = listening.heard(left.step, TASK, labels, places)
+    told = playing.heard(left.step, TASK, labels, places)
     assert len(asked) == 4 + 3 and len(told) == 6  # what was answered is not asked again
     again = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert again == whole and not journal.exists()
@@ -167,7 +167,7 @@ def test_steps_leave_other_weights_and_memories_the_parents(tiny):
     assert all(torch.equal(before[n], t) for n, t in compute.state(remembering).items())
     moved = {name for name, tensor in after.items() if not torch.equal(before[name], tensor)}
     assert moved and all("q_proj" in name or "v_proj" in name for name in moved)
-    assert (store.get(listening.KIND, moving.key) / listening.MOVED).exists()
+    assert (store.get(playing.KIND, moving.key) / playing.MOVED).exists()
 
 
 def test_a_stream_is_told_in_the_tasks_order_whatever_its_own(tiny):
@@ -227,6 +227,6 @@ def test_a_step_is_taken_on_right_answers_alone(tiny):
 
 
 def test_a_journal_holds_what_was_told():
-    told = listening.Told(3, "東", True, 2, (-0.5, -1.25))
-    assert listening._read(listening._line(told)) == [told]
-    assert json.loads(listening._line(told))[1] == "東"
+    told = playing.Told(3, "東", True, 2, (-0.5, -1.25))
+    assert playing._read(playing._line(told)) == [told]
+    assert json.loads(playing._line(told))[1] == "東"

@@ -169,5 +169,5 @@ CONNECTORS: dict[str, type[Connector]] = {
 
 def of_recipe(recipe: dict[str, Any]) -> Connector:
     """The connector that gave this recipe."""
-    fields = {n: tuple(v) if isinstance(v, list) else v for n, v in recipe.items()}
+    fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in recipe.items()}
     return CONNECTORS[fields.pop("kind")](**fields)

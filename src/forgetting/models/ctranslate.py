@@ -140,20 +140,20 @@ def whisper(path: Path, folder: Path, name: str) -> None:
     }
     width, mels, _ = shapes["model.encoder.conv1.weight"]
     vocabulary = shapes["model.decoder.embed_tokens.weight"][0]
-    config = WhisperConfig(
-        vocab_size=vocabulary,
-        d_model=width,
-        num_mel_bins=mels,
-        max_source_positions=shapes["model.encoder.embed_positions.weight"][0],
-        max_target_positions=shapes["model.decoder.embed_positions.weight"][0],
-        encoder_attention_heads=int(found["encoder/num_heads"]),
-        decoder_attention_heads=int(found["decoder/num_heads"]),
-        encoder_ffn_dim=shapes["model.encoder.layers.0.fc1.weight"][0],
-        decoder_ffn_dim=shapes["model.decoder.layers.0.fc1.weight"][0],
-        name_or_path=name,
+    sizes: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "num_mel_bins": mels,
+        "max_source_positions": shapes["model.encoder.embed_positions.weight"][0],
+        "max_target_positions": shapes["model.decoder.embed_positions.weight"][0],
+        "encoder_attention_heads": int(found["encoder/num_heads"]),
+        "decoder_attention_heads": int(found["decoder/num_heads"]),
+        "encoder_ffn_dim": shapes["model.encoder.layers.0.fc1.weight"][0],
+        "decoder_ffn_dim": shapes["model.decoder.layers.0.fc1.weight"][0],
+        "name_or_path": name,
         **layers,
-        **special,
-    )
+    }
+    config = WhisperConfig(**sizes, **special)
     config.save_pretrained(folder)
     _generation(about, backend, special).save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=mels).save_pretrained(folder)

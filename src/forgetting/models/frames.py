@@ -64,7 +64,7 @@ class FramesConfig(PreTrainedConfig):
 class FramesLM(PreTrainedModel, GenerationMixin):
     """Logits at every place of texts among which frames are heard."""
 
-    config_class = FramesConfig
+    config_class: Any = FramesConfig
     _supports_sdpa = True
     sounds: ClassVar[tuple[str, ...]] = ("frames",)  # what `read` takes
 
@@ -76,10 +76,10 @@ class FramesLM(PreTrainedModel, GenerationMixin):
 
     def make_ears(self, config: Any) -> None:
         """Set `encoder` and `connector`."""
-        self.encoder = nn.Sequential(
+        self.encoder: nn.Module = nn.Sequential(
             nn.Linear(config.stride * config.channels, config.width), nn.GELU()
         )
-        self.connector = nn.Linear(config.width, config.text_config.hidden_size)
+        self.connector: nn.Module = nn.Linear(config.width, config.text_config.hidden_size)
 
     def read(self, frames: torch.Tensor) -> torch.Tensor:
         """(places, width) of (places, stride x channels), the rows' one after another."""

@@ -47,7 +47,7 @@ class ListeningConfig(FramesConfig):
 class ListeningLM(FramesLM):
     """Logits at every place of texts among which sounds are heard."""
 
-    config_class = ListeningConfig
+    config_class: Any = ListeningConfig
     sounds = ("features", "blocks")
 
     def make_ears(self, config: Any) -> None:
@@ -91,7 +91,7 @@ class Listening(Frames):
             embedded = next(
                 w for name, w in text.items() if Causal().part(name).kind == "embedding"
             )
-            drawn.scale.data = embedded.float().std()  # type: ignore[union-attr, assignment]
+            drawn.scale.data = embedded.float().std()
             ear = "model.encoder."
             return {
                 **{n.removeprefix("model."): w for n, w in heard.items() if n.startswith(ear)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -30,7 +30,7 @@ KINDS = {
 class Seq2Seq(Family):
     """The encoder reads a row's first tokens and the end token, the decoder writes the others."""
 
-    auto = AutoModelForSeq2SeqLM
+    auto: ClassVar[Any] = AutoModelForSeq2SeqLM
 
     def knows(self, config: Any) -> bool:
         return bool(getattr(config, "is_encoder_decoder", False))

@@ -38,7 +38,7 @@ class TooLong(ValueError):
 class Recogniser(WhisperForConditionalGeneration):
     """transformers' Whisper, which writes what it is told and adds no tokens of its own."""
 
-    generate = GenerationMixin.generate
+    generate = GenerationMixin.generate  # type: ignore[assignment]
     from_config = WhisperForConditionalGeneration._from_config
 
 

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from forgetting.lineage import Adapt, Checkpoint
-from forgetting.probes import asking, listening
-from forgetting.probes.listening import Told, Writer
+from forgetting.probes import asking, playing
 from forgetting.probes.measures import OfTask
+from forgetting.probes.playing import Told, Writer
 from forgetting.probes.scores import Sample, Scores
 from forgetting.tasks import Task
 
@@ -65,11 +65,11 @@ class Stream(OfTask):
         return isinstance(own, Stream) and replace(own, order=self.order) == self
 
     def weights(self, step: Adapt) -> dict[str, Any]:
-        return listening.left(step, self.task, self.labels(), self.places())
+        return playing.left(step, self.task, self.labels(), self.places())
 
     def places(self) -> list[int]:
         """The numbers of the items in the stream's order."""
-        return listening.in_blocks(len(self.documents()), self.block, self.order)
+        return playing.in_blocks(len(self.documents()), self.block, self.order)
 
     def labels(self) -> tuple[str, ...]:
         """All answers of the test split, where the stream is closed; in the alphabet's order."""
@@ -81,11 +81,11 @@ class Stream(OfTask):
         step = checkpoint.step
         own = step.stream if isinstance(step, Adapt) and self.watches(checkpoint) else None
         if isinstance(own, Stream) and isinstance(step, Adapt):
-            told = listening.heard(step, self.task, own.labels(), own.places())
+            told = playing.heard(step, self.task, own.labels(), own.places())
         else:
             how = step.how if isinstance(step, Adapt) and self.watches(checkpoint) else None
             write = Writer(model, tokenizer, self.task, self.labels())
-            told = listening.listen(how, write, self.places())
+            told = playing.listen(how, write, self.places())
         return self._scored(told)
 
     def _scored(self, told: Sequence[Told]) -> tuple[Scores, list[Sample]]:

@@ -111,4 +111,5 @@ def _say(said: Said) -> np.ndarray:
 
 if __name__ == "__main__":
     waves = [_say(Said(*fields)) for fields in json.load(sys.stdin)]
-    np.savez(sys.argv[1], **{str(number): wave for number, wave in enumerate(waves)})
+    numbered: dict[str, Any] = {str(number): wave for number, wave in enumerate(waves)}
+    np.savez(sys.argv[1], **numbered)

@@ -147,7 +147,6 @@ def plane(stored: Sequence[Run]) -> Figure:
         for name, group in of_stream(stored, stream).items():
             gain = change(group, start, f"{stream}.em")
             lost = change(group, start, "old text.nats")
-            bars = {"xerr": _bar(gain), "yerr": _bar(lost)}
             colour, marker = LOOKS[name]
             axis.errorbar(
                 *(gain.mean, lost.mean),
@@ -155,7 +154,8 @@ def plane(stored: Sequence[Run]) -> Figure:
                 color=colour,
                 label=name,
                 elinewidth=0.7,
-                **bars,
+                xerr=_bar(gain),
+                yerr=_bar(lost),
             )
         axis.axhline(0, color="#888888", linewidth=0.8)
         axis.plot(0, 0, "*", color="black", markersize=11, zorder=5, label="no memory")

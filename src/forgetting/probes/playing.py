@@ -232,7 +232,7 @@ def _line(told: Told) -> str:
 
 def _read(lines: str) -> list[Told]:
     rows = (json.loads(line) for line in lines.split("\n") if line)
-    return [Told(*row[:4], tuple(row[4])) for row in rows]
+    return [Told(i, answer, right, n, tuple(nats)) for i, answer, right, n, nats in rows]
 
 
 def in_blocks(count: int, block: int, order: int) -> list[int]:
