@@ -135,7 +135,7 @@ def rows(table: str) -> list[list[str]]:
 
 # -- help --------------------------------------------------------------------------------------
 
-COMMANDS = ["chapters", "run", "grade", "check", "records", "merge", "book", "clean"]
+COMMANDS = ["chapters", "run", "grade", "check", "records", "merge", "hear", "book", "clean"]
 COMMANDS += ["new chapter", "data list", "data fetch", "data verify"]
 
 

@@ -26,7 +26,7 @@ def hear(
 
     Example: `forgetting hear voice.wav --ask "Who speaks, a man or a woman?"`
 
-    Takes some seconds, and five minutes the first time, in which it learns.
+    Takes seconds, and some minutes the first time, in which it learns.
     """
     from forgetting.tasks import sounds
 

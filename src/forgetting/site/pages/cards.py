@@ -24,6 +24,7 @@ FAMILIES = {
     "targets": "Targets of fine-tuning",
     "decathlon": "A decathlon in miniature",
     "streams": "Streams",
+    "listening": "Recordings",
 }
 KINDS = {
     "loglikelihood": "the likelihood of an answer",
@@ -101,7 +102,8 @@ def floors(task: Task, scores: Scores) -> dict[str, dict[str, float]]:
 
 def _write_facts(folder: Path, task: Task) -> None:
     test = task.documents("test")
-    example = task.example(min(test, key=lambda document: len(json.dumps(document))))
+    # Of a sound its length counts.
+    example = task.example(min(test, key=lambda document: len(json.dumps(document, default=len))))
     values = {
         "about": task.about,
         "test": len(test),
