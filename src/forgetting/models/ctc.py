@@ -86,6 +86,16 @@ class CTCRecogniser(PreTrainedModel):
         """Logits, (n, classes), of a waveform: 50 a second. Raises `whisper.TooLong`."""
         return self(self.features(wave))[0]
 
+    def below(self, wave: Any, count: int) -> torch.Tensor:
+        """(1, n, width): what the first `count` blocks, not all, make of a waveform."""
+        return whisper.states(self.encoder, self.features(wave))[count]
+
+    def above(self, hidden: torch.Tensor, count: int) -> torch.Tensor:
+        """Logits, (1, n, classes), of what the first `count` blocks made."""
+        for layer in self.encoder.layers[count:]:
+            hidden = layer(hidden, None)
+        return self.head(self.encoder.layer_norm(hidden))
+
     def text(self, logits: torch.Tensor) -> str:
         """What is written greedily."""
         return decoded(logits, self.config.alphabet)
@@ -108,12 +118,13 @@ def spelled(text: str, alphabet: str = LETTERS) -> torch.Tensor:
     return torch.tensor([alphabet.index(c) + 1 for c in " ".join(plain.split())], dtype=torch.long)
 
 
-def loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def loss(logits: torch.Tensor, classes: torch.Tensor, over: int = -1) -> torch.Tensor:
     """-log p(classes | sound), nats a character: over all ways to align them with n logits.
 
-    0, without a gradient, where they are too many for n.
+    0, without a gradient, where they are too many for n. `over` is the dimension that the softmax
+    runs over: the classes, and 0, the frames, only to do as a published program does.
     """
-    spread = logits.log_softmax(-1)
+    spread = logits.log_softmax(over)
     sizes = torch.tensor([len(logits)]), torch.tensor([len(classes)])
     total = functional.ctc_loss(
         spread, classes.to(spread.device), *sizes, BLANK, "sum", zero_infinity=True
