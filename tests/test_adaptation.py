@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from forgetting import foundation
 from forgetting.adaptation import DSUTA, SDPL, SUTA, ContinualSUTA
-from forgetting.adaptation.moving import Weights, moving
+from forgetting.adaptation.moving import Weights
 from forgetting.adaptation.suta import confusion, entropy
-from forgetting.checking import BadValue
 from forgetting.engine import compute
 from forgetting.models import ctc, whisper
 from forgetting.models.ctc import Characters
+from forgetting.tuning import OnlyNorms
 
 QUICK = SUTA(steps=2, learning_rate=1e-2)
 
@@ -24,7 +24,9 @@ def plainly(logits, share=0.3, temperature=2.5, weigh=True, spoken=True):
     shares = [[np.exp(z / temperature) for z in row] for row in logits]
     shares = [[each / sum(row) for each in row] for row in shares]
     entropies = [-sum(p * np.log(p) for p in row) for row in shares]
-    heard = [h for h, row in zip(entropies, logits, strict=True) if not spoken or np.argmax(row) > 0]
+    heard = [
+        h for h, row in zip(entropies, logits, strict=True) if not spoken or np.argmax(row) > 0
+    ]
     sure = sum(heard) / len(heard) if heard else 0.0
     weights = [1 + np.exp(-h) if weigh else 1.0 for h in entropies]
     weights = [w * frames / sum(weights) for w in weights]
@@ -33,7 +35,9 @@ def plainly(logits, share=0.3, temperature=2.5, weigh=True, spoken=True):
         for j in range(classes):
             for k in range(classes):
                 mixed[j, k] += weight * row[j] * row[k]
-    mixed = np.array([[mixed[j, k] / mixed[k].sum() for k in range(classes)] for j in range(classes)])
+    mixed = np.array(
+        [[mixed[j, k] / mixed[k].sum() for k in range(classes)] for j in range(classes)]
+    )
     beside = sum(mixed[j, k] for j in range(classes) for k in range(classes) if j != k)
     return share * sure + (1 - share) * beside / classes
 
@@ -109,13 +113,14 @@ def same(one, other):
 
 
 def test_what_moves(model):
-    norms = set(moving(model, "norms"))
+    def moving(tune):
+        tune.apply(model)
+        return {name for name, p in model.named_parameters() if p.requires_grad}
+
+    norms = moving(OnlyNorms(convolutions=False))
     assert norms == {n for n, _ in model.named_parameters() if "norm" in n} and len(norms) == 10
     convolutions = {f"encoder.conv{n}.{kind}" for n in (1, 2) for kind in ("weight", "bias")}
-    assert set(moving(model, "norms and convolutions")) == norms | convolutions
-    assert len(moving(model, "everything")) == len(list(model.named_parameters()))
-    with pytest.raises(BadValue, match="moves='norm': one of norms, norms and convolutions"):
-        moving(model, "norm")
+    assert moving(OnlyNorms()) == norms | convolutions
 
 
 @pytest.mark.parametrize("how", [QUICK, SDPL(2, 1e-2), SDPL(2, 1e-2, over="time")], ids=repr)
@@ -123,16 +128,17 @@ def test_an_episode_leaves_nothing(untouched, how):
     listener = how.begin(untouched)
     before, start = listener.weights.state(), listener.weights.write(WAVES[0])
     first = listener.answer(WAVES[0])
-    assert same(listener.weights.state(), before) and not listener.weights.optimiser.state[
-        next(iter(listener.weights.moving.values()))
-    ]
+    assert (
+        same(listener.weights.state(), before)
+        and not listener.weights.optimiser.state[next(iter(listener.weights.moving.values()))]
+    )
     listener.answer(WAVES[1])
     assert listener.answer(WAVES[0]) == first  # no neighbour matters
     assert listener.weights.write(WAVES[0]) == start
 
 
 def test_a_step_goes_down_the_loss(untouched):
-    weights = Weights(untouched, "norms and convolutions", 1e-3)
+    weights = Weights(untouched, OnlyNorms(), 1e-3)
     how = SUTA(steps=5, learning_rate=1e-3)
     losses = [float(how.loss(untouched.hear(WAVES[2])).detach())]
     how.adapt(weights, WAVES[2])
@@ -142,13 +148,13 @@ def test_a_step_goes_down_the_loss(untouched):
 
 def test_pseudo_labels_by_hand(untouched):
     """One step of Adam moves each weight by the rate, down the gradient's sign."""
-    weights = Weights(untouched, "norms", 1e-3)
+    weights = Weights(untouched, OnlyNorms(convolutions=False), 1e-3)
     logits = untouched.hear(WAVES[0])
     classes = ctc.spelled(untouched.text(logits))
     assert len(classes)
     (gradient,) = torch.autograd.grad(ctc.loss(logits, classes), untouched.encoder.layer_norm.bias)
     before = untouched.encoder.layer_norm.bias.detach().clone()
-    SDPL(steps=1, learning_rate=1e-3, moves="norms").adapt(weights, WAVES[0])
+    SDPL(steps=1, learning_rate=1e-3, tune=OnlyNorms(convolutions=False)).adapt(weights, WAVES[0])
     moved = untouched.encoder.layer_norm.bias.detach() - before
     clear = gradient.abs() > 1e-4
     assert clear.any()
@@ -157,7 +163,7 @@ def test_pseudo_labels_by_hand(untouched):
 
 def by_snapshots(model, waves, steps, buffer):
     """Fast and slow weights, with the slow ones in a model of their own all the time."""
-    slow = Weights(model, QUICK.moves, QUICK.learning_rate)
+    slow = Weights(model, QUICK.tune, QUICK.learning_rate)
     held, kept, said = [], slow.state(), []
     for wave in waves:
         slow.restore(kept)

@@ -17,7 +17,6 @@ from forgetting.models.family import family_of
 from forgetting.models.parts import Part
 from forgetting.tuning import OnlyLast
 
-
 KINDS = ("weight", "bias")
 
 

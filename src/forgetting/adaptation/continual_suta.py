@@ -11,6 +11,7 @@ from forgetting.adaptation.moving import State, Weights, recipe_of
 from forgetting.adaptation.suta import SUTA
 from forgetting.checking import whole
 from forgetting.method import method
+from forgetting.tuning.base import Tuning
 
 
 @method(
@@ -40,11 +41,15 @@ class ContinualSUTA:
     def __post_init__(self) -> None:
         whole("every", self.every)
 
+    @property
+    def tune(self) -> Tuning:
+        return self.suta.tune
+
     def recipe(self) -> dict[str, Any]:
         return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any = None, write: Any = None) -> Continual:
-        return Continual(Weights(model, self.suta.moves, self.suta.learning_rate), self)
+        return Continual(Weights(model, self.tune, self.suta.learning_rate), self)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from forgetting.adaptation.moving import State, Weights, recipe_of
 from forgetting.adaptation.suta import SUTA
 from forgetting.checking import BadValue, whole
 from forgetting.method import method
+from forgetting.tuning.base import Tuning
 
 Reset = Literal["never", "dynamic", "oracle"]
 PATIENCE, FAR = 2, 2.0  # so many buffers in a row, so many standard errors away
@@ -55,11 +56,15 @@ class DSUTA:
         if self.reset not in get_args(Reset):
             raise BadValue(f"reset={self.reset!r}: one of {', '.join(get_args(Reset))}")
 
+    @property
+    def tune(self) -> Tuning:
+        return self.suta.tune
+
     def recipe(self) -> dict[str, Any]:
         return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any = None, write: Any = None) -> FastAndSlow:
-        return FastAndSlow(Weights(model, self.suta.moves, self.suta.learning_rate), self)
+        return FastAndSlow(Weights(model, self.tune, self.suta.learning_rate), self)
 
 
 @dataclass

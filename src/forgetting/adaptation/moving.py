@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from forgetting.checking import BadValue, whole
+from forgetting.checking import BadValue, instance, whole
+from forgetting.tuning.base import Tuning
 
-Moves = Literal["norms", "norms and convolutions", "everything"]
-KINDS: dict[str, tuple[type[nn.Module], ...]] = {
-    "norms": (nn.LayerNorm,),
-    "norms and convolutions": (nn.LayerNorm, nn.Conv1d),
-    "everything": (nn.Module,),
-}
 State = dict[str, torch.Tensor]
 
 
@@ -39,18 +34,16 @@ class Recognising(Protocol):
 
 @dataclass
 class Weights:
-    """A recogniser whose `moves` take steps of AdamW without weight decay; dropout is off."""
+    """A recogniser of which `tune` moves, by steps of AdamW without weight decay; no dropout."""
 
     model: Any
-    moves: Moves
+    tune: Tuning
     learning_rate: float
     moving: dict[str, nn.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.model.eval()
-        self.moving = moving(self.model, self.moves)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = name in self.moving
+        self.tune.apply(self.model).eval()
+        self.moving = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         self.optimiser = torch.optim.AdamW(
             self.moving.values(), lr=self.learning_rate, weight_decay=0.0
         )
@@ -83,29 +76,21 @@ class Weights:
             parameter.copy_(state[f"weight {name}"])
             kinds = ("step", "exp_avg", "exp_avg_sq")
             kept = {kind: state.get(f"{kind} {name}") for kind in kinds}
-            self.optimiser.state[parameter] = {k: v.clone() for k, v in kept.items() if v is not None}
-
-
-def moving(model: nn.Module, moves: Moves) -> dict[str, nn.Parameter]:
-    """The parameters that may move, by name. Raises `BadValue` for another word."""
-    if moves not in KINDS:
-        raise BadValue(f"moves={moves!r}: one of {', '.join(get_args(Moves))}")
-    owners = (name for name, m in model.named_modules() if isinstance(m, KINDS[moves]))
-    found = {
-        f"{owner}.{name}".lstrip("."): parameter
-        for owner in owners
-        for name, parameter in model.get_submodule(owner).named_parameters(recurse=False)
-    }
-    return {name: p for name, p in model.named_parameters() if name in found}
+            self.optimiser.state[parameter] = {
+                k: v.clone() for k, v in kept.items() if v is not None
+            }
 
 
 def recipe_of(how: Any) -> dict[str, Any]:
-    """The kind and the fields of a way of adapting, one within it too."""
-    return {"kind": how.kind, **asdict(how)}
+    """The kind and the fields of a way of adapting; what has a recipe is that."""
+    values = {each.name: getattr(how, each.name) for each in fields(how)}
+    plain = {n: v.recipe() if hasattr(v, "recipe") else v for n, v in values.items()}
+    return {"kind": how.kind, **plain}
 
 
-def checked(steps: int, learning_rate: float) -> None:
-    """Raise `BadValue` for steps below 1, and for a rate that is no share."""
+def checked(steps: int, learning_rate: float, tune: Any) -> None:
+    """Raise `BadValue` for steps below 1, a rate that is no share, and no tuning."""
     whole("steps", steps, 1)
+    instance("tune", tune, "apply", "recipe")
     if not 0 < learning_rate < 1:
         raise BadValue(f"learning_rate={learning_rate}: one between 0 and 1 is needed")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
 
-from forgetting.adaptation.moving import Moves, Weights, checked, recipe_of
+from forgetting.adaptation.moving import Weights, checked, recipe_of
 from forgetting.adaptation.suta import Episodes
 from forgetting.checking import BadValue
 from forgetting.method import method
 from forgetting.models import ctc
+from forgetting.tuning.base import Tuning
+from forgetting.tuning.only_norms import OnlyNorms
 
 AXES = {"classes": -1, "time": 0}
 
@@ -41,10 +43,10 @@ class SDPL:
     steps: int = 10
     learning_rate: float = 1e-4
     over: Literal["classes", "time"] = "classes"
-    moves: Moves = "norms and convolutions"
+    tune: Tuning = field(default_factory=OnlyNorms)
 
     def __post_init__(self) -> None:
-        checked(self.steps, self.learning_rate)
+        checked(self.steps, self.learning_rate, self.tune)
         if self.over not in AXES:
             raise BadValue(f"over={self.over!r}: one of {', '.join(AXES)}")
 
@@ -52,7 +54,7 @@ class SDPL:
         return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any = None, write: Any = None) -> Episodes:
-        return Episodes(Weights(model, self.moves, self.learning_rate), self)
+        return Episodes(Weights(model, self.tune, self.learning_rate), self)
 
     def adapt(self, weights: Weights, wave: Any) -> None:
         """The steps on one utterance."""

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting.adaptation.moving import Moves, State, Weights, checked, recipe_of
+from forgetting.adaptation.moving import State, Weights, checked, recipe_of
 from forgetting.method import method
+from forgetting.tuning.base import Tuning
+from forgetting.tuning.only_norms import OnlyNorms
 
 BLANK = 0
 
@@ -77,10 +79,10 @@ class SUTA:
     temperature: float = 2.5
     weigh: bool = True
     spoken: bool = True
-    moves: Moves = "norms and convolutions"
+    tune: Tuning = field(default_factory=OnlyNorms)
 
     def __post_init__(self) -> None:
-        checked(self.steps, self.learning_rate)
+        checked(self.steps, self.learning_rate, self.tune)
 
     def recipe(self) -> dict[str, Any]:
         return recipe_of(self)
@@ -92,7 +94,7 @@ class SUTA:
         return self.share * sure + (1 - self.share) * mixed
 
     def begin(self, model: Any, tokenizer: Any = None, write: Any = None) -> Episodes:
-        return Episodes(Weights(model, self.moves, self.learning_rate), self)
+        return Episodes(Weights(model, self.tune, self.learning_rate), self)
 
     def adapt(self, weights: Weights, wave: Any) -> None:
         """The steps on one utterance."""

@@ -99,7 +99,7 @@ def _still(model: Any) -> int:
     """How many blocks lie below the first one that moves; 0 where what they read moves, too."""
     family = family_of(model)
     moving = [family.part(name) for name, p in model.named_parameters() if p.requires_grad]
-    if any(part.kind == "embedding" for part in moving):
+    if any(part.kind in ("encoder", "embedding") for part in moving):
         return 0
     blocks = [part.block for part in moving if part.block is not None]
     return min(blocks, default=family.layers(model.config) - 1)

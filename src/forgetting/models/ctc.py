@@ -35,7 +35,8 @@ KINDS = {
     "norm": re.compile("norm"),
     "attention": re.compile(r"_attn\."),
     "mlp": re.compile(r"\.fc[12]\."),
-    "embedding": re.compile(r"\.(?:conv[12]|embed_positions)\."),
+    "encoder": re.compile(r"\.conv[12]\."),
+    "embedding": re.compile(r"\.embed_positions\."),
 }
 
 
@@ -133,7 +134,7 @@ def loss(logits: torch.Tensor, classes: torch.Tensor, over: int = -1) -> torch.T
 
 
 class CTC(Family):
-    """Its blocks are the encoder's; a head stands over them. It reads no tokens."""
+    """Its blocks are the encoder's, a head stands over them; convolutions are of kind `encoder`."""
 
     auto = AutoModel
 
