@@ -1,6 +1,7 @@
 """Dictation: rooms, errors counted, a recogniser that learns to spell, streams, the command."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,7 +202,8 @@ def test_the_mean_over_items_is_the_rate_of_all(spoken, monkeypatch):
     scores, samples = probe._scored(written)
     assert scores.mean("wer") == pytest.approx(1 / 10, abs=1e-4)
     assert scores.mean("looped") == pytest.approx(1 / 6, abs=1e-4)
-    assert samples[order.index(0)].answer == "one two" and scores.blocks is None
+    assert samples[0].answer == "one two" and scores.blocks is None
+    assert scores.items["place"] == [order.index(number) for number in range(6)]
 
 
 class Stopped(Exception):
@@ -250,16 +252,22 @@ def test_a_system_is_measured_once_and_leaves_weights(spoken, ear):
     probe = Dictation(spoken, ("white 20", "quiet"), every=3)
     how = ContinualSUTA(SUTA(1, 1e-3))
     scores, samples = probe.scores(system(ear, how), None, None)
-    assert scores.blocks == [0, 0, 0, 1, 1, 1] and len(samples) == 6
+    assert scores.blocks == [int(place >= 3) for place in scores.items["place"]]
+    assert len(samples) == 6 and sorted(scores.items["place"]) == list(range(6))
     assert probe.scores(system(ear, how), None, None)[0] == scores  # out of the store
     left = compute.state(system(ear, how, probe))
     start = compute.state(ear)
     moved = {name for name in start if not torch.equal(start[name], left[name])}
     assert moved and all("norm" in name or "conv" in name for name in moved)
-    assert system(ear, SUTA(1, 1e-3), probe).step.same_weights == ear
+    same = compute.state(system(ear, SUTA(1, 1e-3), probe))
+    assert all(torch.equal(same[name], start[name]) for name in start)
     model, tokenizer = compute.model(ear)
     plain, _ = probe.scores(ear, model, tokenizer)
-    assert plain.items["item"] == scores.items["item"]
+    assert plain.items["place"] == scores.items["place"]
+    other = replace(probe, order=5)
+    own = system(ear, how, probe)
+    assert other.watches(own) and other.scores(own, None, None)[0] == scores
+    assert not Dictation(spoken).watches(own) and not probe.watches(ear)
 
 
 def test_a_file_is_written_down_before_and_after(spoken, ear, tmp_path):

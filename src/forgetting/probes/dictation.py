@@ -10,7 +10,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +55,10 @@ class Dictation(OfTask):
     They are heard in `rooms` ("babble 10"), another one every `every` sounds, and round again; 0
     stays in the first. `length` sounds in all, documents again where there are fewer; 0: each once.
 
-    Items stand in the stream's order. Their `wer` and `cer` are errors over the mean number of
-    words, or characters, of an item, so that the mean over items is the rate of the whole;
-    `looped` is 1 where Whisper's decoder looped. A stream's sounds in one room are a block of the
-    interval. `language` is what Whisper is told, as `transcripts.Language` says.
+    Items stand in the task's own order, `place` is where in the stream. Their `wer` and `cer` are
+    errors over the mean number of words, or characters, of an item, so that the mean over items is
+    the rate of the whole; `looped` is 1 where Whisper's decoder looped. A stream's sounds in one
+    room are a block of the interval. `language` is the one that Whisper is told.
     """
 
     rooms: tuple[str, ...] = ("quiet",)
@@ -106,16 +106,27 @@ class Dictation(OfTask):
             for item, room in self.utterances()
         ]
 
+    def watches(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is asked as a System, and not as weights."""
+        step = checkpoint.step
+        own = step.stream if isinstance(step, Adapt) else None
+        if own is None:
+            return isinstance(step, Adapt)
+        return isinstance(own, Dictation) and replace(own, order=self.order) == self
+
     def scores(
         self, checkpoint: Checkpoint, model: Any, tokenizer: Any
     ) -> tuple[Scores, list[Sample]]:
-        """A System listens with a model of its own: what it moves nobody else reads."""
-        if isinstance(checkpoint.step, Adapt) and checkpoint.step.stream is None:
-            written, _ = self._by_system(checkpoint)
-        else:
+        """A System listens with a model of its own: what it moves nobody else reads.
+
+        One with a stream of its own of this kind tells what became of that, whatever its order.
+        """
+        step = checkpoint.step
+        if not (isinstance(step, Adapt) and self.watches(checkpoint)):
             write = self.writer(model, tokenizer)
-            written = [write(wave) for wave in self.waves()]
-        return self._scored(written)
+            return self._scored([write(wave) for wave in self.waves()])
+        own = step.stream if isinstance(step.stream, Dictation) else self
+        return own._scored(own._by_system(Checkpoint(Adapt(step.parent, step.how)))[0])
 
     def writer(self, model: Any, tokenizer: Any) -> Callable[[Any], Written]:
         """What a recogniser that stays as it is makes of a waveform."""
@@ -156,18 +167,20 @@ class Dictation(OfTask):
 
     def _scored(self, written: Sequence[Written]) -> tuple[Scores, list[Sample]]:
         heard, documents = self.utterances(), self.documents()
-        said = [self.task.example(documents[item]).answer for item, _ in heard]
+        in_order = sorted(range(len(heard)), key=lambda place: (heard[place].item, place))
+        texts = [self.task.example(documents[heard[place].item]).answer for place in in_order]
+        said = [written[place] for place in in_order]
         items: dict[str, list[float]] = {}
         for name, count in (("wer", transcription.words), ("cer", transcription.characters)):
-            found = [count(one, other.text) for one, other in zip(said, written, strict=True)]
+            found = [count(text, each.text) for text, each in zip(texts, said, strict=True)]
             mean = sum(errors.said for errors in found) / len(found)
             items[name] = [round(errors.wrong / mean, DIGITS) for errors in found]
-        items["looped"] = [float(each.looped) for each in written]
-        items["item"] = [float(item) for item, _ in heard]
-        blocks = [place // self.every for place in range(len(heard))] if self.every else None
+        items["looped"] = [float(each.looped) for each in said]
+        items["place"] = [float(place) for place in in_order]
+        blocks = [place // self.every for place in in_order] if self.every else None
         samples = [
-            Sample(task=self.name, prompt=f"{room.name}: {text}", answer=each.text)
-            for (_, room), text, each in zip(heard, said, written, strict=True)
+            Sample(task=self.name, prompt=f"{heard[place].room.name}: {text}", answer=each.text)
+            for place, text, each in zip(in_order, texts, said, strict=True)
         ]
         return self.scores_of(self.name, items, blocks=blocks), samples
 

@@ -24,6 +24,7 @@ FAMILIES = {
     "targets": "Targets of fine-tuning",
     "decathlon": "A decathlon in miniature",
     "streams": "Streams",
+    "dictation": "Dictation",
 }
 KINDS = {
     "loglikelihood": "the likelihood of an answer",
