@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -99,7 +100,7 @@ class FastAndSlow:
             if self._strange():
                 self.begin_again()
             else:
-                self.weights.step([lambda wave=wave: self._loss(wave) for wave in self.buffer])
+                self.weights.step([partial(self._loss, wave) for wave in self.buffer])
             self.buffer = []
         return said
 

@@ -47,10 +47,11 @@ def plain(text: str, language: str = "en") -> str:
     """A text as Whisper's normaliser leaves it (Radford et al. 2022, appendix C).
 
     Small letters without punctuation; of English, numbers in digits and contractions in full; of
-    other languages, accents stay, and so do numbers as they are written.
+    other languages, accents stay, and so do numbers as they are written. Whisper's leaves "one" as
+    it is, which may be no number: a lone 1 is that word here.
     """
-    found = _normaliser(language)(text)
-    return re.sub(r"\s+", " ", found).strip()
+    words = (word for word in _normaliser(language)(text).split() if re.search(r"\w", word))
+    return " ".join("one" if word == "1" and language == "en" else word for word in words)
 
 
 @lru_cache

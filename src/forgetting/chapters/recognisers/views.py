@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,7 +123,7 @@ def said(stored: Sequence[Run], role: str, count: int = 4) -> pd.DataFrame:
         name: [each for each in groups[name][0].samples if each.task == role][:count]
         for name in names
     }
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         sample.prompt: {name: written[name][number].answer for name in names}
         for number, sample in enumerate(written[names[0]])
     }
