@@ -61,6 +61,7 @@ class CTCConfig(PreTrainedConfig):
         self.audio_config = AutoConfig.for_model(**(audio_config or {"model_type": "whisper"}))
         self.alphabet = alphabet
         super().__init__(**fields)
+        self.vocab_size = 1 + len(alphabet)
 
 
 class CTCRecogniser(PreTrainedModel):
