@@ -23,7 +23,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from forgetting.lineage.samples import Completion
 from forgetting.models import whisper
-from forgetting.models.family import Family, Grafting, State
+from forgetting.models.family import Family, Grafting, Sizes, State
 from forgetting.models.parts import Part, part_of
 from forgetting.models.rows import Row
 
@@ -147,6 +147,11 @@ class CTC(Family):
 
     def layers(self, config: Any) -> int:
         return config.audio_config.encoder_layers
+
+    def saved(self, config: Any, moved: Sequence[str]) -> int:
+        """As if every block moved whole; a token is 20 ms."""
+        sizes = Sizes.of(config.audio_config)
+        return self.layers(config) * (sizes.passing + sizes.inputs)
 
     def graft(self, parent: Any, other: Any, connector: Any) -> Grafting | None:
         kinds = {parent.model_type, other.model_type}
