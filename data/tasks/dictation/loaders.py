@@ -15,7 +15,7 @@ from forgetting.tasks import synthesis
 from forgetting.tasks.documents import bundled
 
 TRAINED, TESTED = 780, 120  # of six domains, as many of each
-ACCENTS = ("en-us", "en-gb")
+ACCENTS = ("en-us", "en")  # American, British
 VARIANTS = {
     "train": ("m1", "m3", "m5", "f1", "f4"),
     "dev": ("m2", "m6", "f2"),
