@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import typer
 
-from forgetting.cli import chapters, evidence, exercises, hearing, merging, public_data, upkeep
+from forgetting.cli import (
+    chapters,
+    evidence,
+    exercises,
+    hearing,
+    merging,
+    public_data,
+    transcribing,
+    upkeep,
+)
 from forgetting.cli.shared import OneLineErrors
 
 app = typer.Typer(
@@ -22,7 +31,15 @@ app = typer.Typer(
     epilog="A first round: forgetting chapters · forgetting run freezing --tier smoke · "
     "forgetting check",
 )
-for group in (chapters, exercises, evidence, merging, hearing, upkeep):  # in the order of the help
+for group in (
+    chapters,
+    exercises,
+    evidence,
+    merging,
+    hearing,
+    transcribing,
+    upkeep,
+):  # in the order of the help
     app.add_typer(group.app)
 app.add_typer(public_data.app, name="data")
 app.add_typer(chapters.new_app, name="new")

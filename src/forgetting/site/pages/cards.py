@@ -25,6 +25,7 @@ FAMILIES = {
     "decathlon": "A decathlon in miniature",
     "streams": "Streams",
     "listening": "Recordings",
+    "dictation": "Dictation",
 }
 KINDS = {
     "loglikelihood": "the likelihood of an answer",

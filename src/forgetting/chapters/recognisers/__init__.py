@@ -1,0 +1,1 @@
+"""The chapter on recognisers that adapt while they listen."""
