@@ -1,1 +1,0 @@
-"""The chapter on recognisers that adapt while they listen."""
