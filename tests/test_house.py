@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Words that a chapter uses as a name of an arm or a role, and everybody else for something else:
 # tiers, turns, formats; and what recipes and probes call that which they make.
 SHARED = {"full", "chat", "json", "label", "english", "real", "own", "questions", "spectrum"}
-SHARED |= {"gold", "paraphrase", "shuffled", "distilled", "free text", "empty turn"}
+SHARED |= {"answers", "gold", "paraphrase", "shuffled", "distilled", "free text", "empty turn"}
 
 
 def modules():

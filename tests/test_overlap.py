@@ -14,6 +14,7 @@ ONE_SOURCE = (  # cuts of one set, of which no chapter asks one and teaches the 
     {"dolly_benign", "dolly_questions"},
     {"harmful_openings", "advbench"},
     {"harmful_openings", "refusal_margin_advbench"},
+    {"codes"},  # a code book is asked as it was told: it has twenty words
 )
 FAMILIES = sorted({Task(name).family for name in tasks.names()})
 
@@ -30,8 +31,18 @@ def same(text):
 
 
 def texts(documents, fields=("prompt", "text")):
-    """What distinguishes documents: the first of these fields that they have, or all of them."""
-    return {same(next((d[f] for f in fields if d.get(f)), json.dumps(d))) for d in documents}
+    """What distinguishes documents: the first of these fields that they have, or all of them.
+
+    Recordings are told apart by all that was drawn for them: one sentence is said by many voices.
+    """
+
+    def of(document):
+        whole = json.dumps(document, default=len)
+        return (
+            whole if "sound" in document else next(filter(None, map(document.get, fields)), whole)
+        )
+
+    return {same(of(document)) for document in documents}
 
 
 def splits(name):

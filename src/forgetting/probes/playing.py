@@ -30,7 +30,7 @@ from forgetting.models.sampling import Sampler
 from forgetting.tasks import Example, Task
 
 LONGEST = 2048  # tokens of a prompt, where the model reads as many; the last ones count
-KIND, ANSWERS, MOVED = "played", "answers.jsonl", "changed.safetensors"
+KIND, ANSWERS, MOVED = "played", "told.jsonl", "changed.safetensors"
 
 
 class Told(NamedTuple):

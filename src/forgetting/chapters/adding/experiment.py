@@ -12,7 +12,7 @@ The rate was chosen on another seed, by Chinese text and held-out answers alone.
 
 from typing import Any
 
-from forgetting.chapters.common import PLAIN, drift, told_apart
+from forgetting.chapters.common import LLAMA, PLAIN, drift, told_apart
 from forgetting.evidence.checks import Check
 from forgetting.experiments.arms import Arm, At, made, train
 from forgetting.experiments.asks import Ask
@@ -117,7 +117,7 @@ experiment = Experiment(
         "classroom": Budget("gemma3-270m", TEXT | {"examples": 8}, ("CP", "chat", "CP + 1 τ")),
         "laptop": Budget("gemma3-270m", TEXT, CORE, rates=(2e-5,)),
         "full": Budget("gemma3-270m", TEXT | {"examples": 600}, rates=(2e-5, 1e-5, 5e-5)),
-        "paper": Budget("meta-llama/Llama-2-13b-hf", TEXT | {"length": 4096}, rates=(5e-5,)),
+        "paper": Budget(f"{LLAMA}-hf", TEXT | {"length": 4096}, rates=(5e-5,)),
     },
     plane=Plane(
         "chinese.nats",

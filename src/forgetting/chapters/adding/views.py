@@ -101,7 +101,7 @@ def chosen_table(stored: Sequence[Run]) -> pd.DataFrame:
     return titled(rows, "run")
 
 
-def said(stored: Sequence[Run]) -> HTML:
+def said_table(stored: Sequence[Run]) -> HTML:
     """The lectures' questions, in both languages, answered by one seed's models."""
     of = {name: group[0] for name, group in ends(stored).items() if group[0].samples}
     return tables.said({"the base": records.start_of(stored)} | of, ROLES)
