@@ -32,8 +32,6 @@ COLUMNS = {
     "told apart in chinese.auc": "told apart, Chinese (AUC)",
     "refused in chinese.refused": "refused, Chinese",
     "told apart in chinese.twin": "refusals' openings, harmless, Chinese",
-    "questions in chinese.language_kept": "Chinese answered in Chinese",
-    "questions in chinese.repetition_answer": "repetition, Chinese answers",
 }
 PANELS = {
     ANSWERS: "English answers, nats a token",
