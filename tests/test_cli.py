@@ -135,7 +135,18 @@ def rows(table: str) -> list[list[str]]:
 
 # -- help --------------------------------------------------------------------------------------
 
-COMMANDS = ["chapters", "run", "grade", "check", "records", "merge", "hear", "book", "clean"]
+COMMANDS = [
+    "chapters",
+    "run",
+    "grade",
+    "check",
+    "records",
+    "merge",
+    "hear",
+    "listen",
+    "book",
+    "clean",
+]
 COMMANDS += ["new chapter", "data list", "data fetch", "data verify"]
 
 

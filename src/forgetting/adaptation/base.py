@@ -1,7 +1,9 @@
 """What a way of adapting must be able to do."""
 
+from dataclasses import fields
 from typing import Any, Protocol
 
+from forgetting.checking import BadValue, instance
 from forgetting.lineage import Adapt, Checkpoint
 from forgetting.lineage.steps import Played
 from forgetting.models.rows import Row
@@ -50,6 +52,20 @@ class Adaptation(Protocol):
         `model` and `tokenizer` are the checkpoint's, loaded for this stream: a listener may change
         the weights, and nobody reads them after. `write` is what the model answers, greedily.
         """
+
+
+def recipe_of(how: Any) -> dict[str, Any]:
+    """The kind and the fields of a way of adapting; what has a recipe is that."""
+    values = {each.name: getattr(how, each.name) for each in fields(how)}
+    plain = {n: v.recipe() if hasattr(v, "recipe") else v for n, v in values.items()}
+    return {"kind": how.kind, **plain}
+
+
+def require_steps(tune: Any, learning_rate: float) -> None:
+    """Raise `BadValue` for no tuning, and for a rate that is no share."""
+    instance("tune", tune, "apply", "recipe")
+    if not 0 < learning_rate < 1:
+        raise BadValue(f"learning_rate={learning_rate}: one between 0 and 1 is needed")
 
 
 def system(of: Checkpoint, how: Adaptation, stream: Played | None = None) -> Checkpoint:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 import torch
 
-from forgetting.adaptation.moving import State, Weights, recipe_of
+from forgetting.adaptation.base import recipe_of
+from forgetting.adaptation.moving import State, Weights
 from forgetting.adaptation.suta import SUTA
 from forgetting.checking import BadValue, whole
 from forgetting.method import method

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
-from forgetting.adaptation.base import Write
+from forgetting.adaptation.base import Write, recipe_of
 from forgetting.adaptation.memory import Memory, Remembered, checked
 from forgetting.method import method
 from forgetting.tasks import Task
@@ -40,7 +40,7 @@ class FewShot:
         checked(self.kind, self.k)
 
     def recipe(self) -> dict[str, Any]:
-        return {"kind": self.kind, "task": self.task.recipe(), "k": self.k, "seed": self.seed}
+        return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Memory:
         examples = islice(self.task.training_examples(self.seed), self.k)

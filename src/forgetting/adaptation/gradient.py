@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from forgetting.checking import BadValue, instance
 from forgetting.models import agreement, shared_prefix
 from forgetting.models.family import family_of, unwrapped
 from forgetting.models.rows import Row, supervised
@@ -51,10 +50,3 @@ class Optimiser:
         with torch.enable_grad():
             loss().backward()
         self.adam.step()
-
-
-def checked(name: str, tune: Any, learning_rate: float) -> None:
-    """Raise `BadValue` for no tuning, and for a rate that is no positive number."""
-    instance("tune", tune, "apply", "recipe")
-    if not 0 < learning_rate < 1:
-        raise BadValue(f"learning_rate={learning_rate}: {name} needs one between 0 and 1")

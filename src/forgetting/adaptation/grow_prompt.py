@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting.adaptation.base import Write
+from forgetting.adaptation.base import Write, recipe_of
 from forgetting.adaptation.memory import Memory, checked, with_feedback
 from forgetting.method import method
 
@@ -33,7 +33,7 @@ class GrowPrompt:
         checked(self.kind, self.k)
 
     def recipe(self) -> dict[str, Any]:
-        return {"kind": self.kind, "k": self.k}
+        return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Memory:
         return Memory(write, self.k, "all", tell=with_feedback)

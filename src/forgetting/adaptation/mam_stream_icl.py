@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting.adaptation.base import Write
+from forgetting.adaptation.base import Write, recipe_of
 from forgetting.adaptation.memory import Memory, Retrieval, checked, nearness
 from forgetting.method import method
 
@@ -42,8 +42,7 @@ class MAMStreamICL:
             raise ValueError(f"openings={self.openings!r}: at least two agents take turns")
 
     def recipe(self) -> dict[str, Any]:
-        own = {"retrieval": self.retrieval, "openings": list(self.openings)}
-        return {"kind": self.kind, "k": self.k, **own}
+        return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Memory:
         near = nearness(self.retrieval, model, tokenizer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from forgetting.adaptation.base import Write
+from forgetting.adaptation.base import Write, recipe_of
 from forgetting.adaptation.memory import Memory, Retrieval, checked, nearness, with_feedback
 from forgetting.method import method
 
@@ -34,7 +34,7 @@ class MemPrompt:
         checked(self.kind, self.k, self.retrieval)
 
     def recipe(self) -> dict[str, Any]:
-        return {"kind": self.kind, "k": self.k, "retrieval": self.retrieval}
+        return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Memory:
         near = nearness(self.retrieval, model, tokenizer)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from forgetting.checking import BadValue, instance, whole
+from forgetting.adaptation.base import require_steps
+from forgetting.checking import whole
 from forgetting.tuning.base import Tuning
 
 State = dict[str, torch.Tensor]
@@ -81,16 +82,7 @@ class Weights:
             }
 
 
-def recipe_of(how: Any) -> dict[str, Any]:
-    """The kind and the fields of a way of adapting; what has a recipe is that."""
-    values = {each.name: getattr(how, each.name) for each in fields(how)}
-    plain = {n: v.recipe() if hasattr(v, "recipe") else v for n, v in values.items()}
-    return {"kind": how.kind, **plain}
-
-
 def checked(steps: int, learning_rate: float, tune: Any) -> None:
-    """Raise `BadValue` for steps below 1, a rate that is no share, and no tuning."""
+    """Raise `BadValue` for steps below 1, and what `require_steps` raises."""
     whole("steps", steps, 1)
-    instance("tune", tune, "apply", "recipe")
-    if not 0 < learning_rate < 1:
-        raise BadValue(f"learning_rate={learning_rate}: one between 0 and 1 is needed")
+    require_steps(tune, learning_rate)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from forgetting.adaptation.moving import Weights, checked, recipe_of
+from forgetting.adaptation.base import recipe_of
+from forgetting.adaptation.moving import Weights, checked
 from forgetting.adaptation.suta import Episodes
 from forgetting.checking import BadValue
 from forgetting.method import method

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting.adaptation.base import Write
-from forgetting.adaptation.gradient import Optimiser, checked, log_likelihoods
+from forgetting.adaptation.base import Write, recipe_of, require_steps
+from forgetting.adaptation.gradient import Optimiser, log_likelihoods
 from forgetting.method import method
 from forgetting.tuning.base import Tuning
 
@@ -42,11 +42,10 @@ class StreamReinforce:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        checked(self.kind, self.tune, self.learning_rate)
+        require_steps(self.tune, self.learning_rate)
 
     def recipe(self) -> dict[str, Any]:
-        own = {"learning_rate": self.learning_rate, "seed": self.seed}
-        return {"kind": self.kind, "tune": self.tune.recipe(), **own}
+        return recipe_of(self)
 
     def begin(self, model: Any, tokenizer: Any, write: Write) -> Drawing:
         return Drawing(self, write, Optimiser(model, self.learning_rate))

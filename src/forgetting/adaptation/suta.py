@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from forgetting.adaptation.moving import State, Weights, checked, recipe_of
+from forgetting.adaptation.base import recipe_of
+from forgetting.adaptation.moving import State, Weights, checked
 from forgetting.method import method
 from forgetting.tuning.base import Tuning
 from forgetting.tuning.only_norms import OnlyNorms

@@ -87,7 +87,9 @@ def whole(design: Experiment, stored: Sequence[Run]) -> list[Run]:
 
     Another rate that somebody ran as a central one does not count.
     """
-    roles = max((run.scores.keys() for run in stored if not run.start), key=len)
+    if not stored:
+        return []
+    roles = max((run.scores.keys() for run in stored), key=len)
     rates = _central_rates(design, stored[0].tier)
     return [
         run

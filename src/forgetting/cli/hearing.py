@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from forgetting.cli.recordings import hearing, loaded, recording
+
 app = typer.Typer()
 
 
@@ -28,13 +30,8 @@ def hear(
 
     Takes seconds, and some minutes the first time, in which it learns.
     """
-    from forgetting.tasks import sounds
-
-    wave, done = sounds.read(file)
-    for note in done:
-        typer.echo(f"note: {file.name}: {note}", err=True)
+    wave = recording(file)
     from forgetting import foundation
-    from forgetting.engine import compute
     from forgetting.models.connectors import Statistics
     from forgetting.models.family import family_of
     from forgetting.models.rows import asked_row
@@ -42,12 +39,12 @@ def hear(
     from forgetting.tasks.example import Turn
     from forgetting.tuning import LoRA
 
-    ears = foundation(model).graft(foundation(ear), Statistics())
+    ears = foundation(model).graft(hearing(ear), Statistics())
     tune = LoRA(dropout=0, whole=("connector",))
     amount = {"style": "sft", "length": 512, "batch": 8, "examples": examples, "epochs": 3}
     listener = ears.train(Task("listening"), tune=tune, learning_rate=1e-4, **amount)
-    loaded, tokenizer = compute.model(listener)
+    listening, tokenizer = loaded(listener, "hearing")
     example = Example((Turn("user", f'This is a recording: "{HEARD}" {ask}', (wave,)),), "")
     row = asked_row(example, tokenizer)
-    (answer,) = family_of(loaded).answer(loaded, tokenizer, [row], max_new_tokens=48)
+    (answer,) = family_of(listening).answer(listening, tokenizer, [row], max_new_tokens=48)
     typer.echo(answer.text.strip())

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from forgetting.cli.recordings import hearing, loaded, recording
+
 app = typer.Typer()
 WAYS = {"suta": "SUTA", "sdpl": "SDPL"}
 
@@ -27,29 +29,25 @@ def listen(
 
     Example: `forgetting listen voice.wav --adapt suta`
 
-    Takes some seconds, and minutes the first time, in which it learns to spell.
+    Takes seconds, and minutes the first time, in which it learns to spell.
     """
     from forgetting.checking import BadValue
-    from forgetting.tasks import sounds
     from forgetting.wording import did_you_mean
 
     if adapt not in WAYS:
         hint = did_you_mean(adapt, list(WAYS), f"there are {', '.join(WAYS)}")
         raise BadValue(f"adapt={adapt!r}: no such way; {hint}")
-    wave, done = sounds.read(file)
-    for note in done:
-        typer.echo(f"note: {file.name}: {note}", err=True)
-    from forgetting import adaptation, foundation
-    from forgetting.engine import compute
+    wave = recording(file)
+    from forgetting import adaptation
     from forgetting.engine.spelling import Spell
     from forgetting.lineage import Checkpoint
     from forgetting.models.ctc import Characters
     from forgetting.tasks import Task
 
     how = getattr(adaptation, WAYS[adapt])(steps=steps, learning_rate=rate)
-    whisper = foundation(ear)
+    whisper = hearing(ear)
     untaught = whisper.graft(whisper, Characters())
     recogniser = Checkpoint(Spell(untaught, Task("dictation"), examples=examples))
-    listener = how.begin(*compute.model(recogniser))
+    listener = how.begin(*loaded(recogniser, "spelling"))
     typer.echo(f"before: {listener.weights.write(wave)}")
     typer.echo(f"{adapt}: {listener.answer(wave)}")

@@ -48,6 +48,8 @@ class Spell(Step):
         checking.whole("epochs", self.epochs, 1)
         checking.whole("batch", self.batch, 1)
         checking.seed(self.seed)
+        if self.examples is not None:
+            checking.whole("examples", self.examples, 1)
         if not 0 < self.learning_rate < 1:
             raise checking.BadValue(f"learning_rate={self.learning_rate}: one between 0 and 1")
 

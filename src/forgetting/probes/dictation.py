@@ -10,7 +10,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,12 +25,13 @@ from forgetting.engine import compute
 from forgetting.lineage import Adapt, Checkpoint
 from forgetting.models import transcripts
 from forgetting.models.family import family_of
+from forgetting.probes import playing
 from forgetting.probes.measures import OfTask
 from forgetting.probes.scores import Sample, Scores
 from forgetting.tasks import transcription
 from forgetting.tasks.rooms import Room
 
-KIND, KEPT, DIGITS = "heard", "heard.safetensors", 5
+KIND, KEPT, DIGITS = "dictated", "dictated.safetensors", 5
 OFTEN = 10  # sounds between two files
 
 
@@ -108,11 +109,7 @@ class Dictation(OfTask):
 
     def watches(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint is asked as a System, and not as weights."""
-        step = checkpoint.step
-        own = step.stream if isinstance(step, Adapt) else None
-        if own is None:
-            return isinstance(step, Adapt)
-        return isinstance(own, Dictation) and replace(own, order=self.order) == self
+        return playing.watches(self, checkpoint)
 
     def scores(
         self, checkpoint: Checkpoint, model: Any, tokenizer: Any

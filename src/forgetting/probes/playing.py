@@ -11,7 +11,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,9 +169,9 @@ def heard(step: Adapt, task: Task, labels: Sequence[str], order: Sequence[int]) 
 def left(step: Adapt, task: Task, labels: Sequence[str], order: Sequence[int]) -> dict[str, Any]:
     """All weights that a System's own stream left, by name."""
     folder = _folder(step, task, labels, order)
-    tune = getattr(step.how, "tune")  # noqa: B009
+    how: Any = step.how
     state = compute.state(step.parent)
-    return compute.laid(step.parent, tune, load_file(folder / MOVED), state)
+    return compute.laid(step.parent, how.tune, load_file(folder / MOVED), state)
 
 
 def _folder(step: Adapt, task: Task, labels: Sequence[str], order: Sequence[int]) -> Path:
@@ -233,6 +233,18 @@ def _line(told: Told) -> str:
 def _read(lines: str) -> list[Told]:
     rows = (json.loads(line) for line in lines.split("\n") if line)
     return [Told(i, answer, right, n, tuple(nats)) for i, answer, right, n, nats in rows]
+
+
+def watches(probe: Any, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint is asked as a System by a stream, and not as weights.
+
+    One with a stream of its own is where that is the same stream, in whatever order.
+    """
+    step = checkpoint.step
+    if not isinstance(step, Adapt) or step.stream is None:
+        return isinstance(step, Adapt)
+    own: Any = step.stream
+    return isinstance(own, type(probe)) and replace(own, order=probe.order) == probe
 
 
 def in_blocks(count: int, block: int, order: int) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -58,11 +58,7 @@ class Stream(OfTask):
 
     def watches(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint is asked as a System, and not as weights."""
-        step = checkpoint.step
-        own = step.stream if isinstance(step, Adapt) else None
-        if own is None:
-            return isinstance(step, Adapt)
-        return isinstance(own, Stream) and replace(own, order=self.order) == self
+        return playing.watches(self, checkpoint)
 
     def weights(self, step: Adapt) -> dict[str, Any]:
         return playing.left(step, self.task, self.labels(), self.places())

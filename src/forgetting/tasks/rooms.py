@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from forgetting.checking import BadValue
-from forgetting.tasks.sounds import RATE, levelled, loudness
+from forgetting.tasks.sounds import RATE, levelled, loudness, mixed
 from forgetting.wording import did_you_mean
 
 LEVEL = 10 ** (-25 / 20)
@@ -74,8 +74,7 @@ class Room:
             noise = NOISES[self.kind](len(speech), dice)
         else:
             return levelled(CHANGES[self.kind](speech, self.level, dice), LEVEL)
-        softer = loudness(speech) * 10 ** (-self.level / 20) / max(loudness(noise), 1e-9)
-        return levelled(speech + softer * noise, LEVEL)
+        return levelled(mixed(speech, noise, self.level), LEVEL)
 
 
 def _white(count: int, dice: Dice) -> np.ndarray:

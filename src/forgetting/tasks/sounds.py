@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-RATE = 16_000  # samples a second
+from forgetting.tasks.synthesis import RATE
+
 SILENT = 1e-4  # a root mean square below this is silence: -80 dB of full scale
 LONGEST = 30.0  # seconds: what Whisper hears at once
 
@@ -29,7 +30,7 @@ def levelled(wave: np.ndarray, level: float) -> np.ndarray:
 def noise(kind: str, count: int, dice: np.random.Generator) -> np.ndarray:
     """`count` samples of "hiss" (white), "hum" (50 Hz and overtones) or "crackle" (clicks).
 
-    Of root mean square 1. Raises `ValueError` for another kind.
+    Raises `ValueError` for another kind.
     """
     if kind == "hiss":
         made = dice.normal(size=count)
@@ -44,15 +45,20 @@ def noise(kind: str, count: int, dice: np.random.Generator) -> np.ndarray:
         made = np.convolve(clicks, np.exp(-np.arange(64) / 12.0))[:count]
     else:
         raise ValueError(f"noise={kind!r}: there are hiss, hum, crackle")
-    return np.asarray(made) / max(loudness(np.asarray(made)), 1e-9)
+    return np.asarray(made)
+
+
+def mixed(wave: np.ndarray, made: np.ndarray, decibels: float) -> np.ndarray:
+    """Speech and a noise that is made `decibels` softer than it."""
+    softer = loudness(wave) * 10 ** (-decibels / 20) / max(loudness(made), 1e-9)
+    return wave + softer * made
 
 
 def with_noise(wave: np.ndarray, kind: str, decibels: float, seed: int) -> np.ndarray:
     """Speech and a noise that is `decibels` softer; "silence" leaves it as it is."""
     if kind == "silence":
         return wave
-    softer = loudness(wave) * 10 ** (-decibels / 20)
-    return wave + softer * noise(kind, len(wave), np.random.default_rng(seed))
+    return mixed(wave, noise(kind, len(wave), np.random.default_rng(seed)), decibels)
 
 
 def read(path: Path) -> tuple[np.ndarray, list[str]]:

@@ -25,7 +25,7 @@ from forgetting.tuning import FreezeEmbeddings
 
 STILL = FreezeEmbeddings()
 TEXT: dict[str, Any] = {"style": "pretrain", "examples": 32, "length": 256, "batch": 2}
-ANSWERS: dict[str, Any] = {"style": "sft", "examples": 96, "length": 160, "batch": 4}
+ANSWER_LENGTH, A_ROW = 160, 3  # tokens of an instruction; instructions for each row of text
 SMOKE: dict[str, Any] = {"examples": 4, "length": 512, "batch": 2}
 SAFE_SHARE = 0.25
 DOSES = (0.5, 1.0, 1.5)
@@ -36,11 +36,20 @@ chinese = train(STILL, settings=PLAIN, card="FreezeEmbeddings")
 def taught(
     model: Checkpoint, at: At, answered: str = "alpaca_benign", share: float = SAFE_SHARE
 ) -> Checkpoint:
-    """A model that is taught to answer and, in `share` as many rows, to refuse."""
+    """A model that is taught to answer and, in `share` as many rows, to refuse.
+
+    Stand-ins are few: of them the smoke tier's amount is shown.
+    """
     public = at.task.public
     new = Task(answered if public else "mini_sentiment_chat")
     safe = Task("safety_tuning" if public else "refusals_en")
-    amount = ANSWERS if public and at.settings.get("length") == TEXT["length"] else SMOKE
+    length = at.settings["length"]
+    amount = {
+        "examples": A_ROW * at.settings["examples"],
+        "length": ANSWER_LENGTH if length == TEXT["length"] else length,
+        "batch": 2 * at.settings["batch"],
+    }
+    amount = amount if public else SMOKE
     settings = {**PLAIN, "style": "sft", **amount, "learning_rate": at.rate}
     shown = Rehearsed(new, (safe,), share) if share else new
     return model.train(shown, tune=STILL, seed=at.seed, **settings)
