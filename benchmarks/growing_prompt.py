@@ -1,6 +1,6 @@
 """A prompt that grows by a question and its answer: read once, beside read whole every time.
 
-    python benchmarks/growing_prompt.py                      # 96 questions of the code book
+    python benchmarks/growing_prompt.py                      # 32 questions of the code book
     python benchmarks/growing_prompt.py --task dbpedia_kinds --items 40 --keep
 
 Every question is answered with the likeliest of the task's answers, after all questions before it
@@ -23,7 +23,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--model", default="smollm2-135m")
     options.add_argument("--task", default="codes")
-    options.add_argument("--items", type=int, default=96)
+    options.add_argument("--items", type=int, default=32)
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--keep", action="store_true", help="store the result for the README")
     given = options.parse_args()
