@@ -1,5 +1,7 @@
 """Memories in the prompt, and asking for help, on numbers that can be checked by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,8 @@ from forgetting.adaptation import (
     system,
 )
 from forgetting.adaptation.memory import HiddenStates, by_words
+from forgetting.chapters.streams import exercises, views
+from forgetting.chapters.streams.experiment import experiment
 from forgetting.engine import compute
 from forgetting.lineage import foundation
 from forgetting.probes import asking
@@ -149,3 +153,61 @@ def test_what_items_add_is_the_area_under_the_curve(items):
     assert area == pytest.approx(performance.mean())
     random = (np.mean(right) + 1) / 2
     assert asking.lead(margins, right).mean() == pytest.approx(area - random)
+
+
+# -- the chapter -------------------------------------------------------------------------------
+
+
+def test_right_answers_so_far_are_counted_in_the_order_of_the_stream():
+    """Items 0, 1, 2 came third, first and second."""
+    scores = SimpleNamespace(items={"em": [0.0, 1.0, 0.0], "place": [2.0, 0.0, 1.0]})
+    run = SimpleNamespace(scores_of=lambda role: scores)
+    assert views.in_place(run, "codes", "em").tolist() == [1, 0, 0]
+    assert views.so_far(np.array([1, 0, 0])).tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+@pytest.mark.parametrize("tier", ["smoke", "classroom", "laptop", "full", "paper"])
+def test_a_stream_is_as_long_as_what_is_asked_of_it(tier):
+    """Otherwise a System would be asked another stream than its own, and nothing would pair."""
+    base, budget = foundation("tiny"), experiment.budget(tier)
+    taught = experiment.taught(tier, "bundled")
+    cells, _ = experiment.cells(
+        base, taught, methods=["StreamICL 8"], rates=(1e-3,), seeds=(0, 1), **budget.settings
+    )
+    probes = experiment.probes(tier, "bundled")
+    for cell in cells[1:]:
+        own, other = sorted(views.STREAMS, key=lambda s: s != cell.labels["stream"])
+        assert probes[own].watches(cell.checkpoint) and not probes[other].watches(cell.checkpoint)
+    assert len(cells) == 1 + 2 * 2
+
+
+def test_a_third_of_the_rate_is_the_same_arm_at_another_rate():
+    base, taught = foundation("tiny"), experiment.taught("smoke", "bundled")
+    cells, central = experiment.cells(
+        base,
+        taught,
+        methods=["LoRA", "LoRA ÷3"],
+        rates=(1e-3,),
+        **experiment.budget("smoke").settings,
+    )
+    labels = [(c.labels["method"], c.labels["learning_rate"]) for c in cells[1:3]]
+    assert labels == [("LoRA", 1e-3), ("LoRA", 3e-4)] and len(central) == 5
+
+
+# -- exercises ---------------------------------------------------------------------------------
+
+
+def test_the_solutions_of_the_exercises_pass_and_others_do_not():
+    def memory(asked, right, k):
+        return [question for question, bit in zip(asked, right, strict=True) if bit][-k:]
+
+    def help_area(margins, right):
+        return float(asking.helped(margins, np.asarray(right, float)).mean())
+
+    assert exercises.memory(memory) == "correct"
+    assert exercises.along(lambda b: np.cumsum(b) / np.arange(1, len(b) + 1)) == "correct"
+    assert exercises.help_area(help_area) == "correct"
+    with pytest.raises(AssertionError, match="latest at the bottom"):
+        exercises.memory(lambda asked, right, k: asked[-k:])
+    with pytest.raises(AssertionError, match="divided by t"):
+        exercises.along(lambda bits: [sum(bits) / len(bits)] * len(bits))
