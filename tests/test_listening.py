@@ -8,15 +8,17 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from forgetting import foundation, store, tasks
+from forgetting import evaluate, foundation, store, tasks
 from forgetting.cli import app
 from forgetting.engine import compute
-from forgetting.lineage import merge
+from forgetting.lineage import Completion, Settings, merge
 from forgetting.merging import AdapterScale
 from forgetting.models import connectors, listening, whisper
 from forgetting.models.connectors import Convolution, QFormer, Statistics
 from forgetting.models.family import family_of
 from forgetting.models.rows import asked_row, example_row
+from forgetting.probes.evaluation import answers
+from forgetting.recipes import Described
 from forgetting.tasks import Example, Task, sounds, synthesis
 from forgetting.tasks.example import Turn
 from forgetting.tuning import LoRA, OnlyConnector
@@ -264,3 +266,39 @@ def test_speech_is_said_once_and_alike(own_home):
         assert sounds.loudness(one / 32768) > 0.01
     with pytest.raises(synthesis.NoSpeech, match="voice='xx': there is no such voice"):
         spoken([synthesis.Said("Hello", "xx")])
+
+
+@pytest.mark.parametrize("name", [n for n in tasks.names() if n.startswith("listening")])
+def test_ears_are_asked_by_lm_eval(own_home, task, name):
+    """Through lm-eval, and its answers are the family's own to the same rows."""
+    ears = foundation("tiny").graft(foundation("tiny-whisper"), Statistics(inner=8))
+    asked = Task(name, 3)
+    scores = evaluate(ears, [asked])[name]
+    model, tokenizer = compute.model(ears)
+    rows = [asked_row(asked.example(d), tokenizer) for d in asked.documents("test")[:3]]
+    new = asked.config["generation_kwargs"]["max_gen_toks"]
+    ours = family_of(model).answer(model, tokenizer, rows, max_new_tokens=new)
+    assert [sample.answer for sample in answers(ears, asked)] == [each.text for each in ours]
+    assert scores.n == 3 and set(scores.items) >= {"heard"}
+
+
+def test_targets_are_answers_to_what_is_read(own_home, task):
+    """The prompt of the target has the description, the row that is trained on has the sound."""
+    text = foundation("tiny")
+    shown = Described(task, text, by=Task("listening_read"))
+    settings = Settings(style="sft", examples=3, length=400)
+    (samples,) = shown.samples(settings, 5)
+    _, tokenizer = compute.model(text)
+    prompts = samples.prompts.texts(tokenizer, None)
+    documents = task.training_documents(5)[:3]
+    assert all(d["description"] in p for d, p in zip(documents, prompts, strict=True))
+    said = ["It is Spanish.", " ", "A woman."]  # the tiny model says nothing
+
+    def drawn(_):
+        return [[Completion([], text, ended=True)] for text in said]
+
+    rows = shown.rows(tokenizer, settings, 5, drawn)
+    kept = [tokenizer.decode(row["labels"][row["labels"] >= 0]) for row in rows]
+    assert [text.startswith(w) for text, w in zip(kept, said[::2], strict=True)] == [True, True]
+    assert [len(row["frames"]) for row in rows] == [1, 1]
+    assert shown.report(tokenizer, settings, 5, drawn)["origins"] == {"described": 2, "empty": 1}

@@ -96,7 +96,7 @@ def documents(drawn, numbers, then, sound):
             document = {
                 **{name: str(value) for name, value in known.items()},
                 "about": about,
-                "question": QUESTIONS[about] + THEN[then],
+                "prompt": QUESTIONS[about] + THEN[then],
                 "answer": label[0].upper() + label[1:] + ".",
                 "label": label,
                 "description": described(known),

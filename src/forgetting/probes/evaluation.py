@@ -73,6 +73,8 @@ class FamilyLM(TemplateLM):
     beginning, also where the tokenizer writes that itself.
     """
 
+    MULTIMODAL = True  # for lm-eval: recordings are handed to the family
+
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         self.model = model

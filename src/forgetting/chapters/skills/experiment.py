@@ -113,18 +113,18 @@ arms: dict[str, Arm] = {
     "stars of restaurants": on("yelp", "mini_sentiment"),
 }
 lesson = (*single, "sum × 0.5", "all at once")
-laptop = tuple(arms)
+laptop = tuple(name for name in arms if name not in ("sum × 0.3", "TIES, global"))
 
 experiment = Experiment(
     name="skills",
     teaches=Ask("sentiment", "sst", "mini_sentiment"),
     arms=arms,
     asks=(
-        *(drift(name, PUBLIC[name], standin, 48, length=128) for name, standin in SKILLS.items()),
-        drift("stars", "yelp", "mini_sentiment", 64, length=192),
-        drift("hateful lines", "toxigen_hateful", "english", 48, length=64),
-        drift("harmless lines", "toxigen_harmless", "zh_everyday", 48, length=64),
-        drift("old text", "wikitext2", "english", 6),
+        *(drift(name, PUBLIC[name], standin, 24, length=128) for name, standin in SKILLS.items()),
+        drift("stars", "yelp", "mini_sentiment", 48, length=192),
+        drift("hateful lines", "toxigen_hateful", "english", 32, length=64),
+        drift("harmless lines", "toxigen_harmless", "zh_everyday", 32, length=64),
+        drift("old text", "wikitext2", "english", 4),
         OLD_ANSWERS,
     ),
     budgets={
