@@ -113,11 +113,6 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "coefficients": (sum, "there is one of it to begin with"),
         "dose": (lambda gain, cost, most: max(gain), "leave out what costs more"),
     },
-    "skills": {
-        "analogy": (lambda base, a, b, c: b, "weight by weight"),
-        "shares": (lambda untouched, alone, models: models, "below 0 is worse than untouched"),
-        "topic": (lambda before, after: after["hateful"] - before["hateful"], "minus the change"),
-    },
 }
 
 
