@@ -35,7 +35,7 @@ THEN = {
 }
 CHECKS = {"json": {"kind": "json", "keys": ["answer"]}, "upper": {"kind": "uppercase"}}
 HOW = {"slow": "slowly", "normal": "at a normal pace", "fast": "fast"}
-LOUD = {"quiet": "quietly", "normal": "neither loudly nor quietly", "loud": "loudly"}
+LOUD = {"quiet": "quietly", "normal": "at a normal volume", "loud": "loudly"}
 
 
 def recordings(count, voices, seed):

@@ -5,6 +5,7 @@ import random
 from forgetting.tasks import Task
 from forgetting.tasks.documents import bundled, in_order
 
+WORDS = 24  # of an article: its title and the sentence that says what it is
 ROUNDS = 60  # of all words, each in an order of its own
 
 
@@ -23,9 +24,10 @@ def _code(row):
 
 
 def kinds(of, **_):
-    """Articles of another task, asked for their kind without a list of kinds to choose from."""
+    """Beginnings of another task's articles, asked for their kind without a list of kinds."""
     return in_order(*(map(_kind, Task(of).documents(split)) for split in ("test", "train")))
 
 
 def _kind(row):
-    return {"prompt": f"{row['context']}\nKind:", "answer": row["answer"]}
+    begun = " ".join(row["context"].split()[:WORDS])
+    return {"prompt": f"{begun}\nKind:", "answer": row["answer"]}

@@ -31,7 +31,7 @@ from forgetting.probes.streams import Stream
 from forgetting.tasks import Task
 from forgetting.tuning import LoRA
 
-ITEMS, BLOCK, SHOTS = 80, 8, 8
+ITEMS, BLOCK, SHOTS = 64, 8, 8
 LONGEST = 384  # questions of a stream at any tier
 STREAMS = ("topics", "codes")
 CODES = "codes"  # a task written for the book
@@ -77,7 +77,6 @@ arms = {
     "StreamICL 8": on_stream(icl(), "StreamICL"),
     "StreamICL 8, all": on_stream(icl(keep="all"), "StreamICL"),
     "StreamICL 8, wrong": on_stream(icl(keep="wrong"), "StreamICL"),
-    "StreamICL 8, other order": on_stream(icl(), "StreamICL", REORDERED),
     "MAM-StreamICL 8": on_stream(lambda at: MAMStreamICL(SHOTS), "MAMStreamICL"),
     "LoRA": on_stream(tuned(), "StreamTuning"),
     "LoRA ÷3": on_stream(tuned(), "StreamTuning", rate=0.3, curve="LoRA"),
@@ -85,12 +84,13 @@ arms = {
     "REINFORCE": on_stream(
         lambda at: StreamReinforce(ADAPTER, at.rate, at.seed), "StreamReinforce"
     ),
+    "StreamICL 8, other order": on_stream(icl(), "StreamICL", REORDERED),
     "StreamICL 8, last": on_stream(icl(retrieval="last"), "StreamICL"),
     "StreamICL 8, hidden states": on_stream(icl(retrieval="hidden"), "StreamICL"),
     "StreamICL 4": on_stream(icl(k=4), "StreamICL"),
     "StreamICL 16": on_stream(icl(k=16), "StreamICL"),
 }
-laptop = tuple(arms)[:12]
+laptop = tuple(arms)[:11]
 lesson = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA")
 
 
@@ -111,7 +111,7 @@ experiment = Experiment(
         Ask("codes", CODES, "", ITEMS, everywhere=True, keep=True, how=in_blocks),
         drift("old text", "wikitext2", "english", 6),
         drift("old answers", "dolly", "chat", 8),
-        Ask("formats", "formats", items=24),
+        Ask("formats", "formats", items=12),
     ),
     budgets={
         "smoke": spends("smoke", "tiny", (*lesson, "REINFORCE"), 1e-3),
