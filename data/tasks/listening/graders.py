@@ -1,9 +1,6 @@
 """Graders of what was answered about a recording."""
 
-import json
 import re
-
-from forgetting.tasks import metrics
 
 VALUES = {
     "language": ("English", "Spanish", "French", "Italian", "Russian"),
@@ -19,9 +16,10 @@ def heard(doc, results):
     values = "|".join(VALUES[doc["about"]])
     named = re.search(rf"\b(?:{values})(?=ly\b|\b)", results[0], re.IGNORECASE)
     right = bool(named) and named[0].lower() == doc["label"].lower()
-    return {"heard": float(right), "named": float(bool(named)), "followed": _followed(doc, results)}
+    return {"heard": float(right), "named": float(bool(named))}
 
 
-def _followed(doc, results):
-    check = json.loads(doc["check"])
-    return float(metrics.follows(results[0], check)) if check else 0.0
+def begun(doc, results):
+    """Whether an answer begins a JSON object, in a fence or not, and what it names."""
+    found = re.match(r"\s*(?:```(?:json)?\s*)?\{", results[0])
+    return heard(doc, results) | {"begun": float(bool(found))}

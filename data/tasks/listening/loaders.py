@@ -3,7 +3,6 @@
 Language, voice, pace, loudness and background are drawn from a seed, so that all are known.
 """
 
-import json
 import random
 from itertools import combinations
 
@@ -28,12 +27,7 @@ QUESTIONS = {
     "volume": "How loud is it: quiet, normal or loud?",
     "pace": "How fast is it: slow, normal or fast?",
 }
-THEN = {
-    "": "",
-    "json": ' Write a JSON object with one key, "answer". Output only the JSON object.',
-    "upper": " Answer in capital letters.",
-}
-CHECKS = {"json": {"kind": "json", "keys": ["answer"]}, "upper": {"kind": "uppercase"}}
+JSON = ' Write a JSON object with one key, "answer". Output only the JSON object.'
 HOW = {"slow": "slowly", "normal": "at a normal pace", "fast": "fast"}
 LOUD = {"quiet": "quietly", "normal": "at a normal volume", "loud": "loudly"}
 
@@ -88,7 +82,7 @@ def waves(drawn):
         yield sounds.levelled(noisy, known["level"])
 
 
-def documents(drawn, numbers, then, sound):
+def documents(drawn, numbers, json, sound):
     heard = list(waves(drawn)) if sound else [None] * len(drawn)
     for known, wave, asked in zip(drawn, heard, numbers, strict=True):
         for about in asked:
@@ -96,11 +90,10 @@ def documents(drawn, numbers, then, sound):
             document = {
                 **{name: str(value) for name, value in known.items()},
                 "about": about,
-                "prompt": QUESTIONS[about] + THEN[then],
+                "prompt": QUESTIONS[about] + (JSON if json else ""),
                 "answer": label[0].upper() + label[1:] + ".",
                 "label": label,
                 "description": described(known),
-                "check": json.dumps(CHECKS.get(then)),
             }
             yield document | ({"sound": wave} if sound else {})
 
@@ -113,7 +106,7 @@ def made(rows):
     return found.with_format("numpy", columns=["sound"], output_all_columns=True)
 
 
-def listening(voices="known", then="", asked="sound", train=False, **_):
+def listening(voices="known", json=False, asked="sound", train=False, **_):
     """Spoken sentences in five languages, in a voice, at a pace, more or less loud, in some noise.
 
     Each test recording is asked about five times; each one to train with is asked about once.
@@ -121,10 +114,10 @@ def listening(voices="known", then="", asked="sound", train=False, **_):
     sound, names = asked == "sound", list(QUESTIONS)
     tested = list(recordings(TESTED, voices, f"test {voices}"))
     in_turn = [[name] for name in names]  # a question a recording
-    numbers = [in_turn[n % len(names)] if then else names for n in range(TESTED)]
-    found = {"test": made(documents(tested, numbers, then, sound))}
+    numbers = [in_turn[n % len(names)] if json else names for n in range(TESTED)]
+    found = {"test": made(documents(tested, numbers, json, sound))}
     if train:
         drawn = list(recordings(TRAINED, voices, "train"))
         numbers = [in_turn[n % len(names)] for n in range(TRAINED)]
-        found["train"] = made(documents(drawn, numbers, then, sound))
+        found["train"] = made(documents(drawn, numbers, json, sound))
     return found

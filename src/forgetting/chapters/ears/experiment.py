@@ -7,18 +7,21 @@ adapter is turned down afterwards (SALMONN, 2310.13289); a description in the pl
 is what it could answer if it heard all (a cascade).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from forgetting import foundation
 from forgetting.chapters.common import PLAIN, drift
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Tier
-from forgetting.experiments.arms import At, made, merged, train
+from forgetting.experiments.arms import Arm, At, made, merged, train
 from forgetting.experiments.asks import Ask, Data
 from forgetting.experiments.experiment import Budget, Experiment, Loss, Plane
 from forgetting.lineage import Checkpoint
 from forgetting.merging import AdapterScale
 from forgetting.models.connectors import Convolution, QFormer, Statistics
+from forgetting.recipes import EMPTY_TURN, FreeText, Rehearsed
+from forgetting.tasks import Task
 from forgetting.tuning import LoRA, OnlyConnector
 
 BOTH = LoRA(rank=8, alpha=32, dropout=0, whole=("connector",))
@@ -33,6 +36,12 @@ def with_ears(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
 
 
 template = train(BOTH, settings=PLAIN, card="LoRA")
+slow = replace(template, rate=0.2, curve="template")
+
+
+def with_text(base: Checkpoint, task: Task) -> Rehearsed:
+    """For three questions about recordings a conversation that the text model wrote by itself."""
+    return Rehearsed(task, (FreeText(base.parents[0], EMPTY_TURN),), 1 / 3)
 
 
 def turned_down(scale: float) -> Any:
@@ -52,46 +61,43 @@ def behind(connector: Any) -> Any:
     return made(arm, card="LoRA")
 
 
-lesson = ("adapter only", "template", "scale 0.5")
+arms: dict[str, Arm] = {
+    "connector alone": train(OnlyConnector(), settings=PLAIN, card="OnlyConnector"),
+    "template": template,
+    "template ÷5": slow,
+    "with text": replace(template, shown=with_text, card="FreeText"),
+    **{f"scale {scale:g}": turned_down(scale) for scale in SCALES},
+    "Q-former": behind(QFormer()),
+    "convolution": behind(Convolution()),
+}
+lesson = ("connector alone", "template", "scale 0.5")
+laptop = tuple(arms)[:-2]
 
 experiment = Experiment(
     name="ears",
-    teaches=Ask("heard", "listening", items=500, everywhere=True),
+    teaches=Ask("heard", "listening", items=125, everywhere=True),
     start=with_ears,
-    arms={
-        "adapter only": train(OnlyConnector(), settings=PLAIN, card="OnlyConnector"),
-        "template": template,
-        **{f"scale {scale:g}": turned_down(scale) for scale in SCALES},
-        "Q-former": behind(QFormer()),
-        "convolution": behind(Convolution()),
-    },
+    arms=arms,
     asks=(
-        Ask("heard", "listening", items=500, everywhere=True),
-        Ask("heard, new voices", "listening_voices", items=250),
-        Ask("json", "listening_json", items=48, everywhere=True),
-        Ask("json, read", "listening_read_json", items=24, everywhere=True),
-        Ask("capitals", "listening_upper", items=24),
-        Ask("read", "listening_read", items=100),
-        drift("chat", "dolly", "chat", 20),
-        drift("old text", "wikitext2", "english", 6),
+        Ask("heard", "listening", items=125, everywhere=True),
+        Ask("json", "listening_json", items=40, everywhere=True),
+        Ask("json, read", "listening_read_json", items=20, everywhere=True),
+        Ask("heard, new voices", "listening_voices", items=125),
+        Ask("read", "listening_read", items=60),
+        drift("chat", "dolly", "chat", 8),
+        drift("old text", "wikitext2", "english", 4),
     ),
     budgets={
         "smoke": Budget("tiny", SHORT | {"examples": 8, "length": 512}, lesson, epochs=(1, 2)),
-        "classroom": Budget("smollm2-135m", SHORT | {"examples": 120}, lesson, (5e-4,), (1, 2)),
-        "laptop": Budget(
-            "smollm2-135m",
-            SHORT | {"examples": 240},
-            ("adapter only", "template", *(f"scale {scale:g}" for scale in SCALES)),
-            (5e-4, 3e-4, 1e-4),
-            (1, 2, 3),
-        ),
-        "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4, 1e-4), (1, 3)),
+        "classroom": Budget("smollm2-135m", SHORT | {"examples": 80}, lesson, (5e-4,), (1, 2)),
+        "laptop": Budget("smollm2-135m", SHORT | {"examples": 160}, laptop, (5e-4,), (1, 3)),
+        "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4), (1, 2, 3)),
     },
     plane=Plane(
         "heard.heard",
         "answers about recordings",
         (
-            Loss("json.followed", "JSON when asked", "share", -1),
+            Loss("json.begun", "JSON when asked", "share", -1),
             Loss("chat.nats", "chat", "nats a token", +1),
         ),
         "template",
@@ -99,9 +105,7 @@ experiment = Experiment(
         "what moves, and how far the adapter is turned up",
     ),
     checks={
-        "json": Check(
-            "Did the text model write JSON when asked?", "json, read.followed", above=0.5
-        ),
+        "json": Check("Did the text model begin JSON when asked?", "json, read.begun", above=0.5),
         "read": Check("Did it answer from descriptions?", "read.heard", above=0.5),
     },
 )
