@@ -99,6 +99,28 @@ def whole(design: Experiment, stored: Sequence[Run]) -> list[Run]:
     ]
 
 
+def arm_of(design: Experiment, run: Run) -> str:
+    """The arm that a run is of, also where it continues the curve of another at its own rate."""
+    budget, base = design.budget(run.tier), design.base(run.tier)
+    at = At(base, {}, budget.rates[0])
+    for name, arm in design.arms_of(base).items():
+        own = arm.learning_rate(at) if isinstance(arm, Made | Training) else at.rate
+        curve = getattr(arm, "curve", "")
+        if curve == run.labels["method"] and own == run.labels["learning_rate"]:
+            return name
+    return str(run.labels["method"])
+
+
+def ends(design: Experiment, stored: Sequence[Run]) -> dict[str, list[Run]]:
+    """Each arm's runs that were asked everything, in the experiment's order, without the start."""
+    groups: dict[str, list[Run]] = {}
+    for run in whole(design, stored):
+        if not run.start:
+            groups.setdefault(arm_of(design, run), []).append(run)
+    known = design.arms_of(design.base(stored[0].tier)) if stored else ()
+    return {name: groups[name] for name in dict.fromkeys((*known, *groups)) if name in groups}
+
+
 def _central_rates(design: Experiment, tier: Tier) -> dict[str, set[float]]:
     """By curve, the central rate of each of its arms."""
     budget, base = design.budget(tier), design.base(tier)

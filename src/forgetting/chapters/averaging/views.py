@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from forgetting import wording
-from forgetting.chapters import halves, refusals
+from forgetting.chapters import halves, published, refusals
 from forgetting.chapters.averaging.experiment import SHARES, experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
@@ -22,7 +22,7 @@ from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 SLOW = "tuned ÷3"  # a third of the rate; elsewhere it continues the curve of "tuned"
-LOOKS = refusals.looks_of(experiment, "tuned", SLOW)
+LOOKS = theme.looks(experiment)
 LEARNED, OLD = "new answers.nats", "old text.nats"
 AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {
@@ -46,7 +46,7 @@ WORTH = 0.8  # share of the full gain that a choice of λ must keep
 
 def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
     """Each arm as its training ended at its own central rate, in the experiment's order."""
-    return refusals.ends(experiment, stored, LOOKS, "tuned", SLOW)
+    return published.ends(experiment, stored)
 
 
 def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:

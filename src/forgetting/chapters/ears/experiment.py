@@ -80,7 +80,7 @@ experiment = Experiment(
     arms=arms,
     asks=(
         Ask("heard", "listening", items=125, everywhere=True),
-        Ask("json", "listening_json", items=40, everywhere=True),
+        Ask("json", "listening_json", items=40, everywhere=True, keep=True),
         Ask("json, read", "listening_read_json", items=20, everywhere=True),
         Ask("heard, new voices", "listening_voices", items=125),
         Ask("read", "listening_read", items=60),

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from forgetting.chapters import refusals
+from forgetting.chapters import published, refusals
 from forgetting.chapters.safety.experiment import experiment
 from forgetting.evidence import records
 from forgetting.evidence.records import Run
@@ -19,8 +19,7 @@ from forgetting.views.figures import change
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-SLOW = "instructions ÷3"  # a third of the rate; elsewhere it continues that of "instructions"
-LOOKS = refusals.looks_of(experiment, "instructions", SLOW)
+LOOKS = theme.looks(experiment)
 LEVEL, APART = "told apart.log_mass", "told apart.auc"
 COLUMNS = {
     "new answers.nats": "instructions, nats",
@@ -43,7 +42,7 @@ PROMPTS = {
 
 def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
     """Each arm at its own central rate, in the experiment's order."""
-    return refusals.ends(experiment, stored, LOOKS, "instructions", SLOW)
+    return published.ends(experiment, stored)
 
 
 def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:

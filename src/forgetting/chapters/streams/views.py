@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from forgetting.chapters import published
-from forgetting.chapters.streams.experiment import STREAMS, arms, experiment
+from forgetting.chapters.streams.experiment import STREAMS, experiment
 from forgetting.evidence import records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
@@ -23,9 +23,7 @@ from forgetting.views.figures import change
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-SLOW = "LoRA ÷3"  # a third of the rate; elsewhere it continues the curve of "LoRA"
 LOOKS = theme.looks(experiment)
-LOOKS[SLOW] = theme.Look(theme.tint(LOOKS["LoRA"].colour, 0.4), LOOKS["LoRA"].marker)
 ALONG = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA", "REINFORCE")
 WORDS = {"topics": "kinds of articles", "codes": "a private code book"}
 COLUMNS = {
@@ -40,13 +38,9 @@ COLUMNS = {
 
 def of_stream(stored: Sequence[Run], stream: str) -> dict[str, list[Run]]:
     """Each arm's runs on a stream, an order each, in the experiment's order."""
-    central = published.central_rate(stored)
-    groups: dict[str, list[Run]] = {}
-    for run in records.select(stored, stream=stream):
-        name = run.labels["method"]
-        slower = name == "LoRA" and run.labels["learning_rate"] != central
-        groups.setdefault(SLOW if slower else name, []).append(run)
-    return {name: groups[name] for name in dict.fromkeys((*arms, *groups)) if name in groups}
+    groups = published.ends(experiment, stored)
+    of = {name: records.select(group, stream=stream) for name, group in groups.items()}
+    return {name: group for name, group in of.items() if group}
 
 
 def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:
