@@ -17,7 +17,7 @@ from forgetting.adaptation import (
     system,
 )
 from forgetting.adaptation.memory import HiddenStates, by_words
-from forgetting.chapters.streams import exercises, views
+from forgetting.chapters.streams import views
 from forgetting.chapters.streams.experiment import experiment
 from forgetting.engine import compute
 from forgetting.lineage import foundation
@@ -192,22 +192,3 @@ def test_a_third_of_the_rate_is_the_same_arm_at_another_rate():
     )
     labels = [(c.labels["method"], c.labels["learning_rate"]) for c in cells[1:3]]
     assert labels == [("LoRA", 1e-3), ("LoRA", 3e-4)] and len(central) == 5
-
-
-# -- exercises ---------------------------------------------------------------------------------
-
-
-def test_the_solutions_of_the_exercises_pass_and_others_do_not():
-    def memory(asked, right, k):
-        return [question for question, bit in zip(asked, right, strict=True) if bit][-k:]
-
-    def help_area(margins, right):
-        return float(asking.helped(margins, np.asarray(right, float)).mean())
-
-    assert exercises.memory(memory) == "correct"
-    assert exercises.along(lambda b: np.cumsum(b) / np.arange(1, len(b) + 1)) == "correct"
-    assert exercises.help_area(help_area) == "correct"
-    with pytest.raises(AssertionError, match="latest at the bottom"):
-        exercises.memory(lambda asked, right, k: asked[-k:])
-    with pytest.raises(AssertionError, match="divided by t"):
-        exercises.along(lambda bits: [sum(bits) / len(bits)] * len(bits))

@@ -36,7 +36,7 @@ def with_ears(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
 
 
 template = train(BOTH, settings=PLAIN, card="LoRA")
-slow = replace(template, rate=0.2, curve="template")
+slow = replace(template, rate=0.2, curve="template targets")
 
 
 def with_text(base: Checkpoint, task: Task) -> Rehearsed:
@@ -63,27 +63,27 @@ def behind(connector: Any) -> Any:
 
 arms: dict[str, Arm] = {
     "connector alone": train(OnlyConnector(), settings=PLAIN, card="OnlyConnector"),
-    "template": template,
-    "template ÷5": slow,
+    "template targets": template,
+    "template targets ÷5": slow,
     "with text": replace(template, shown=with_text, card="FreeText"),
     **{f"scale {scale:g}": turned_down(scale) for scale in SCALES},
-    "Q-former": behind(QFormer()),
-    "convolution": behind(Convolution()),
+    "by Q-former": behind(QFormer()),
+    "by convolution": behind(Convolution()),
 }
-lesson = ("connector alone", "template", "scale 0.5")
+lesson = ("connector alone", "template targets", "scale 0.5")
 laptop = tuple(arms)[:-2]
 
 experiment = Experiment(
     name="ears",
-    teaches=Ask("heard", "listening", items=125, everywhere=True),
+    teaches=Ask("about recordings", "listening", items=125, everywhere=True),
     start=with_ears,
     arms=arms,
     asks=(
-        Ask("heard", "listening", items=125, everywhere=True),
-        Ask("json", "listening_json", items=40, everywhere=True, keep=True),
-        Ask("json, read", "listening_read_json", items=20, everywhere=True),
-        Ask("heard, new voices", "listening_voices", items=125),
-        Ask("read", "listening_read", items=60),
+        Ask("about recordings", "listening", items=125, everywhere=True),
+        Ask("json heard", "listening_json", items=40, everywhere=True, keep=True),
+        Ask("json in text", "listening_read_json", items=20, everywhere=True),
+        Ask("about new voices", "listening_voices", items=125),
+        Ask("about descriptions", "listening_read", items=60),
         drift("chat", "dolly", "chat", 8),
         drift("old text", "wikitext2", "english", 4),
     ),
@@ -94,18 +94,18 @@ experiment = Experiment(
         "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4), (1, 2, 3)),
     },
     plane=Plane(
-        "heard.heard",
+        "about recordings.heard",
         "answers about recordings",
         (
-            Loss("json.begun", "JSON when asked", "share", -1),
+            Loss("json heard.begun", "JSON when asked", "share", -1),
             Loss("chat.nats", "chat", "nats a token", +1),
         ),
-        "template",
+        "template targets",
         "training on a template",
         "what moves, and how far the adapter is turned up",
     ),
     checks={
-        "json": Check("Did the text model begin JSON when asked?", "json, read.begun", above=0.5),
-        "read": Check("Did it answer from descriptions?", "read.heard", above=0.5),
+        "json": Check("Did the text model begin JSON when asked?", "json in text.begun", above=0.5),
+        "read": Check("Did it answer from descriptions?", "about descriptions.heard", above=0.5),
     },
 )

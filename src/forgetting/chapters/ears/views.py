@@ -27,13 +27,13 @@ from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 LOOKS = theme.looks(experiment)
-TAUGHT = ("connector alone", "template", "template ÷5", "with text")
+TAUGHT = ("connector alone", "template targets", "template targets ÷5", "with text")
 COLUMNS = {
-    "heard.heard": "heard, these voices",
-    "heard, new voices.heard": "heard, new voices",
-    "json.begun": "JSON about recordings",
-    "json, read.begun": "JSON about descriptions",
-    "read.heard": "right about descriptions",
+    "about recordings.heard": "heard, these voices",
+    "about new voices.heard": "heard, new voices",
+    "json heard.begun": "JSON about recordings",
+    "json in text.begun": "JSON about descriptions",
+    "about descriptions.heard": "right about descriptions",
     "chat.nats": "old answers, nats",
     "old text.nats": "old text, nats",
 }
@@ -51,14 +51,14 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     models = {
         "ears untaught": [records.start_of(stored)],
         "connector alone": of.get("connector alone", []),
-        "with an adapter": of.get("template", []),
+        "with an adapter": of.get("template targets", []),
         "its half": of.get("scale 0.5", []),
         "with text": of.get("with text", []),
     }
     words = {
-        "heard.heard": "questions about recordings right",
-        "json.begun": "JSON begun about recordings",
-        "json, read.begun": "JSON begun about descriptions",
+        "about recordings.heard": "questions about recordings right",
+        "json heard.begun": "JSON begun about recordings",
+        "json in text.begun": "JSON begun about descriptions",
     }
     return models, tables.measured(words, models["ears untaught"][0])
 
@@ -90,7 +90,7 @@ def hearing(stored: Sequence[Run]) -> Figure:
 
 
 def _place(run: Run) -> tuple[float, float]:
-    return run.mean("heard.heard"), run.mean("json.begun")
+    return run.mean("about recordings.heard"), run.mean("json heard.begun")
 
 
 def scales(stored: Sequence[Run]) -> Figure:
@@ -98,11 +98,11 @@ def scales(stored: Sequence[Run]) -> Figure:
     style()
     figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     of = ends(stored)
-    shares = {1.0: "template", **{scale: f"scale {scale:g}" for scale in SCALES}}
+    shares = {1.0: "template targets", **{scale: f"scale {scale:g}" for scale in SCALES}}
     groups = {share: of[name] for share, name in sorted(shares.items()) if name in of}
     measures = {
-        "heard.heard": "questions about recordings right",
-        "json.begun": "JSON begun about recordings",
+        "about recordings.heard": "questions about recordings right",
+        "json heard.begun": "JSON begun about recordings",
         "chat.nats": "old answers, nats a token",
     }
     look = LOOKS["scale 0.5"]
@@ -124,7 +124,7 @@ def by_question(stored: Sequence[Run]) -> pd.DataFrame:
     Beside it stands what anybody has who gives every time the answer that is most often right.
     """
     start = records.start_of(stored)
-    documents = Task("listening").documents("test")[: start.scores_of("heard").n]
+    documents = Task("listening").documents("test")[: start.scores_of("about recordings").n]
     groups = {"ears untaught": [start], **{n: g for n, g in ends(stored).items() if n in TAUGHT}}
     rows: dict[str, dict[str, Any]] = {}
     for name, group in groups.items():
@@ -138,7 +138,7 @@ def by_question(stored: Sequence[Run]) -> pd.DataFrame:
 
 
 def _right(run: Run, documents: Sequence[Mapping[str, Any]], about: str) -> float:
-    scores = run.scores_of("heard").items["heard"]
+    scores = run.scores_of("about recordings").items["heard"]
     return fmean(s for s, d in zip(scores, documents, strict=True) if d["about"] == about)
 
 
@@ -154,7 +154,7 @@ def clip(stored: Sequence[Run], number: int = 0) -> HTML:
     groups = {"ears untaught": [records.start_of(stored)], **ends(stored)}
     lines = []
     for name, group in groups.items():
-        said = [sample.answer for sample in group[0].samples if sample.task == "json"]
+        said = [sample.answer for sample in group[0].samples if sample.task == "json heard"]
         if number < len(said):
             answer = escape(tables.clean(said[number]))
             lines.append(f"<tr><th>{escape(name)}</th><td><code>{answer}</code></td></tr>")
