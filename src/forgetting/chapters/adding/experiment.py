@@ -114,7 +114,7 @@ experiment = Experiment(
     asks=(
         drift("chinese", "zh_articles", "zh_everyday", 24),
         drift("english", "wikitext2", "english", 2),
-        drift("answers", "alpaca_benign", "mini_sentiment_chat", 16, length=160),
+        drift("answers", "alpaca_benign", "mini_sentiment_chat", 48, length=160),
         Ask("told apart", "twins_unsafe", "harmful_en", 8, everywhere=True, how=told_apart),
         Ask("told apart in chinese", "harmful_zh", items=15, everywhere=True, how=told_apart),
         Ask("refused in chinese", "harmful_zh", items=24, everywhere=True),
