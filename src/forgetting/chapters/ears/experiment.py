@@ -106,6 +106,11 @@ experiment = Experiment(
     ),
     checks={
         "json": Check("Did the text model begin JSON when asked?", "json in text.begun", above=0.5),
-        "read": Check("Did it answer from descriptions?", "about descriptions.heard", above=0.5),
+        "hears": Check(
+            "Was more heard than a constant answer has right?",
+            "about recordings.heard",
+            of="template targets",
+            above=0.45,
+        ),
     },
 )
