@@ -17,6 +17,7 @@ from forgetting.adaptation import (
     system,
 )
 from forgetting.adaptation.memory import HiddenStates, by_words
+from forgetting.chapters import published
 from forgetting.chapters.streams import views
 from forgetting.chapters.streams.experiment import experiment
 from forgetting.engine import compute
@@ -192,3 +193,11 @@ def test_a_third_of_the_rate_is_the_same_arm_at_another_rate():
     )
     labels = [(c.labels["method"], c.labels["learning_rate"]) for c in cells[1:3]]
     assert labels == [("LoRA", 1e-3), ("LoRA", 3e-4)] and len(central) == 5
+
+
+@pytest.mark.parametrize(("rate", "name"), [(1e-3, "LoRA"), (3e-4, "LoRA ÷3"), (1e-5, "LoRA")])
+def test_a_run_at_an_arms_own_rate_is_that_arms(rate, name):
+    """It stands on the other's curve in records, and under its own name in tables."""
+    run = SimpleNamespace(tier="laptop", labels={"method": "LoRA", "learning_rate": rate})
+    assert published.arm_of(experiment, run) == name
+    assert {"LoRA", "LoRA ÷3"} <= set(views.LOOKS)
