@@ -37,7 +37,6 @@ COLUMNS = {
     "chat.nats": "old answers, nats",
     "old text.nats": "old text, nats",
 }
-ABOUT = ("language", "speaker", "background", "volume", "pace")
 
 
 def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
@@ -110,7 +109,9 @@ def scales(stored: Sequence[Run]) -> Figure:
         for seed in sorted({run.seed for group in groups.values() for run in group}):
             chosen = {s: [r for r in group if r.seed == seed] for s, group in groups.items()}
             points = {s: runs[0].mean(measure) for s, runs in chosen.items() if runs}
-            axis.plot(points.keys(), points.values(), look.marker + "-", color=look.colour, lw=0.9)
+            axis.plot(
+                list(points), list(points.values()), look.marker + "-", color=look.colour, lw=0.9
+            )
         axis.axhline(records.start_of(stored).mean(measure), color="black", linestyle=":", lw=1)
         axis.set_xlabel("share of the adapter")
         axis.set_ylabel(label)
@@ -119,22 +120,25 @@ def scales(stored: Sequence[Run]) -> Figure:
 
 
 def by_question(stored: Sequence[Run]) -> pd.DataFrame:
-    """What each question has right at the end, means over seeds; last the majority's share.
+    """What each question has right at the end, means over seeds.
 
-    Beside it stands what anybody has who gives every time the answer that is most often right.
+    Last stands what anybody has who gives every time the answer that is most often right.
     """
     start = records.start_of(stored)
     documents = Task("listening").documents("test")[: start.scores_of("about recordings").n]
     groups = {"ears untaught": [start], **{n: g for n, g in ends(stored).items() if n in TAUGHT}}
-    rows: dict[str, dict[str, Any]] = {}
-    for name, group in groups.items():
-        shares = {about: fmean(_right(run, documents, about) for run in group) for about in ABOUT}
-        rows[name] = {about: f"{share:.2f}" for about, share in shares.items()}
-    constant = {}
-    for about in ABOUT:
-        labels = [document["label"] for document in documents if document["about"] == about]
-        constant[about] = f"{max(map(labels.count, labels)) / len(labels):.2f}"
-    return titled(rows | {"always the commonest": constant}, "right answers, share")
+    labels: dict[str, list[str]] = {}
+    for document in documents:
+        labels.setdefault(document["about"], []).append(document["label"])
+    rows = {
+        name: {about: fmean(_right(run, documents, about) for run in group) for about in labels}
+        for name, group in groups.items()
+    }
+    rows["always the commonest"] = {
+        about: max(map(of.count, of)) / len(of) for about, of in labels.items()
+    }
+    shown = {name: {k: f"{share:.2f}" for k, share in row.items()} for name, row in rows.items()}
+    return titled(shown, "right answers, share")
 
 
 def _right(run: Run, documents: Sequence[Mapping[str, Any]], about: str) -> float:
