@@ -432,3 +432,9 @@ def test_a_check_says_in_a_line_what_was_not_delivered(check, words):
     arm = [a_run("full", 1e-4, seed, [0] * 8, shown=shown) for seed in range(3)]
     failure = Check("Was anything lost?", **check).failure([*arm, START_RUN])
     assert failure == (f"Was anything lost? {check['measure']} {words}" if words else "")
+
+
+def test_no_two_claims_share_a_name():
+    """Verdicts, papers and dates go by it."""
+    names = [claim.id for paper in papers.papers() for claim in paper.claims]
+    assert len(names) == len(set(names))

@@ -50,6 +50,14 @@ def _rare(rng: np.random.Generator) -> np.ndarray:
     return np.tile((rng.random((1, 32)) < 0.1).astype(float), (SEEDS, 1))
 
 
+def _streamed(rng: np.random.Generator) -> np.ndarray:
+    """Right or wrong on two sides, by chances that a group of eight shares."""
+    chances = np.clip(0.5 + rng.normal(size=(2, 8)) * 0.15, 0.02, 0.98)
+    sides = (rng.random((SEEDS, 64)) < np.repeat(side, 8) for side in chances)
+    left, right = (side.astype(float) for side in sides)
+    return left - right
+
+
 def _seeds(rng: np.random.Generator) -> np.ndarray:
     return rng.normal(size=(SEEDS, 1)) + 0.5 * rng.normal(size=(1, 48)) + _noise(rng, 48)
 
@@ -60,6 +68,12 @@ KINDS: Mapping[str, Kind] = {
     "blocked": Kind("32 turns of 9 dialogues", _blocked, DIALOGUES),
     "rare": Kind(
         "32 right or wrong items of which hardly any change", _rare, None, "difference", 0.1
+    ),
+    "streamed": Kind(
+        "64 right or wrong items in groups of eight",
+        _streamed,
+        np.repeat(range(8), 8),
+        "difference",
     ),
     "seeds": Kind("48 items, and seeds that differ more than items do", _seeds),
 }

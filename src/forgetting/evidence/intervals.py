@@ -116,13 +116,14 @@ def interval(
     `weights` (items,) are tokens where items differ in length, `blocks` (items,) numbers of groups
     whose items belong together: a group counts as one. `binary` says that items are right or wrong
     on both sides, and whether the matrix has their differences or shares; they get pseudo-items
-    instead of the transformation. Items that do not vary at all, and are not binary, decide
-    nothing: the interval is infinite. `more` are other sources of chance.
+    instead of the transformation, which count as much of a group as its items seem to. Items that
+    do not vary at all, and are not binary, decide nothing: the interval is infinite. `more` are
+    other sources of chance.
     """
     count_seeds, count_items = differences.shape
     units = _units(differences, weights, blocks)
     mean = float(units.mean())
-    centre, items = _items_part(units.mean(axis=0), binary)
+    centre, items = _items_part(units.mean(axis=0), binary, _share(differences, units))
     parts = [part for part in (items, _seeds_part(units), *more) if part and part.variance > 0]
     if items is None or items.variance == 0:
         parts = parts if items is None and count_seeds > 1 else []
@@ -150,12 +151,28 @@ def _units(
     return mean + deviations
 
 
-def _items_part(by_unit: np.ndarray, binary: Binary | None) -> tuple[float, Part | None]:
-    """The centre of the interval, and what a sample of units adds to its width."""
+def _share(differences: np.ndarray, units: np.ndarray) -> float:
+    """How much of a group an item counts: what groups' means vary over what items do.
+
+    That is one over a group's items where these have nothing to do with each other, and 1 where
+    they are alike, or where nothing varies and it cannot be known.
+    """
+    fewest = units.shape[1] / differences.shape[1]
+    items, groups = differences.mean(axis=0).var(), units.mean(axis=0).var()
+    return float(np.clip(groups / items, fewest, 1.0)) if items > 0 else 1.0
+
+
+def _items_part(
+    by_unit: np.ndarray, binary: Binary | None, share: float = 1.0
+) -> tuple[float, Part | None]:
+    """The centre of the interval, and what a sample of units adds to its width.
+
+    `share` is how much of a unit an item counts: what pseudo-items weigh.
+    """
     values, weights = by_unit, np.ones(len(by_unit))
     if binary:
         pseudo = np.array(PSEUDO[binary])
-        values, weights = np.append(values, pseudo[:, 0]), np.append(weights, pseudo[:, 1])
+        values, weights = np.append(values, pseudo[:, 0]), np.append(weights, share * pseudo[:, 1])
     n = float(weights.sum())
     if n <= 1:
         return float(by_unit.mean()), None

@@ -71,7 +71,9 @@ def changes_table(
         cells = {"seeds": str(len(group)), "weights that move": thousands(group[0].trainable)}
         for measure, title in measures.items():
             effect = change(group, start, measure)
-            cells[title] = f"{effect.mean:+.2f}\u00a0±\u00a0{(effect.high - effect.low) / 2:.2f}"
+            half = (effect.high - effect.low) / 2
+            width = f"\u00a0±\u00a0{half:.2f}" if math.isfinite(half) else ""
+            cells[title] = f"{effect.mean:+.2f}{width}"
         rows[row] = cells
     if published:
         for row in rows:

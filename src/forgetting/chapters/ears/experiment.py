@@ -16,7 +16,7 @@ from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Tier
 from forgetting.experiments.arms import Arm, At, made, merged, train
 from forgetting.experiments.asks import Ask, Data
-from forgetting.experiments.experiment import Budget, Experiment, Loss, Plane
+from forgetting.experiments.experiment import Budget, Experiment
 from forgetting.lineage import Checkpoint
 from forgetting.merging import AdapterScale
 from forgetting.models.connectors import Convolution, QFormer, Statistics
@@ -93,19 +93,21 @@ experiment = Experiment(
         "laptop": Budget("smollm2-135m", SHORT | {"examples": 160}, laptop, (5e-4,), (1, 3)),
         "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4), (1, 2, 3)),
     },
-    plane=Plane(
-        "about recordings.heard",
-        "answers about recordings",
-        (
-            Loss("json heard.begun", "JSON when asked", "share", -1),
-            Loss("chat.nats", "chat", "nats a token", +1),
-        ),
-        "template targets",
-        "training on a template",
-        "what moves, and how far the adapter is turned up",
-    ),
     checks={
         "json": Check("Did the text model begin JSON when asked?", "json in text.begun", above=0.5),
+        "json heard": Check(
+            "Was JSON begun about recordings with the connector alone?",
+            "json heard.begun",
+            of="connector alone",
+            above=0.3,
+        ),
+        "json lost": Check(
+            "Did the whole adapter lose JSON?",
+            "json heard.begun",
+            of="template targets",
+            against="connector alone",
+            below=0.0,
+        ),
         "hears": Check(
             "Was more heard than a constant answer has right?",
             "about recordings.heard",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from functools import partial
 from html import escape
 from io import BytesIO
 from statistics import fmean
@@ -67,16 +66,19 @@ def hearing(stored: Sequence[Run]) -> Figure:
     style()
     start = records.start_of(stored)
     figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.4), layout="constrained")
-    of = partial(published.arm_of, experiment)
-    trained = [run for run in stored if not run.start]
-    for name in TAUGHT:
+    for name, central in ends(stored).items():
+        if name not in TAUGHT:
+            continue
         colour, marker = LOOKS[name]
-        group = [run for run in trained if of(run) == name]
+        about = central[0].labels
+        same = {label: about[label] for label in ("method", "learning_rate")}
+        group = records.select(stored, **same)
         for seed in sorted({run.seed for run in group}):
             runs = sorted(records.select(group, seed=seed), key=lambda run: run.labels["epochs"])
             path = [_place(start), *map(_place, runs)]
             axis.plot(*zip(*path, strict=True), color=colour, linewidth=0.7, alpha=0.6)
-            axis.plot(*zip(*path[1:-1], strict=True), marker, color=colour, markersize=4)
+            for place in path[1:-1]:
+                axis.plot(*place, marker, color=colour, markersize=4)
             label = name if seed == min(run.seed for run in group) else "_seed"
             axis.plot(*path[-1], marker, color=colour, markersize=8, label=label)
     axis.plot(*_place(start), "*", color="black", markersize=11, label="ears untaught")

@@ -21,7 +21,7 @@ from forgetting.adaptation import (
     system,
 )
 from forgetting.adaptation.base import Adaptation
-from forgetting.chapters.common import LINEAR, LLAMA, drift
+from forgetting.chapters.common import FORMATS, LINEAR, LLAMA, drift
 from forgetting.evidence.checks import Check
 from forgetting.evidence.records import Tier
 from forgetting.experiments.arms import At, Made, made
@@ -125,12 +125,20 @@ experiment = Experiment(
             "Were kinds named more often than by guessing?", "topics.em", above=1 / 14
         ),
         "kinds to learn": Check("Was there anything to learn?", "topics.wrong", above=0.1),
-        "codes unknown": Check("Was the code book unknown?", "codes.em", below=0.4),
+        "codes unknown": Check("Was the code book unknown?", "codes.em", below=0.65),
         "remembered": Check(
             "Did remembered answers stand before kinds?", "topics.shots", of="left", above=2
         ),
         "remembered codes": Check(
             "Did remembered answers stand before codes?", "codes.shots", of="left", above=2
+        ),
+        "form": FORMATS,
+        "text lost": Check(
+            "Did steps without replay make old text less likely?",
+            "old text.nats",
+            of="right",
+            against="start",
+            above=0.0,
         ),
         "stepped": Check(
             "Did the stream move the weights?", "old text.forward_kl", of="left", above=1e-4
@@ -142,10 +150,10 @@ experiment = Experiment(
             against="start",
             below=0.0,
         ),
-        "learned codes": Check(
-            "Did the left side learn on its stream?",
-            "codes.wrong",
-            of="left",
+        "steps learned": Check(
+            "Did steps in the weights learn on their stream?",
+            "topics.wrong",
+            of="right",
             against="start",
             below=0.0,
         ),

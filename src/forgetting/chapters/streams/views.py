@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from forgetting.chapters import published
-from forgetting.chapters.streams.experiment import STREAMS, experiment
+from forgetting.chapters.streams.experiment import CODES, STREAMS, experiment
 from forgetting.evidence import records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
@@ -25,6 +25,8 @@ from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 LOOKS = theme.looks(experiment)
 ALONG = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA", "REINFORCE")
+DRAWS = "REINFORCE"  # its answers are drawn, and its margins are those of its likeliest ones
+ASKING = tuple(name for name in ALONG if name != DRAWS)
 WORDS = {"topics": "kinds of articles", "codes": "a private code book"}
 COLUMNS = {
     "topics.em": "kinds, right",
@@ -172,7 +174,7 @@ def asked_for_help(stored: Sequence[Run]) -> Figure:
 
     def draw(axis: Axes, stream: str) -> None:
         groups = {"no memory": [start]} | of_stream(stored, stream)
-        for name in ("no memory", *ALONG):
+        for name in ("no memory", *ASKING):
             if name not in groups:
                 continue
             colour = "black" if name == "no memory" else LOOKS[name].colour
@@ -200,7 +202,10 @@ def asking_table(stored: Sequence[Run], stream: str, cost: float = 0.5) -> pd.Da
     start = records.start_of(stored)
     threshold = float(np.median(start.scores_of(stream).items["margin"]))
     rows = {}
-    for name, group in ({"no memory": [start]} | of_stream(stored, stream)).items():
+    groups = {"no memory": [start]} | of_stream(stored, stream)
+    for name, group in groups.items():
+        if name == DRAWS:
+            continue
         margins = [_margins(run, stream) for run in group]
         rows[name] = {
             "right": f"{fmean(run.mean(f'{stream}.em') for run in group):.2f}",
@@ -221,9 +226,16 @@ def changes(stored: Sequence[Run], stream: str) -> pd.DataFrame:
     return tables.changes_table(of_stream(stored, stream), tables.measured(COLUMNS, start), start)
 
 
-def live(run: Run, count: int = 12) -> pd.DataFrame:
-    """The first questions of a stream as they came: what was asked, said, and right."""
-    role = run.labels["stream"]
+def live(stored: Sequence[Run], count: int = 12) -> pd.DataFrame:
+    """The first questions of the code book as they came: what was asked, said, and right.
+
+    Of the arm that remembers its right answers; where that was not run, of the first arm.
+    """
+    of = of_stream(stored, CODES)
+    runs = of.get("StreamICL 8") or [run for group in of.values() for run in group]
+    if not runs:
+        return titled({}, "place")
+    run, role = runs[0], CODES
     items = run.scores_of(role).items
     said = [sample for sample in run.samples if sample.task == role]
     rows: dict[str, dict[str, Any]] = {
