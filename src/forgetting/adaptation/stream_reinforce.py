@@ -32,8 +32,9 @@ class StreamReinforce:
     """One AdamW step after each answer (Williams 1992), the baseline the mean of the bits so far.
 
     The baseline is ½ before the first; where bit and baseline are equal there is no step, so that
-    wrong answers teach from the first right one on. The policy is over the answers that there are, where the task has a closed set, else over
-    tokens. `seed` draws answers. Raises `ValueError` for a rate that is no positive number.
+    wrong answers teach from the first right one on. The policy is over the answers that there are,
+    where the task has a closed set, else over tokens. `seed` draws answers. Raises `ValueError` for
+    a rate that is no positive number.
     """
 
     kind: ClassVar[str] = "StreamReinforce"

@@ -8,6 +8,7 @@ start's, and so are the scores.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from forgetting.adaptation import (
@@ -34,6 +35,7 @@ from forgetting.tuning import LoRA
 ITEMS, BLOCK, SHOTS = 64, 8, 8
 LONGEST = 384  # questions of a stream at any tier
 STREAMS = ("topics", "codes")
+TOPICS = Ask("topics", "dbpedia_kinds", "mini_sentiment")
 CODES = "codes"  # a task written for the book
 REORDERED = 1000  # added to a seed: another order of the same items
 ADAPTER = LoRA(rank=8, alpha=16, dropout=0, modules=LINEAR)
@@ -103,11 +105,11 @@ def spends(tier: Tier, model: str, names: tuple[str, ...], *rates: float) -> Bud
 
 experiment = Experiment(
     name="streams",
-    teaches=Ask("topics", "dbpedia_kinds", "mini_sentiment"),
+    teaches=TOPICS,
     arms=arms,
     axes={"stream": STREAMS},
     asks=(
-        Ask("topics", "dbpedia_kinds", "mini_sentiment", ITEMS, everywhere=True, how=in_blocks),
+        replace(TOPICS, items=ITEMS, everywhere=True, keep=True, how=in_blocks),
         Ask("codes", CODES, "", ITEMS, everywhere=True, keep=True, how=in_blocks),
         drift("old text", "wikitext2", "english", 6),
         drift("old answers", "dolly", "chat", 8),

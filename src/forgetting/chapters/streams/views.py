@@ -226,16 +226,18 @@ def changes(stored: Sequence[Run], stream: str) -> pd.DataFrame:
     return tables.changes_table(of_stream(stored, stream), tables.measured(COLUMNS, start), start)
 
 
-def live(stored: Sequence[Run], count: int = 12) -> pd.DataFrame:
-    """The first questions of the code book as they came: what was asked, said, and right.
+def live(
+    stored: Sequence[Run], stream: str = CODES, arm: str = "StreamICL 8", count: int = 12
+) -> pd.DataFrame:
+    """The first questions of a stream as they came: what was asked, said, and right.
 
-    Of the arm that remembers its right answers; where that was not run, of the first arm.
+    Of an arm's first order; where the arm was not run, of the first one that was.
     """
-    of = of_stream(stored, CODES)
-    runs = of.get("StreamICL 8") or [run for group in of.values() for run in group]
+    of = of_stream(stored, stream)
+    runs = of.get(arm) or [run for group in of.values() for run in group]
     if not runs:
         return titled({}, "place")
-    run, role = runs[0], CODES
+    run, role = runs[0], stream
     items = run.scores_of(role).items
     said = [sample for sample in run.samples if sample.task == role]
     rows: dict[str, dict[str, Any]] = {
