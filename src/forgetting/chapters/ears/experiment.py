@@ -71,7 +71,7 @@ arms: dict[str, Arm] = {
     "by convolution": behind(Convolution()),
 }
 lesson = ("connector alone", "template targets", "scale 0.5")
-laptop = tuple(arms)[:-2]
+laptop = ("connector alone", "template targets", *(f"scale {scale:g}" for scale in SCALES))
 
 experiment = Experiment(
     name="ears",
