@@ -127,7 +127,7 @@ def remembered(stored: Sequence[Run]) -> Figure:
 
     def draw(axis: Axes, stream: str) -> None:
         lines(axis, stream)
-        axis.set_ylabel("remembered answers in the prompt")
+        axis.set_ylabel("answers in the prompt")
 
     return _panels(stored, draw, 3.4)
 
