@@ -16,9 +16,9 @@ RUNS = published.runs("safety")
 
 def test_each_arm_stands_once_at_its_own_rate():
     of = views.ends(RUNS)
-    assert list(of)[:2] == ["instructions", views.SLOW]
+    assert list(of)[:2] == ["instructions", "instructions ÷3"]
     rates = {name: {run.labels["learning_rate"] for run in group} for name, group in of.items()}
-    own = {views.SLOW: 3e-5, "LoRA": 3e-4}
+    own = {"instructions ÷3": 3e-5, "LoRA": 3e-4}
     assert rates == {name: {own.get(name, 1e-4)} for name in of}
     assert all(len({run.seed for run in group}) == len(group) for group in of.values())
 

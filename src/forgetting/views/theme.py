@@ -62,14 +62,15 @@ def curves(experiment: Experiment) -> list[tuple[str, str]]:
 
 
 def looks(experiment: Experiment) -> Looks:
-    """The look of each arm, in the experiment's order; lighter where it continues another's curve.
+    """The look of each arm by the name of its curve, in the experiment's order."""
+    return distinct(dict(curves(experiment)))
 
-    The curve of several arms has the look of the one that it is named after.
-    """
-    of_curves = curves(experiment)
-    found = distinct(dict(of_curves))
+
+def arm_looks(experiment: Experiment) -> Looks:
+    """The same, and lighter the look of each arm that continues another's curve."""
+    found = looks(experiment)
     arms = experiment.arms_of(experiment.base(next(iter(experiment.budgets))))
-    for name, (curve, _) in zip(arms, of_curves, strict=True):
+    for name, (curve, _) in zip(arms, curves(experiment), strict=True):
         if name not in found:
             found[name] = Look(tint(found[curve].colour, 0.4), found[curve].marker)
     return found

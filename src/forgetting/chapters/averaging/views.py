@@ -22,7 +22,7 @@ from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 SLOW = "tuned ÷3"  # a third of the rate; elsewhere it continues the curve of "tuned"
-LOOKS = theme.looks(experiment)
+LOOKS = theme.arm_looks(experiment)
 LEARNED, OLD = "new answers.nats", "old text.nats"
 AVERAGES = tuple(f"λ {share:g}" for share in SHARES)
 COLUMNS = {

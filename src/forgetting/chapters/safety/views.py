@@ -19,7 +19,7 @@ from forgetting.views.figures import change
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-LOOKS = theme.looks(experiment)
+LOOKS = theme.arm_looks(experiment)
 LEVEL, APART = "told apart.log_mass", "told apart.auc"
 COLUMNS = {
     "new answers.nats": "instructions, nats",

@@ -23,7 +23,7 @@ from forgetting.views.figures import change
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-LOOKS = theme.looks(experiment)
+LOOKS = theme.arm_looks(experiment)
 ALONG = ("few-shot", "StreamICL 8", "StreamICL 8, wrong", "LoRA", "REINFORCE")
 DRAWS = "REINFORCE"  # its answers are drawn, and its margins are those of its likeliest ones
 ASKING = tuple(name for name in ALONG if name != DRAWS)
@@ -220,13 +220,13 @@ def asking_table(stored: Sequence[Run], stream: str, cost: float = 0.5) -> pd.Da
     return titled(rows, WORDS[stream])
 
 
-def changes(stored: Sequence[Run], stream: str) -> pd.DataFrame:
+def changes_table(stored: Sequence[Run], stream: str) -> pd.DataFrame:
     """All arms of a stream: changes from the start."""
     start = records.start_of(stored)
     return tables.changes_table(of_stream(stored, stream), tables.measured(COLUMNS, start), start)
 
 
-def live(
+def live_table(
     stored: Sequence[Run], stream: str = CODES, arm: str = "StreamICL 8", count: int = 12
 ) -> pd.DataFrame:
     """The first questions of a stream as they came: what was asked, said, and right.
