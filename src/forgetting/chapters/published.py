@@ -13,7 +13,7 @@ from forgetting.evidence.claims import PUBLISHED, Verdict
 from forgetting.evidence.papers import papers
 from forgetting.evidence.records import BadRecord, Run, Tier
 from forgetting.evidence.trajectories import Trajectory, trajectories
-from forgetting.experiments.arms import At, Made, Training
+from forgetting.experiments.arms import Arm, At, Made, Training
 from forgetting.experiments.experiment import Experiment
 
 SURPRISE = "surprise"  # the design of runs that are asked nothing but how answers surprise them
@@ -104,9 +104,8 @@ def arm_of(design: Experiment, run: Run) -> str:
     budget, base = design.budget(run.tier), design.base(run.tier)
     at = At(base, {}, budget.rates[0])
     for name, arm in design.arms_of(base).items():
-        own = arm.learning_rate(at) if isinstance(arm, Made | Training) else at.rate
         curve = getattr(arm, "curve", "")
-        if curve == run.labels["method"] and own == run.labels["learning_rate"]:
+        if curve == run.labels["method"] and _rate(arm, at) == run.labels["learning_rate"]:
             return name
     return str(run.labels["method"])
 
@@ -127,9 +126,13 @@ def _central_rates(design: Experiment, tier: Tier) -> dict[str, set[float]]:
     at = At(base, {}, budget.rates[0])
     rates: dict[str, set[float]] = {}
     for name, arm in design.arms_of(base).items():
-        own = arm.learning_rate(at) if isinstance(arm, Made | Training) else at.rate
-        rates.setdefault(getattr(arm, "curve", "") or name, set()).add(own)
+        rates.setdefault(getattr(arm, "curve", "") or name, set()).add(_rate(arm, at))
     return rates
+
+
+def _rate(arm: Arm, at: At) -> float:
+    """The rate at which an arm stands where the place's is `at.rate`."""
+    return arm.learning_rate(at) if isinstance(arm, Made | Training) else at.rate
 
 
 def sequences(chapter: str) -> list[Trajectory]:

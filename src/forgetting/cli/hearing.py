@@ -22,9 +22,10 @@ def hear(
 ) -> None:
     """Let a text model with ears hear a recording, and answer a question about it.
 
-    Whisper's encoder hears, a connector and an adapter have learned from made-up speech which
-    language is spoken, by whom, how fast, how loudly and in what noise. What it was not taught to
-    hear it does not know. Other rates of samples and several channels are converted, which is said.
+    Whisper's encoder hears; a connector and an adapter learn from made-up speech to say which
+    language is spoken, by whom, how fast, how loudly and in what noise. How much they hear has not
+    been measured yet: take the answer as a demonstration. Other rates of samples and several
+    channels are converted, which is said.
 
     Example: `forgetting hear voice.wav --ask "Who speaks, a man or a woman?"`
 

@@ -163,7 +163,7 @@ def _share(differences: np.ndarray, units: np.ndarray) -> float:
 
 
 def _items_part(
-    by_unit: np.ndarray, binary: Binary | None, share: float = 1.0
+    by_unit: np.ndarray, binary: Binary | None, share: float
 ) -> tuple[float, Part | None]:
     """The centre of the interval, and what a sample of units adds to its width.
 

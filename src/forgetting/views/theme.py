@@ -67,7 +67,7 @@ def looks(experiment: Experiment) -> Looks:
 
 
 def arm_looks(experiment: Experiment) -> Looks:
-    """The same, and lighter the look of each arm that continues another's curve."""
+    """The looks of curves, and a lighter one of each arm that continues another's."""
     found = looks(experiment)
     arms = experiment.arms_of(experiment.base(next(iter(experiment.budgets))))
     for name, (curve, _) in zip(arms, curves(experiment), strict=True):

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from forgetting.chapters import published
-from forgetting.chapters.streams.experiment import CODES, STREAMS, experiment
+from forgetting.chapters.streams.experiment import STREAMS, experiment
 from forgetting.evidence import records
 from forgetting.evidence.intervals import Effect
 from forgetting.evidence.records import Run
@@ -226,9 +226,7 @@ def changes_table(stored: Sequence[Run], stream: str) -> pd.DataFrame:
     return tables.changes_table(of_stream(stored, stream), tables.measured(COLUMNS, start), start)
 
 
-def live_table(
-    stored: Sequence[Run], stream: str = CODES, arm: str = "StreamICL 8", count: int = 12
-) -> pd.DataFrame:
+def live_table(stored: Sequence[Run], stream: str, arm: str, count: int = 12) -> pd.DataFrame:
     """The first questions of a stream as they came: what was asked, said, and right.
 
     Of an arm's first order; where the arm was not run, of the first one that was.
@@ -237,9 +235,9 @@ def live_table(
     runs = of.get(arm) or [run for group in of.values() for run in group]
     if not runs:
         return titled({}, "place")
-    run, role = runs[0], stream
-    items = run.scores_of(role).items
-    said = [sample for sample in run.samples if sample.task == role]
+    run = runs[0]
+    items = run.scores_of(stream).items
+    said = [sample for sample in run.samples if sample.task == stream]
     rows: dict[str, dict[str, Any]] = {
         str(place + 1): {
             "question": said[number].prompt,
