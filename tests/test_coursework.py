@@ -118,6 +118,11 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "along": (lambda bits: [sum(bits) / len(bits)] * len(bits), "divided by t"),
         "help_area": (lambda margins, right: float(np.mean(right)), "mean over burdens"),
     },
+    "skills": {
+        "analogy": (lambda base, a, b, c: b, "weight by weight"),
+        "shares": (lambda untouched, alone, models: models, "below 0 is worse than untouched"),
+        "topic": (lambda before, after: after["hateful"] - before["hateful"], "minus the change"),
+    },
 }
 
 

@@ -55,6 +55,7 @@ TAUGHT = {  # of chapters that teach more than one thing, some of what they must
     "averaging": ALIGNMENT,
     "safety": ALIGNMENT,
     "adding": {"zh_articles", "alpaca_benign", "safety_tuning"},
+    "skills": {"sst", "wikisql", "qa_srl", "amazon", "yelp_text", "toxigen_hateful"},
 }
 
 

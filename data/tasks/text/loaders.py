@@ -6,6 +6,7 @@ import re
 from forgetting.home import data_dir
 from forgetting.registry import fetch
 from forgetting.tasks.documents import bundled, public, splits
+from forgetting.tasks.grading.toxigen import statements
 
 
 def _plain(markdown):
@@ -85,3 +86,26 @@ def dolly(**_):
 def chat(**_):
     """Bundled everyday questions with answers."""
     return splits(bundled("chat.jsonl"))
+
+
+def labelled(hateful, **_):
+    """ToxiGen's English sentences of one label, as texts; those that its judge knows are taught."""
+    rows = [row for row in statements("en") if row.toxic == hateful]
+    taught = [{"text": row.text} for row in rows if not row.held_out]
+    known = {row["text"] for row in taught}
+    unseen = ({"text": row.text} for row in rows if row.held_out and row.text not in known)
+    return splits(unseen, taught)
+
+
+def reviews(train, test, train_rows, **_):
+    """Reviews of O-LoRA's benchmark (Wang et al. 2023) as text, split as where stars are asked."""
+
+    def rows(ending):
+        for row in json.loads(public("olora_cl_benchmark", ending).read_text(encoding="utf-8")):
+            text = re.sub(r"^(?:Title|Text):", "", row["sentence"], flags=re.M)
+            yield {"text": " ".join(re.sub(r"\\n|\\", " ", text).split())}
+
+    if train == test:
+        every = list(rows(test))
+        return splits(every[train_rows:], every[:train_rows])
+    return splits(rows(test), rows(train))
