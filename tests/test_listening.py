@@ -9,9 +9,11 @@ import torch
 from typer.testing import CliRunner
 
 from forgetting import evaluate, foundation, store, tasks
+from forgetting.checking import BadValue
 from forgetting.cli import app
-from forgetting.engine import compute
-from forgetting.lineage import Completion, Settings, merge
+from forgetting.engine import aligning, compute
+from forgetting.engine.aligning import Align
+from forgetting.lineage import Checkpoint, Completion, Settings, merge
 from forgetting.merging import AdapterScale
 from forgetting.models import connectors, listening, whisper
 from forgetting.models.connectors import Convolution, QFormer, Statistics
@@ -182,6 +184,56 @@ def test_an_adapter_moves_the_text_model_and_can_be_turned_down(ears, task):
     assert torch.equal(half["connector.scale"], end["connector.scale"])
 
 
+def test_what_is_usual_is_taken_off_and_does_not_move(own_home, task):
+    """Means and deviations over the sounds become 0 and 1, and training leaves them so."""
+    connector = Statistics(inner=8, tokens=90)
+    ears = foundation("tiny").graft(foundation("tiny-whisper"), connector)
+    aligned = Checkpoint(Align(ears, Task("listening_described"), epochs=1, examples=12))
+    model, _ = compute.model(aligned)
+    waves = [e.turns[-1].frames[0] for e in Task("listening_described").training_examples(0)]
+    pooled = model.connector.pooled(**family_of(model).heard(model, waves[:12]))
+    apart = (pooled - model.connector.usual) / model.connector.spread
+    torch.testing.assert_close(apart.mean(0), torch.zeros(apart.shape[1]), atol=1e-3, rtol=0)
+    assert (apart.std(0, correction=0) < 1.01).all()
+    names = moved(aligned, aligned.train(task, tune=OnlyConnector(), **QUICK))
+    assert names and not names & {"connector.usual", "connector.spread"}
+
+
+def test_an_aligned_connector_says_what_it_was_shown_and_nothing_else_moves(own_home, task):
+    connector = Statistics(inner=64, tokens=90)
+    ears = foundation("tiny").graft(foundation("tiny-whisper"), connector)
+    shown = Task("listening_described")
+    step = Align(ears, shown, epochs=60, learning_rate=3e-3, batch=4, examples=8)
+    aligned = Checkpoint(step)
+    assert all(name.startswith("connector.") for name in moved(ears, aligned))
+    model, tokenizer = compute.model(aligned)
+    words = model.language_model.get_input_embeddings().weight
+    for example in list(shown.training_examples(0))[:8]:
+        heard = family_of(model).heard(model, example.turns[-1].frames)
+        said = torch.nn.functional.normalize(model.read(**heard), dim=-1)
+        nearest = (said @ torch.nn.functional.normalize(words, dim=-1).T).argmax(-1)
+        text = tokenizer.decode(nearest)
+        assert text.startswith(example.answer) and set(text[len(example.answer) :]) <= {"."}
+
+
+def test_the_loss_of_aligning_by_hand():
+    """Two words at a right angle; said is the first one: e^10 ÷ (e^10 + 1), and no distance."""
+    words = torch.eye(2)
+    right = aligning.loss_of(words[:1], words, torch.tensor([0]))
+    assert float(right) == pytest.approx(np.log1p(np.exp(-10)), rel=1e-3)
+    wrong = aligning.loss_of(words[:1], words, torch.tensor([1]))
+    squares = 1 / words.var()  # both coordinates are 1 apart
+    assert float(wrong) == pytest.approx(10 + np.log1p(np.exp(-10)) + float(squares), rel=1e-4)
+
+
+def test_what_cannot_be_aligned_is_refused_in_one_line(own_home, task):
+    ears = foundation("tiny").graft(foundation("tiny-whisper"), Statistics(inner=8, tokens=5))
+    with pytest.raises(BadValue, match="a sound becomes 5 embeddings; take a connector of more"):
+        compute.state(Checkpoint(Align(ears, Task("listening_described"), examples=2)))
+    with pytest.raises(BadValue, match="learning_rate=2"):
+        Align(ears, Task("listening_described"), learning_rate=2)
+
+
 def test_recipes_of_what_is_not_asked_for_stay_as_they_were():
     assert "whole" not in LoRA().recipe() and "but" not in AdapterScale(0.5).recipe()
     assert LoRA(whole=("connector",)).recipe()["whole"] == ["connector"]
@@ -243,7 +295,7 @@ def test_a_file_is_heard_by_the_command(own_home, task, tmp_path):
 
 def test_documents_are_even_and_say_what_is_heard(task):
     documents = task.documents("test")
-    assert len(documents) == 5 * 160 and len(task.documents("train")) == 480
+    assert len(documents) == 160 and len(task.documents("train")) == 480
     for about, count in {"language": 5, "speaker": 2, "background": 4, "pace": 3}.items():
         labels = Counter(d["label"] for d in documents if d["about"] == about)
         assert len(labels) == count and max(labels.values()) - min(labels.values()) <= 1

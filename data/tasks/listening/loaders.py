@@ -28,18 +28,25 @@ QUESTIONS = {
     "pace": "How fast is it: slow, normal or fast?",
 }
 JSON = ' Write a JSON object with one key, "answer". Output only the JSON object.'
-HOW = {"slow": "slowly", "normal": "at a normal pace", "fast": "fast"}
-LOUD = {"quiet": "quietly", "normal": "at a normal volume", "loud": "loudly"}
+HOW = {"slow": "slowly", "normal": "normally", "fast": "fast"}
+LOUD = {"quiet": "quietly", "normal": "normally", "loud": "loudly"}
 
 
 def recordings(count, voices, seed):
-    """What is said and how: attributes drawn so that each value comes as often as another."""
+    """What is said and how: attributes drawn so that each value comes as often as another.
+
+    Of those that are asked the same question, too: questions are asked in turn.
+    """
     languages = {row["language"]: row for row in bundled("listening.jsonl")}
     dice = random.Random(seed)
 
     def even(values):
-        drawn = [values[n % len(values)] for n in range(count)]
-        dice.shuffle(drawn)
+        asked = len(QUESTIONS)
+        drawn = [values[(n // asked + n % asked) % len(values)] for n in range(count)]
+        for first in range(asked):
+            alike = drawn[first::asked]
+            dice.shuffle(alike)
+            drawn[first::asked] = alike
         return drawn
 
     columns = {
@@ -68,7 +75,7 @@ def recordings(count, voices, seed):
 def described(known):
     """A recording in a sentence: what a text model can read in its place."""
     person = f"A {known['speaker']} speaks {known['language']}"
-    there = f"There is {known['background']} in the background."
+    there = f"In the background there is {known['background']}."
     return f"{person}, {HOW[known['pace']]} and {LOUD[known['volume']]}. {there}"
 
 
@@ -109,12 +116,12 @@ def made(rows):
 def listening(voices="known", json=False, asked="sound", train=False, **_):
     """Spoken sentences in five languages, in a voice, at a pace, more or less loud, in some noise.
 
-    Each test recording is asked about five times; each one to train with is asked about once.
+    A question a recording.
     """
     sound, names = asked == "sound", list(QUESTIONS)
     tested = list(recordings(TESTED, voices, f"test {voices}"))
     in_turn = [[name] for name in names]  # a question a recording
-    numbers = [in_turn[n % len(names)] if json else names for n in range(TESTED)]
+    numbers = [in_turn[n % len(names)] for n in range(TESTED)]
     found = {"test": made(documents(tested, numbers, json, sound))}
     if train:
         drawn = list(recordings(TRAINED, voices, "train"))

@@ -49,13 +49,20 @@ class Sized(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(()))
 
+    def settle(self, features: torch.Tensor, blocks: torch.Tensor) -> None:
+        """Take what is usual from these sounds, before it learns; nothing, unless it says so."""
+
     def sized(self, embeddings: torch.Tensor) -> torch.Tensor:
         return functional.layer_norm(embeddings, embeddings.shape[-1:]) * self.scale
 
 
 @dataclass(frozen=True)
 class Statistics(Connector):
-    """Mean and standard deviation over time of some layers, by two matrices to a few embeddings."""
+    """Mean and standard deviation over time of some layers, by two matrices to a few embeddings.
+
+    What all sounds share is most of a layer: `engine.aligning.Align` sets what is `usual`, and how
+    far sounds are from it, `spread`; before, these are 0 and 1.
+    """
 
     kind: ClassVar[str] = "statistics"
 
@@ -72,19 +79,32 @@ class _Statistics(Sized):
     def __init__(self, of: Statistics, width: int, hidden: int) -> None:
         super().__init__()
         self.tokens = of.tokens
-        self.narrow = nn.Linear(2 * width * len(of.layers), of.inner)
+        size = 2 * width * len(of.layers)
+        self.usual = nn.Parameter(torch.zeros(size), requires_grad=False)
+        self.spread = nn.Parameter(torch.ones(size), requires_grad=False)
+        self.narrow = nn.Linear(size, of.inner)
         self.widen = nn.Linear(of.inner, of.tokens * hidden)
 
     def forward(self, features: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
+        apart = (self.pooled(features, blocks) - self.usual.detach()) / self.spread.detach()
+        embeddings = self.widen(functional.gelu(self.narrow(apart)))
+        return self.sized(embeddings.unflatten(1, (self.tokens, -1)))
+
+    def pooled(self, features: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
+        """(sounds, 2 · layers · width): means, then deviations; each layer's normed by itself."""
         there = torch.arange(features.shape[1], device=blocks.device) < blocks[:, None]
         there = there[:, :, None, None]
         count = blocks[:, None, None]
         mean = (features * there).sum(1) / count
         spread = (((features - mean[:, None]) * there) ** 2).sum(1) / count
         pooled = torch.cat([mean, spread.sqrt()], -1)
-        pooled = functional.layer_norm(pooled, pooled.shape[-1:])  # each layer by itself
-        embeddings = self.widen(functional.gelu(self.narrow(pooled.flatten(1))))
-        return self.sized(embeddings.unflatten(1, (self.tokens, -1)))
+        return functional.layer_norm(pooled, pooled.shape[-1:]).flatten(1)
+
+    @torch.no_grad()
+    def settle(self, features: torch.Tensor, blocks: torch.Tensor) -> None:
+        pooled = self.pooled(features, blocks)
+        self.usual.copy_(pooled.mean(0))
+        self.spread.copy_(pooled.std(0, correction=0).clamp(min=1e-3))
 
 
 @dataclass(frozen=True)

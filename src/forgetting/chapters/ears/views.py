@@ -1,0 +1,179 @@
+"""What only the chapter on ears draws: hearing against obeying, the adapter turned down, a clip."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from io import BytesIO
+from statistics import fmean
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import soundfile
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from forgetting.chapters import published
+from forgetting.chapters.ears.experiment import SCALES, experiment
+from forgetting.evidence import records
+from forgetting.evidence.records import Run
+from forgetting.tasks import Task
+from forgetting.tasks.synthesis import RATE
+from forgetting.views import tables, theme
+from forgetting.views.tables import titled
+from forgetting.views.theme import PAGE_WIDTH, sign, style
+
+LOOKS = theme.looks(experiment)
+TAUGHT = ("connector alone", "template targets", "template targets ÷5", "with text")
+COLUMNS = {
+    "about recordings.heard": "heard, these voices",
+    "about new voices.heard": "heard, new voices",
+    "json heard.begun": "JSON about recordings",
+    "json in text.begun": "JSON about descriptions",
+    "about descriptions.heard": "right about descriptions",
+    "chat.nats": "old answers, nats",
+    "old text.nats": "old text, nats",
+}
+
+
+def ends(stored: Sequence[Run]) -> dict[str, list[Run]]:
+    """Each arm after its last epoch, in the experiment's order."""
+    return published.ends(experiment, stored)
+
+
+def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str]]:
+    """The models with which the chapter opens, by name, and the shares that are told of them."""
+    of = ends(stored)
+    models = {
+        "ears untaught": [records.start_of(stored)],
+        "connector alone": of.get("connector alone", []),
+        "with an adapter": of.get("template targets", []),
+        "its half": of.get("scale 0.5", []),
+        "with text": of.get("with text", []),
+    }
+    words = {
+        "about recordings.heard": "questions about recordings right",
+        "json heard.begun": "JSON begun about recordings",
+        "json in text.begun": "JSON begun about descriptions",
+    }
+    return models, tables.measured(words, models["ears untaught"][0])
+
+
+def hearing(stored: Sequence[Run]) -> Figure:
+    """What is heard against what is obeyed: a mark an epoch and a line a seed of each training."""
+    style()
+    start = records.start_of(stored)
+    figure, axis = plt.subplots(figsize=(PAGE_WIDTH, 4.4), layout="constrained")
+    for name, central in ends(stored).items():
+        if name not in TAUGHT:
+            continue
+        colour, marker = LOOKS[name]
+        about = central[0].labels
+        same = {label: about[label] for label in ("method", "learning_rate")}
+        group = records.select(stored, **same)
+        for seed in sorted({run.seed for run in group}):
+            runs = sorted(records.select(group, seed=seed), key=lambda run: run.labels["epochs"])
+            path = [_place(start), *map(_place, runs)]
+            axis.plot(*zip(*path, strict=True), color=colour, linewidth=0.7, alpha=0.6)
+            for place in path[1:-1]:
+                axis.plot(*place, marker, color=colour, markersize=4)
+            label = name if seed == min(run.seed for run in group) else "_seed"
+            axis.plot(*path[-1], marker, color=colour, markersize=8, label=label)
+    axis.plot(*_place(start), "*", color="black", markersize=11, label="ears untaught")
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_xlabel("questions about recordings answered rightly, share")
+    axis.set_ylabel("JSON begun when asked, share")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    sign(figure, stored)
+    return figure
+
+
+def _place(run: Run) -> tuple[float, float]:
+    return run.mean("about recordings.heard"), run.mean("json heard.begun")
+
+
+def scales(stored: Sequence[Run]) -> Figure:
+    """The adapter turned up from nought to its whole; a line a seed."""
+    style()
+    figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH, 3.6), layout="constrained")
+    of = ends(stored)
+    shares = {1.0: "template targets", **{scale: f"scale {scale:g}" for scale in SCALES}}
+    groups = {share: of[name] for share, name in sorted(shares.items()) if name in of}
+    measures = {
+        "about recordings.heard": "questions about recordings right",
+        "json heard.begun": "JSON begun about recordings",
+        "chat.nats": "old answers, nats a token",
+    }
+    look = LOOKS["scale 0.5"]
+    for axis, (measure, label) in zip(axes, measures.items(), strict=True):
+        for seed in sorted({run.seed for group in groups.values() for run in group}):
+            chosen = {s: [r for r in group if r.seed == seed] for s, group in groups.items()}
+            points = {s: runs[0].mean(measure) for s, runs in chosen.items() if runs}
+            axis.plot(
+                list(points), list(points.values()), look.marker + "-", color=look.colour, lw=0.9
+            )
+        axis.axhline(records.start_of(stored).mean(measure), color="black", linestyle=":", lw=1)
+        axis.set_xlabel("share of the adapter")
+        axis.set_ylabel(label)
+    sign(figure, stored)
+    return figure
+
+
+def by_question(stored: Sequence[Run]) -> pd.DataFrame:
+    """What each question has right at the end, means over seeds.
+
+    Last stands what anybody has who gives every time the answer that is most often right.
+    """
+    start = records.start_of(stored)
+    documents = Task("listening").documents("test")[: start.scores_of("about recordings").n]
+    groups = {"ears untaught": [start], **{n: g for n, g in ends(stored).items() if n in TAUGHT}}
+    labels: dict[str, list[str]] = {}
+    for document in documents:
+        labels.setdefault(document["about"], []).append(document["label"])
+    rows = {
+        name: {about: fmean(_right(run, documents, about) for run in group) for about in labels}
+        for name, group in groups.items()
+    }
+    rows["always the commonest"] = {
+        about: max(map(of.count, of)) / len(of) for about, of in labels.items()
+    }
+    shown = {name: {k: f"{share:.2f}" for k, share in row.items()} for name, row in rows.items()}
+    return titled(shown, "right answers, share")
+
+
+def _right(run: Run, documents: Sequence[Mapping[str, Any]], about: str) -> float:
+    scores = run.scores_of("about recordings").items["heard"]
+    return fmean(s for s, d in zip(scores, documents, strict=True) if d["about"] == about)
+
+
+def changes(stored: Sequence[Run]) -> pd.DataFrame:
+    """All arms: changes from the start."""
+    start = records.start_of(stored)
+    return tables.changes_table(ends(stored), tables.measured(COLUMNS, start), start)
+
+
+def clip(stored: Sequence[Run], number: int = 0) -> HTML:
+    """A recording to play, what is true of it, and what each arm begins when asked for JSON."""
+    document = Task("listening_json").documents("test")[number]
+    groups = {"ears untaught": [records.start_of(stored)], **ends(stored)}
+    lines = []
+    for name, group in groups.items():
+        said = [sample.answer for sample in group[0].samples if sample.task == "json heard"]
+        if number < len(said):
+            answer = escape(tables.clean(said[number]))
+            lines.append(f"<tr><th>{escape(name)}</th><td><code>{answer}</code></td></tr>")
+    return HTML(
+        f'<figure class="clip"><audio controls src="{_sound(document["sound"])}"></audio>'
+        f"<figcaption>{escape(document['description'])} Asked: "
+        f"“{escape(document['prompt'])}”</figcaption>"
+        f'<table class="dataframe"><tbody>{"".join(lines)}</tbody></table></figure>'
+    )
+
+
+def _sound(wave: Any) -> str:
+    """A wave as an address that a page can play: Ogg Vorbis, some 4 kB a second."""
+    file = BytesIO()
+    soundfile.write(file, wave, RATE, format="OGG", subtype="VORBIS")
+    return "data:audio/ogg;base64," + base64.b64encode(file.getvalue()).decode()
