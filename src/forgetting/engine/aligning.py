@@ -67,13 +67,18 @@ class Align(Step):
 
 @compute.weights.register
 def _align(step: Align) -> dict[str, torch.Tensor]:
-    model, tokenizer = compute.model(step.parent)
+    loaded, tokenizer = compute.model(step.parent)
+    model: Any = loaded
+    family: Any = family_of(model)
     model.requires_grad_(False)
     model.connector.requires_grad_(True)
     examples = list(step.shown.training_examples(step.seed))[: step.examples]
     waves = [example.turns[-1].frames[0] for example in examples]
-    words = [_tokens(model, tokenizer, e.answer, w) for e, w in zip(examples, waves, strict=True)]
-    heard = family_of(model).heard(model, waves)
+    words = [
+        _tokens(tokenizer, example.answer, family.places(model, wave))
+        for example, wave in zip(examples, waves, strict=True)
+    ]
+    heard = family.heard(model, waves)
     model.connector.settle(**heard)
     meant, known = _among([token for each in words for token in each])
     wanted = torch.tensor(known).split([len(each) for each in words])
@@ -106,10 +111,9 @@ def loss_of(said: torch.Tensor, targets: torch.Tensor, wanted: torch.Tensor) -> 
     return functional.cross_entropy(cosines / WARMTH, wanted) + apart
 
 
-def _tokens(model: Any, tokenizer: Any, description: str, wave: Any) -> list[int]:
+def _tokens(tokenizer: Any, description: str, places: int) -> list[int]:
     """The tokens that a sound's embeddings should be near, one each."""
     tokens = tokenizer(description, add_special_tokens=False)["input_ids"]
-    places = family_of(model).places(model, wave)
     if not 0 < len(tokens) <= places:
         raise checking.BadValue(
             f"shown: a description has {len(tokens)} tokens ({description!r}), and a sound becomes "

@@ -74,17 +74,17 @@ def unaligned(at: At) -> Checkpoint:
 
 both = train(BOTH, settings=PLAIN, card="LoRA")
 arms: dict[str, Arm] = {
-    "connector alone": train(OnlyConnector(), settings=PLAIN, card="OnlyConnector"),
     "template targets": template,
-    "template targets ÷5": slow,
+    "connector alone": train(OnlyConnector(), settings=PLAIN, card="OnlyConnector"),
     **{f"scale {scale:g}": turned_down(scale) for scale in SCALES},
-    "with text": replace(template, shown=with_text, card="FreeText"),
+    "template targets ÷5": slow,
     "own words": replace(template, shown=own_words, card="Described"),
+    "with text": replace(template, shown=with_text, card="FreeText"),
     "adapter and connector": both,
     "adapter and connector, never aligned": made(unaligned, card="LoRA"),
 }
 lesson = ("connector alone", "template targets", "scale 0.5")
-laptop = tuple(arms)
+laptop = tuple(name for name in arms if not name.startswith("adapter and connector"))
 
 experiment = Experiment(
     name="ears",
@@ -95,8 +95,8 @@ experiment = Experiment(
         Ask("about recordings", "listening", items=150, everywhere=True),
         Ask("json heard", "listening_json", items=40, everywhere=True, keep=True),
         Ask("json in text", "listening_read_json", items=20, everywhere=True),
-        Ask("about new voices", "listening_voices", items=150),
-        Ask("about descriptions", "listening_read", items=60),
+        Ask("about new voices", "listening_voices", items=75),
+        Ask("about descriptions", "listening_read", items=50),
         drift("chat", "dolly", "chat", 8),
         drift("old text", "wikitext2", "english", 4),
     ),
@@ -109,16 +109,13 @@ experiment = Experiment(
     checks={
         "json": Check("Did the text model begin JSON when asked?", "json in text.begun", above=0.5),
         "json heard": Check(
-            "Was JSON begun about recordings with the connector alone?",
-            "json heard.begun",
-            of="connector alone",
-            above=0.3,
+            "Was JSON begun about recordings before?", "json heard.begun", above=0.5
         ),
         "json lost": Check(
             "Did the whole adapter lose JSON?",
             "json heard.begun",
             of="template targets",
-            against="connector alone",
+            against="start",
             below=0.0,
         ),
         "hears": Check(
