@@ -25,12 +25,22 @@ from forgetting.views import tables, theme
 from forgetting.views.tables import titled
 from forgetting.views.theme import PAGE_WIDTH, sign, style
 
-LOOKS = theme.looks(experiment)
-TAUGHT = ("connector alone", "template targets", "template targets ÷5", "with text")
+LOOKS = theme.arm_looks(experiment)
+START = "ears, nothing taught"
+TAUGHT = (
+    "template targets",
+    "template targets ÷5",
+    "connector alone",
+    "own words",
+    "with text",
+    "adapter and connector",
+    "adapter and connector, never aligned",
+)
 COLUMNS = {
     "about recordings.heard": "heard, these voices",
     "about new voices.heard": "heard, new voices",
     "json heard.begun": "JSON about recordings",
+    "json heard.heard": "right when JSON is asked",
     "json in text.begun": "JSON about descriptions",
     "about descriptions.heard": "right about descriptions",
     "chat.nats": "old answers, nats",
@@ -47,10 +57,10 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     """The models with which the chapter opens, by name, and the shares that are told of them."""
     of = ends(stored)
     models = {
-        "ears untaught": [records.start_of(stored)],
-        "connector alone": of.get("connector alone", []),
-        "with an adapter": of.get("template targets", []),
+        START: [records.start_of(stored)],
+        "short answers": of.get("template targets", []),
         "its half": of.get("scale 0.5", []),
+        "own words": of.get("own words", []),
         "with text": of.get("with text", []),
     }
     words = {
@@ -58,7 +68,7 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
         "json heard.begun": "JSON begun about recordings",
         "json in text.begun": "JSON begun about descriptions",
     }
-    return models, tables.measured(words, models["ears untaught"][0])
+    return models, tables.measured(words, models[START][0])
 
 
 def hearing(stored: Sequence[Run]) -> Figure:
@@ -81,7 +91,7 @@ def hearing(stored: Sequence[Run]) -> Figure:
                 axis.plot(*place, marker, color=colour, markersize=4)
             label = name if seed == min(run.seed for run in group) else "_seed"
             axis.plot(*path[-1], marker, color=colour, markersize=8, label=label)
-    axis.plot(*_place(start), "*", color="black", markersize=11, label="ears untaught")
+    axis.plot(*_place(start), "*", color="black", markersize=11, label=START)
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel("questions about recordings answered rightly, share")
     axis.set_ylabel("JSON begun when asked, share")
@@ -95,7 +105,7 @@ def _place(run: Run) -> tuple[float, float]:
 
 
 def scales(stored: Sequence[Run]) -> Figure:
-    """The adapter turned up from nought to its whole; a line a seed."""
+    """The adapter turned up from nought, where nothing was taught, to its whole; a line a seed."""
     style()
     figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH, 3.6), layout="constrained")
     of = ends(stored)
@@ -110,45 +120,58 @@ def scales(stored: Sequence[Run]) -> Figure:
     for axis, (measure, label) in zip(axes, measures.items(), strict=True):
         for seed in sorted({run.seed for group in groups.values() for run in group}):
             chosen = {s: [r for r in group if r.seed == seed] for s, group in groups.items()}
-            points = {s: runs[0].mean(measure) for s, runs in chosen.items() if runs}
+            points = {0.0: records.start_of(stored).mean(measure)}
+            points |= {s: runs[0].mean(measure) for s, runs in chosen.items() if runs}
             axis.plot(
                 list(points), list(points.values()), look.marker + "-", color=look.colour, lw=0.9
             )
-        axis.axhline(records.start_of(stored).mean(measure), color="black", linestyle=":", lw=1)
         axis.set_xlabel("share of the adapter")
         axis.set_ylabel(label)
     sign(figure, stored)
     return figure
 
 
-def by_question(stored: Sequence[Run]) -> pd.DataFrame:
+def by_question_table(stored: Sequence[Run]) -> pd.DataFrame:
     """What each question has right at the end, means over seeds.
 
-    Last stands what anybody has who gives every time the answer that is most often right.
+    First what the text model has right that reads the descriptions, last what anybody has who
+    gives every time the answer that is most often right.
     """
     start = records.start_of(stored)
-    documents = Task("listening").documents("test")[: start.scores_of("about recordings").n]
-    groups = {"ears untaught": [start], **{n: g for n, g in ends(stored).items() if n in TAUGHT}}
+    heard = _documents(start, "about recordings", "listening")
+    read = _documents(start, "about descriptions", "listening_read")
+    groups = {START: [start], **{n: g for n, g in ends(stored).items() if n in TAUGHT}}
     labels: dict[str, list[str]] = {}
-    for document in documents:
+    for document in heard:
         labels.setdefault(document["about"], []).append(document["label"])
     rows = {
-        name: {about: fmean(_right(run, documents, about) for run in group) for about in labels}
-        for name, group in groups.items()
+        "descriptions, read": {n: _right(start, "about descriptions", read, n) for n in labels},
+        **{
+            name: {
+                n: fmean(_right(run, "about recordings", heard, n) for run in group) for n in labels
+            }
+            for name, group in groups.items()
+        },
+        "always the commonest": {n: max(map(of.count, of)) / len(of) for n, of in labels.items()},
     }
-    rows["always the commonest"] = {
-        about: max(map(of.count, of)) / len(of) for about, of in labels.items()
+    shown = {
+        name: {about: f"{share:.2f}" for about, share in row.items()}
+        | {"all": f"{fmean(row.values()):.2f}"}
+        for name, row in rows.items()
     }
-    shown = {name: {k: f"{share:.2f}" for k, share in row.items()} for name, row in rows.items()}
     return titled(shown, "right answers, share")
 
 
-def _right(run: Run, documents: Sequence[Mapping[str, Any]], about: str) -> float:
-    scores = run.scores_of("about recordings").items["heard"]
+def _documents(run: Run, role: str, task: str) -> list[dict[str, Any]]:
+    return list(Task(task).documents("test")[: run.scores_of(role).n])
+
+
+def _right(run: Run, role: str, documents: Sequence[Mapping[str, Any]], about: str) -> float:
+    scores = run.scores_of(role).items["heard"]
     return fmean(s for s, d in zip(scores, documents, strict=True) if d["about"] == about)
 
 
-def changes(stored: Sequence[Run]) -> pd.DataFrame:
+def changes_table(stored: Sequence[Run]) -> pd.DataFrame:
     """All arms: changes from the start."""
     start = records.start_of(stored)
     return tables.changes_table(ends(stored), tables.measured(COLUMNS, start), start)
@@ -157,7 +180,7 @@ def changes(stored: Sequence[Run]) -> pd.DataFrame:
 def clip(stored: Sequence[Run], number: int = 0) -> HTML:
     """A recording to play, what is true of it, and what each arm begins when asked for JSON."""
     document = Task("listening_json").documents("test")[number]
-    groups = {"ears untaught": [records.start_of(stored)], **ends(stored)}
+    groups = {START: [records.start_of(stored)], **ends(stored)}
     lines = []
     for name, group in groups.items():
         said = [sample.answer for sample in group[0].samples if sample.task == "json heard"]
