@@ -113,6 +113,11 @@ WRONG = {  # an answer that is not right, and a part of the hint that it gets
         "coefficients": (sum, "there is one of it to begin with"),
         "dose": (lambda gain, cost, most: max(gain), "leave out what costs more"),
     },
+    "ears": {
+        "turned_down": (lambda before, after, share: after, "share · (after − before)"),
+        "obeys": (lambda curve, least: max(curve), "the largest; None without one"),
+        "constant": (lambda labels: 1 / len(set(labels)), "the commonest label"),
+    },
     "streams": {
         "memory": (lambda asked, right, k: asked[-k:], "the latest at the bottom"),
         "along": (lambda bits: [sum(bits) / len(bits)] * len(bits), "divided by t"),

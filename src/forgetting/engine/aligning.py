@@ -1,7 +1,8 @@
 """A connector that learns to say what it hears in the words' own embeddings.
 
 A step of its own, for the text model is never run: what it embeds the description of a sound as is
-all that is asked of it (the first stage of BLOOMZMMS, Denisov and Vu 2024, arXiv 2404.10922).
+all that is asked of it. Denisov and Vu (2024, arXiv 2404.10922, from notes) begin so, with
+CTC over all of a transcript where this has an embedding for each word of a description.
 """
 
 from __future__ import annotations

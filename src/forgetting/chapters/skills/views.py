@@ -20,7 +20,15 @@ from forgetting.views.theme import PAGE_WIDTH, sign, style
 LOOKS = theme.arm_looks(experiment)
 WORDS = {"sentiment": "labels", "queries": "queries", "roles": "roles"}
 SUMS = tuple(f"sum × {share:g}" for share in SHARES)
-JOINED = (*SKILLS, *SUMS, "TIES", "TIES, global", "DARE, sum × 0.5", "one after another", "all at once")
+JOINED = (
+    *SKILLS,
+    *SUMS,
+    "TIES",
+    "TIES, global",
+    "DARE, sum × 0.5",
+    "one after another",
+    "all at once",
+)
 SUBTRACTED = ("hateful", "minus hateful", "minus harmless", "minus random")
 ANALOGIES = (
     "stars of products, wrong way",
