@@ -13,9 +13,10 @@ PACKAGE = ROOT / "src" / "forgetting"
 ABOVE = ("chapters", "site", "cli")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Words that a chapter uses as a name of an arm or a role, and everybody else for something else:
-# tiers, turns, formats; and what recipes and probes call that which they make.
+# tiers, turns, formats; what recipes and probes call that which they make; a class that merges.
 SHARED = {"full", "chat", "json", "label", "english", "real", "own", "questions", "spectrum"}
 SHARED |= {"answers", "gold", "paraphrase", "shuffled", "distilled", "free text", "empty turn"}
+SHARED |= {"TIES"}
 
 
 def modules():
