@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import BytesIO
 from statistics import fmean
@@ -59,7 +60,7 @@ def compared(stored: Sequence[Run]) -> tuple[dict[str, list[Run]], dict[str, str
     models = {
         START: [records.start_of(stored)],
         "short answers": of.get("template targets", []),
-        "its half": of.get("scale 0.5", []),
+        "its quarter": of.get("scale 0.25", []),
         "own words": of.get("own words", []),
         "with text": of.get("with text", []),
     }
@@ -108,27 +109,62 @@ def scales(stored: Sequence[Run]) -> Figure:
     """The adapter turned up from nought, where nothing was taught, to its whole; a line a seed."""
     style()
     figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-    of = ends(stored)
+    start, of = records.start_of(stored), ends(stored)
     shares = {1.0: "template targets", **{scale: f"scale {scale:g}" for scale in SCALES}}
     groups = {share: of[name] for share, name in sorted(shares.items()) if name in of}
-    measures = {
-        "about recordings.heard": "questions about recordings right",
-        "json heard.begun": "JSON begun about recordings",
-        "chat.nats": "old answers, nats a token",
-    }
     look = LOOKS["scale 0.5"]
-    for axis, (measure, label) in zip(axes, measures.items(), strict=True):
-        for seed in sorted({run.seed for group in groups.values() for run in group}):
-            chosen = {s: [r for r in group if r.seed == seed] for s, group in groups.items()}
-            points = {0.0: records.start_of(stored).mean(measure)}
-            points |= {s: runs[0].mean(measure) for s, runs in chosen.items() if runs}
-            axis.plot(
-                list(points), list(points.values()), look.marker + "-", color=look.colour, lw=0.9
-            )
+    drawn: dict[str, dict[str, Callable[[Run], float]]] = {
+        "questions about recordings right": {"-": lambda run: run.mean("about recordings.heard")},
+        "JSON about recordings": {"-": written, ":": lambda run: run.mean("json heard.begun")},
+        "old answers, nats a token": {"-": lambda run: run.mean("chat.nats")},
+    }
+    for axis, (label, curves) in zip(axes, drawn.items(), strict=True):
+        for line, value in curves.items():
+            for seed in sorted({run.seed for group in groups.values() for run in group}):
+                points = {0.0: value(start)}
+                for share, group in groups.items():
+                    points |= {share: value(run) for run in group if run.seed == seed}
+                axis.plot(
+                    *zip(*points.items(), strict=True), look.marker, ls=line, color=look.colour
+                )
         axis.set_xlabel("share of the adapter")
         axis.set_ylabel(label)
     sign(figure, stored)
     return figure
+
+
+def written(run: Run) -> float:
+    """The share of requests for JSON whose answer opens an object somewhere."""
+    said = [sample.answer for sample in run.samples if sample.task == "json heard"]
+    return fmean("{" in answer for answer in said) if said else math.nan
+
+
+def forms_table(stored: Sequence[Run]) -> pd.DataFrame:
+    """What became of requests for JSON about recordings, means over seeds.
+
+    Strictly read an answer begins with an object; leniently it has one opened somewhere.
+    """
+    groups = {START: [records.start_of(stored)], **ends(stored)}
+    columns: dict[str, Callable[[Run], float]] = {
+        "begins an object": lambda run: run.mean("json heard.begun"),
+        "opens one somewhere": written,
+        "first value named is right": lambda run: run.mean("json heard.heard"),
+        "the same, JSON not asked for": lambda run: run.mean("about recordings.heard"),
+    }
+    rows = {
+        name: {column: f"{fmean(map(value, group)):.2f}" for column, value in columns.items()}
+        for name, group in groups.items()
+    }
+    return titled(rows, "arm")
+
+
+def quoted() -> dict[str, Any]:
+    """For prose: the share of requests whose answer opens an object, by arm, over seeds."""
+    stored = published.runs(experiment.name)
+    if not stored:
+        return {}
+    groups = {"start": [records.start_of(stored)], **ends(stored)}
+    return {"written": {name: fmean(map(written, group)) for name, group in groups.items()}}
 
 
 def by_question_table(stored: Sequence[Run]) -> pd.DataFrame:
