@@ -32,16 +32,15 @@ HOW = {"slow": "slowly", "normal": "normally", "fast": "fast"}
 LOUD = {"quiet": "quietly", "normal": "normally", "loud": "loudly"}
 
 
-def recordings(count, voices, seed):
+def recordings(count, voices, seed, asked=len(QUESTIONS)):
     """What is said and how: attributes drawn so that each value comes as often as another.
 
-    Of those that are asked the same question, too: questions are asked in turn.
+    Of those that are asked the same of `asked` questions, too: these are asked in turn.
     """
     languages = {row["language"]: row for row in bundled("listening.jsonl")}
     dice = random.Random(seed)
 
     def even(values):
-        asked = len(QUESTIONS)
         drawn = [values[(n // asked + n % asked) % len(values)] for n in range(count)]
         for first in range(asked):
             alike = drawn[first::asked]
@@ -113,18 +112,19 @@ def made(rows):
     return found.with_format("numpy", columns=["sound"], output_all_columns=True)
 
 
-def listening(voices="known", json=False, asked="sound", train=False, **_):
+def listening(voices="known", json=False, asked="sound", train=False, described=False, **_):
     """Spoken sentences in five languages, in a voice, at a pace, more or less loud, in some noise.
 
-    A question a recording.
+    A question a recording, or, with `described`, other recordings and a description of each.
     """
+    questions = 1 if described else len(QUESTIONS)
     sound, names = asked == "sound", list(QUESTIONS)
-    tested = list(recordings(TESTED, voices, f"test {voices}"))
+    tested = list(recordings(TESTED, voices, f"test {voices}", questions))
     in_turn = [[name] for name in names]  # a question a recording
     numbers = [in_turn[n % len(names)] for n in range(TESTED)]
     found = {"test": made(documents(tested, numbers, json, sound))}
     if train:
-        drawn = list(recordings(TRAINED, voices, "train"))
+        drawn = list(recordings(TRAINED, voices, "train", questions))
         numbers = [in_turn[n % len(names)] for n in range(TRAINED)]
         found["train"] = made(documents(drawn, numbers, json, sound))
     return found

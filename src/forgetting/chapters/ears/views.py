@@ -109,9 +109,9 @@ def scales(stored: Sequence[Run]) -> Figure:
     """The adapter turned up from nought, where nothing was taught, to its whole; a line a seed."""
     style()
     figure, axes = plt.subplots(1, 3, figsize=(PAGE_WIDTH, 3.6), layout="constrained")
-    start, of = records.start_of(stored), ends(stored)
+    start, arms = records.start_of(stored), ends(stored)
     shares = {1.0: "template targets", **{scale: f"scale {scale:g}" for scale in SCALES}}
-    groups = {share: of[name] for share, name in sorted(shares.items()) if name in of}
+    groups = {share: arms[name] for share, name in sorted(shares.items()) if name in arms}
     look = LOOKS["scale 0.5"]
     drawn: dict[str, dict[str, Callable[[Run], float]]] = {
         "questions about recordings right": {"-": lambda run: run.mean("about recordings.heard")},
@@ -121,9 +121,8 @@ def scales(stored: Sequence[Run]) -> Figure:
     for axis, (label, curves) in zip(axes, drawn.items(), strict=True):
         for line, value in curves.items():
             for seed in sorted({run.seed for group in groups.values() for run in group}):
-                points = {0.0: value(start)}
-                for share, group in groups.items():
-                    points |= {share: value(run) for run in group if run.seed == seed}
+                chosen = {s: records.select(group, seed=seed) for s, group in groups.items()}
+                points = {0.0: value(start)} | {s: value(*of) for s, of in chosen.items() if of}
                 axis.plot(
                     *zip(*points.items(), strict=True), look.marker, ls=line, color=look.colour
                 )
