@@ -33,11 +33,11 @@ def hearing(name: str) -> Checkpoint:
     return ear
 
 
-def loaded(taught: Checkpoint, what: str) -> tuple[Any, Any]:
-    """Its model and tokenizer; says so where it has to learn first, which takes minutes."""
+def loaded(taught: Checkpoint, what: str, made_from: Checkpoint | None = None) -> tuple[Any, Any]:
+    """Its model and tokenizer; says so where that, or what it is made from, has to learn first."""
     from forgetting import store
     from forgetting.engine import compute
 
-    if store.get("weights", taught.key) is None:
+    if store.get("weights", (made_from or taught).key) is None:
         typer.echo(f"note: {what} is learned first, once: that takes minutes", err=True)
     return compute.model(taught)

@@ -34,11 +34,15 @@ SHORT: dict[str, Any] = {"style": "sft", "length": 160, "batch": 8}
 
 def with_ears(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
     """The text model with Whisper's encoder before it, and a connector that was aligned."""
-    small = tier == "smoke"
-    ear = foundation("tiny-whisper" if small else "whisper-base")
-    untaught = base.graft(ear, Statistics(tokens=100 if small else 18))
-    words = Task("listening_described")
-    return Checkpoint(Align(untaught, words, epochs=1 if small else 30))
+    if tier == "smoke":
+        return aligned(base, foundation("tiny-whisper"), 100, epochs=1)
+    return aligned(base, foundation("whisper-base"), 18)
+
+
+def aligned(text: Checkpoint, ear: Checkpoint, places: int, epochs: int = 30) -> Checkpoint:
+    """A text model with ears whose connector says what it hears in `places` words' embeddings."""
+    untaught = text.graft(ear, Statistics(tokens=places))
+    return Checkpoint(Align(untaught, Task("listening_described"), epochs=epochs))
 
 
 template = train(ADAPTER, settings=PLAIN, card="LoRA")
@@ -105,6 +109,9 @@ experiment = Experiment(
         "classroom": Budget("smollm2-135m", SHORT | {"examples": 80}, lesson, (5e-4,), (1, 2)),
         "laptop": Budget("smollm2-135m", SHORT | {"examples": 160}, laptop, (5e-4,), (1, 3)),
         "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4), (1, 2, 3)),
+        "paper": Budget(
+            "meta-llama/Llama-3.1-8B-Instruct", SHORT | {"examples": 480}, (), (1e-4,), (1, 3)
+        ),
     },
     checks={
         "json": Check("Did the text model begin JSON when asked?", "json in text.begun", above=0.5),
