@@ -339,6 +339,7 @@ def test_paper_tiers_name_kinds_of_model_that_are_tried_here():
     """By a hub's name, so that no reader is told of a model that is nowhere."""
     kinds = {"openai-community/gpt2": "gpt2", "google/gemma-2-2b-it": "gemma2"}
     llamas = ("Llama-2-7b-hf", "Llama-2-7b-chat-hf", "Llama-3.1-8B-Instruct")
+    llamas += ("Meta-Llama-3-8B-Instruct",)
     kinds |= {f"meta-llama/{llama}": "llama" for llama in llamas}
     named = {chapters.experiment(chapter).budgets["paper"].model for chapter in chapters.names()}
     assert named - {"smollm2-135m"} == kinds.keys() and set(kinds.values()) <= CONFIGS.keys()

@@ -24,8 +24,8 @@ def hear(
 
     Whisper's encoder hears, and a connector says it in embeddings of words; an adapter learns from
     made-up speech to say which language is spoken, by whom, how fast, how loudly and in what noise.
-    Half of the adapter answers, which still does as it is told most of the time; the chapter on
-    ears measures it with made-up voices. Other rates of samples and several channels are converted,
+    Half of the adapter answers, for the whole one answers everything in a word; the chapter on ears
+    measures both with made-up voices. Other rates of samples and several channels are converted,
     which is said.
 
     Example: `forgetting hear voice.wav --ask "Who speaks, a man or a woman?"`

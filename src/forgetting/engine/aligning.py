@@ -17,7 +17,7 @@ from torch.nn import functional
 from forgetting import checking
 from forgetting.engine import compute
 from forgetting.lineage import Checkpoint, Step
-from forgetting.models.family import family_of
+from forgetting.models.family import family_of, on_device
 from forgetting.tasks import Task
 
 WARMTH = 0.1  # cosines are divided by it
@@ -79,7 +79,7 @@ def _align(step: Align) -> dict[str, torch.Tensor]:
         _tokens(tokenizer, example.answer, family.places(model, wave))
         for example, wave in zip(examples, waves, strict=True)
     ]
-    heard = family.heard(model, waves)
+    heard = on_device(family.heard(model, waves), model)
     model.connector.settle(**heard)
     meant, known = _among([token for each in words for token in each])
     wanted = torch.tensor(known).split([len(each) for each in words])
@@ -99,7 +99,9 @@ def _align(step: Align) -> dict[str, torch.Tensor]:
             group = order[at : at + step.batch]
             said = model.read(**{name: rows[group] for name, rows in heard.items()})
             optimiser.zero_grad()
-            loss_of(said, targets, torch.cat([wanted[number] for number in group])).backward()
+            loss_of(
+                said, targets, torch.cat([wanted[number] for number in group]).to(targets.device)
+            ).backward()
             optimiser.step()
             falling.step()
     return {name: p.detach().cpu() for name, p in model.named_parameters()}

@@ -10,8 +10,8 @@ from forgetting.tuning.base import Tuning
     idea="Between an encoder of sound and a text model stands a small network; it moves, and both "
     "others stay. What is asked in text is answered as before.",
     equation=r"\nabla_{\theta \setminus \phi} L := 0",
-    cost="Gradients pass through the text model, whose weights need no optimiser: 1.8 million "
-    "weights move where 135 million are passed.",
+    cost="Gradients pass through the text model, whose weights need no optimiser: some "
+    "millions of weights move where 135 million are passed.",
     use="To give a model another sense and keep what it was.",
     citations=("lu2024desta2",),
     colour="#332288",

@@ -71,9 +71,7 @@ def turned_down(scale: float) -> Any:
 
 def unaligned(at: At) -> Checkpoint:
     """The same adapter and the connector, from one that has learned nothing."""
-    text, ear = at.base.origin.parents
-    start = text.graft(ear, Statistics())
-    return both.taught(start, at, at.given() | PLAIN | {"seed": at.seed})
+    return both.taught(at.base.origin, at, at.given() | PLAIN | {"seed": at.seed})
 
 
 both = train(BOTH, settings=PLAIN, card="LoRA")
@@ -110,7 +108,7 @@ experiment = Experiment(
         "laptop": Budget("smollm2-135m", SHORT | {"examples": 160}, laptop, (5e-4,), (1, 3)),
         "full": Budget("smollm2-135m", SHORT | {"examples": 480}, (), (5e-4, 3e-4), (1, 2, 3)),
         "paper": Budget(
-            "meta-llama/Llama-3.1-8B-Instruct", SHORT | {"examples": 480}, (), (1e-4,), (1, 3)
+            "meta-llama/Meta-Llama-3-8B-Instruct", SHORT | {"examples": 480}, (), (1e-4,), (1, 3)
         ),
     },
     checks={
@@ -126,10 +124,11 @@ experiment = Experiment(
             below=0.0,
         ),
         "hears": Check(
-            "Was more heard than a constant answer has right?",
+            "Was more heard than before anything was taught?",
             "about recordings.heard",
             of="template targets",
-            above=0.45,
+            against="start",
+            above=0.1,
         ),
     },
 )

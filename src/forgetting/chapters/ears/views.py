@@ -28,6 +28,7 @@ from forgetting.views.theme import PAGE_WIDTH, sign, style
 
 LOOKS = theme.arm_looks(experiment)
 START = "ears, nothing taught"
+UNALIGNED = "adapter and connector, never aligned"
 TAUGHT = (
     "template targets",
     "template targets ÷5",
@@ -35,7 +36,7 @@ TAUGHT = (
     "own words",
     "with text",
     "adapter and connector",
-    "adapter and connector, never aligned",
+    UNALIGNED,
 )
 COLUMNS = {
     "about recordings.heard": "heard, these voices",
@@ -86,9 +87,10 @@ def hearing(stored: Sequence[Run]) -> Figure:
         group = records.select(stored, **same)
         for seed in sorted({run.seed for run in group}):
             runs = sorted(records.select(group, seed=seed), key=lambda run: run.labels["epochs"])
-            path = [_place(start), *map(_place, runs)]
+            came = [] if name == UNALIGNED else [_place(start)]
+            path = [*came, *map(_place, runs)]
             axis.plot(*zip(*path, strict=True), color=colour, linewidth=0.7, alpha=0.6)
-            for place in path[1:-1]:
+            for place in path[len(came) : -1]:
                 axis.plot(*place, marker, color=colour, markersize=4)
             label = name if seed == min(run.seed for run in group) else "_seed"
             axis.plot(*path[-1], marker, color=colour, markersize=8, label=label)
