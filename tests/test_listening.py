@@ -305,6 +305,20 @@ def test_documents_are_even_and_say_what_is_heard(task):
     assert task.graded(documents[0], "no idea")["heard"] == 0
 
 
+def test_described_recordings_are_none_that_are_asked_about_and_are_graded_by_hand(task):
+    described = Task("listening_described")
+    asked = {(d["text"], d["voice"], d["seed"]) for d in task.documents("test")}
+    shown = {(d["text"], d["voice"], d["seed"]) for d in described.documents("train")}
+    assert len(shown) == 480 and not asked & shown
+    document = described.documents("test")[0]
+    right = described.graded(document, document["description"])
+    assert right["heard"] == right["named"] == 1
+    person = {"man": "woman", "woman": "man"}[document["speaker"]]
+    other = document["description"].replace(f"A {document['speaker']} ", f"A {person} ")
+    assert described.graded(document, other)["heard"] == pytest.approx(4 / 5)
+    assert described.graded(document, "It is loud.")["named"] == 0
+
+
 def test_speech_is_said_once_and_alike(own_home):
     sentences = [
         synthesis.Said("Here is the dog.", "en-us+f2"),

@@ -32,7 +32,7 @@ HOW = {"slow": "slowly", "normal": "normally", "fast": "fast"}
 LOUD = {"quiet": "quietly", "normal": "normally", "loud": "loudly"}
 
 
-def recordings(count, voices, seed, asked=len(QUESTIONS)):
+def recordings(count, voices, seed, asked=5):
     """What is said and how: attributes drawn so that each value comes as often as another.
 
     Of those that are asked the same of `asked` questions, too: these are asked in turn.
@@ -115,7 +115,7 @@ def made(rows):
 def listening(voices="known", json=False, asked="sound", train=False, described=False, **_):
     """Spoken sentences in five languages, in a voice, at a pace, more or less loud, in some noise.
 
-    A question a recording, or, with `described`, other recordings and a description of each.
+    A question a recording, or, with `described`, a draw of its own and a description of each.
     """
     questions = 1 if described else len(QUESTIONS)
     sound, names = asked == "sound", list(QUESTIONS)
