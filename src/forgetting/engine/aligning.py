@@ -39,7 +39,7 @@ class Align(Step):
 
     parent: Checkpoint
     shown: Task
-    epochs: int = 60
+    epochs: int = 30
     learning_rate: float = 1e-3
     batch: int = 32
     examples: int | None = None
@@ -85,9 +85,7 @@ def _align(step: Align) -> dict[str, torch.Tensor]:
     wanted = torch.tensor(known).split([len(each) for each in words])
     targets = model.language_model.get_input_embeddings().weight[torch.tensor(meant)]
     optimiser = torch.optim.AdamW(
-        [p for p in model.connector.parameters() if p.requires_grad],
-        lr=step.learning_rate,
-        weight_decay=0.0,
+        model.connector.parameters(), lr=step.learning_rate, weight_decay=0.0
     )
     order = list(range(len(examples)))
     groups = -(-len(order) // step.batch)

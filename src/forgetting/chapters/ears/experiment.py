@@ -39,7 +39,9 @@ def with_ears(base: Checkpoint, tier: Tier, data: Data) -> Checkpoint:
     return aligned(base, foundation("whisper-base"), 18)
 
 
-def aligned(text: Checkpoint, ear: Checkpoint, places: int, epochs: int = 30) -> Checkpoint:
+def aligned(
+    text: Checkpoint, ear: Checkpoint, places: int, epochs: int = Align.epochs
+) -> Checkpoint:
     """A text model with ears whose connector says what it hears in `places` words' embeddings."""
     untaught = text.graft(ear, Statistics(tokens=places))
     return Checkpoint(Align(untaught, Task("listening_described"), epochs=epochs))
